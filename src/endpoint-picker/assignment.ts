@@ -1,0 +1,52 @@
+import type { Usage } from '../protocol/response-observer.ts';
+import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
+
+/** How a request ended, as seen by the adapter that served it. */
+export type Outcome =
+  | { readonly kind: 'completed'; readonly status: number; readonly usage: Usage | undefined }
+  /** The engine answered with an error status. */
+  | { readonly kind: 'rejected_by_engine'; readonly status: number }
+  | { readonly kind: 'client_aborted' }
+  /** No connection, or none in time. Counts against the endpoint. */
+  | { readonly kind: 'connect_failed'; readonly reason: string }
+  /** The connection broke, or went silent for too long. Counts against the endpoint. */
+  | { readonly kind: 'upstream_failed'; readonly reason: string };
+
+/**
+ * A pick being served. It holds the reservation of load on its endpoint until `finish`, which takes effect
+ * exactly once; later calls do nothing.
+ */
+export interface Assignment {
+  readonly request: InferenceRequest;
+  /** Where the request goes now: the pick, or the fallback that `retryNext` moved to. */
+  readonly endpoint: Endpoint;
+  /** The decision record. */
+  readonly record: SchedulingResult;
+  /**
+   * The current endpoint could not be reached: reports the failure to the pool, moves the reservation to the
+   * next endpoint of the ranking that is still ready, and returns it; undefined when there is none left.
+   */
+  retryNext(reason: string): Endpoint | undefined;
+  /** The first token came: prompt tokens no longer count as waiting for prefill. Later calls do nothing. */
+  firstToken(): void;
+  finish(outcome: Outcome): void;
+}
+
+export interface PickOptions {
+  /** Addresses (`host:port`, or a host for all its ports) to choose from; undefined = the whole pool. */
+  readonly subset?: readonly string[] | undefined;
+  /** Aborts waiting; the pick then rejects with `client_closed`. */
+  readonly signal: AbortSignal;
+}
+
+/** The decision service. Both adapters know only this. */
+export interface EndpointPicker {
+  /** Rejects with a `ServiceError`: `no_endpoints`, `model_not_found`, `overloaded`, `shutting_down`. */
+  pick(request: InferenceRequest, options: PickOptions): Promise<Assignment>;
+  /** Models that ready endpoints list, sorted, each with the endpoints that serve it. */
+  models(): readonly { readonly id: string; readonly endpoints: readonly string[] }[];
+  /** At least one endpoint is ready. */
+  isReady(): boolean;
+}

@@ -1,0 +1,183 @@
+/**
+ * The one door between TypeScript and native code. `binding.cc` is the other side of this description,
+ * `backend.h` the C ABI behind it. Everything here is plain data in typed arrays that the caller owns and
+ * reuses from step to step; nothing is kept by native code after a call returns, except in `NativeModel`.
+ */
+
+/** Element types that weights may have in a checkpoint. */
+export type WeightDtype = 'F32' | 'BF16' | 'F16';
+
+/** Which weight of the decoder a tensor is. Layer weights carry a layer index, the others `layer: -1`. */
+export type TensorRole =
+  | 'embed_tokens'
+  | 'final_norm'
+  | 'lm_head'
+  | 'input_norm'
+  | 'post_attention_norm'
+  | 'q_proj'
+  | 'k_proj'
+  | 'v_proj'
+  | 'o_proj'
+  | 'q_bias'
+  | 'k_bias'
+  | 'v_bias'
+  | 'o_bias'
+  | 'q_norm'
+  | 'k_norm'
+  | 'gate_proj'
+  | 'up_proj'
+  | 'down_proj'
+  | 'gate_bias'
+  | 'up_bias'
+  | 'down_bias';
+
+/** One tensor inside one of `ModelPlan.files`. Bounds, dtype and shape are checked before native code sees it. */
+export interface TensorSource {
+  readonly role: TensorRole;
+  /** Layer index, or -1 for weights outside the layers. */
+  readonly layer: number;
+  /** Index into `ModelPlan.files`. */
+  readonly file: number;
+  /** Bytes from the start of the file to the first element. */
+  readonly offset: number;
+  readonly dtype: WeightDtype;
+  /** `[rows, columns]` as stored (`[out, in]` for projections), or `[n]` for norms and biases. */
+  readonly shape: readonly number[];
+}
+
+/** Everything native code must know of a decoder. Written by `model-plan.ts` from a checkpoint folder. */
+export interface ModelPlan {
+  readonly hiddenSize: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly intermediateSize: number;
+  readonly vocabSize: number;
+  readonly rmsNormEps: number;
+  /** Inverse frequencies `[headDim / 2]`, with rope scaling (llama3, yarn, linear) already applied. */
+  readonly ropeInverseFrequencies: Float32Array;
+  /** Factor on cos and sin (yarn's attention factor); 1 otherwise. */
+  readonly ropeAttentionFactor: number;
+  /** Per layer: how many latest tokens a query sees, itself included; 0 = all. `[layers]` */
+  readonly slidingWindows: Int32Array;
+  /** RMSNorm over each head of q and k before RoPE (Qwen3). */
+  readonly qkNorm: boolean;
+  readonly tieWordEmbeddings: boolean;
+  readonly files: readonly string[];
+  /** Empty with `dummySeed`: weights are then random, scaled by 1/sqrt(columns), norms 1. */
+  readonly tensors: readonly TensorSource[];
+  /** Present for `--load-format dummy`: seed of the random weights. */
+  readonly dummySeed?: number;
+  /** How projections and embeddings are held in memory: as in the checkpoint, or converted on load. */
+  readonly weightDtype: 'auto' | WeightDtype;
+  readonly kvCacheDtype: 'F32' | 'BF16';
+  /** Tokens per KV block. 16. */
+  readonly blockSize: number;
+  /** KV blocks to allocate. */
+  readonly blocks: number;
+  readonly threads: number;
+  /** Upper bounds of one step; scratch memory is sized from them once. */
+  readonly maxTokens: number;
+  readonly maxSamples: number;
+}
+
+/**
+ * One engine step as flat arrays. `T` tokens of `S` sequences are computed; `R` of the rows are sampled.
+ * Arrays may be longer than the counts say. Tokens of a sequence are adjacent and in position order.
+ */
+export interface StepBatch {
+  tokens: number;
+  sequences: number;
+  samples: number;
+  /** `[T]` */
+  readonly tokenIds: Int32Array;
+  /** `[T]` position of each token in its sequence, from 0. */
+  readonly positions: Int32Array;
+  /** `[T]` where the token's K and V go: block * blockSize + offset in block. */
+  readonly slotMapping: Int32Array;
+  /** `[S + 1]` first token row of each sequence; the last entry is `T`. */
+  readonly queryStarts: Int32Array;
+  /** `[S, blockTableStride]` block ids in sequence order. */
+  readonly blockTables: Int32Array;
+  blockTableStride: number;
+  /** `[R]` token rows whose logits are wanted. */
+  readonly sampleRows: Int32Array;
+  /** `[R, SAMPLING_FLOATS]`, see `SamplingFloat`. */
+  readonly samplingFloats: Float32Array;
+  /** `[R, SAMPLING_INTS]`, see `SamplingInt`. */
+  readonly samplingInts: Int32Array;
+  /** Token ids that penalties look at, back to back; `SamplingInt.HistoryStart` points into it. */
+  readonly history: Int32Array;
+  /** `[R + 1]` bounds into `biasIds` and `biasValues`: added to logits before anything else; -Infinity bans. */
+  readonly biasStarts: Int32Array;
+  readonly biasIds: Int32Array;
+  readonly biasValues: Float32Array;
+  /** out `[R]` chosen token. */
+  readonly sampledIds: Int32Array;
+  /** out `[R]` natural log of the chosen token's probability under the raw logits (vLLM's `raw_logprobs`). */
+  readonly sampledLogprobs: Float32Array;
+  /** out `[R]` rank of the chosen token under the raw logits, 1 = most likely. Only if logprobs are wanted. */
+  readonly sampledRanks: Int32Array;
+  /** out `[R, topStride]` most likely tokens and their log-probabilities, best first. */
+  topStride: number;
+  readonly topIds: Int32Array;
+  readonly topLogprobs: Float32Array;
+}
+
+/** Columns of `samplingFloats`. */
+export const SamplingFloat = {
+  /** 0 = greedy. */
+  Temperature: 0,
+  /** (0, 1], 1 = off. */
+  TopP: 1,
+  /** [0, 1], 0 = off. */
+  MinP: 2,
+  /** > 0, 1 = off; over prompt and output. */
+  RepetitionPenalty: 3,
+  /** 0 = off; over output. */
+  PresencePenalty: 4,
+  /** 0 = off; over output. */
+  FrequencyPenalty: 5,
+} as const;
+export const SAMPLING_FLOATS = 6;
+
+/** Columns of `samplingInts`. */
+export const SamplingInt = {
+  /** 0 = off. */
+  TopK: 0,
+  /** 64-bit seed as two 32-bit halves. */
+  SeedLow: 1,
+  SeedHigh: 2,
+  /** How many tokens the sequence has drawn so far: the same (seed, draw) gives the same random number. */
+  Draw: 3,
+  /** How many top log-probabilities to return; -1 = no log-probabilities at all. */
+  Logprobs: 4,
+  /** First index in `history`, prompt length, and prompt + output length; length 0 = no penalties. */
+  HistoryStart: 5,
+  HistoryPromptLength: 6,
+  HistoryLength: 7,
+} as const;
+export const SAMPLING_INTS = 8;
+
+/** A model in native memory. */
+export interface NativeModel {
+  /**
+   * Computes one step and samples. Blocks the calling thread; call it off the event loop.
+   * With `logits` (`[R, vocabSize]`, raw: before biases and penalties) they are copied out as well.
+   * Throws an Error that names the argument when an array is too short or an id out of range.
+   */
+  step(batch: StepBatch, logits?: Float32Array): void;
+  /** Bytes held by weights, KV cache and scratch. */
+  memory(): { readonly weights: number; readonly kvCache: number; readonly scratch: number };
+  /** Frees everything, stops the threads. The model must not be used afterwards; a second call does nothing. */
+  close(): void;
+}
+
+/** The native addon. */
+export interface NativeModule {
+  /** The instruction set chosen at run time and what the processor has. */
+  cpuInfo(): { readonly isa: 'avx512' | 'avx2' | 'portable'; readonly available: readonly string[] };
+  /** Maps the files, packs the weights, allocates the KV cache. Throws with the tensor and the reason. */
+  open(plan: ModelPlan): NativeModel;
+}

@@ -1,0 +1,37 @@
+/** Header and metadata names of the Endpoint Picker Protocol, and the ones we add. All in lower case. */
+
+export const destinationHeader = 'x-gateway-destination-endpoint';
+export const destinationNamespace = 'envoy.lb';
+export const servedEndpointKey = 'x-gateway-destination-endpoint-served';
+export const subsetNamespace = 'envoy.lb.subset_hint';
+export const subsetKey = 'x-gateway-destination-endpoint-subset';
+export const droppedReasonHeader = 'x-llm-d-request-dropped-reason';
+export const requestIdHeader = 'x-request-id';
+/** `true` asks for the decision in short; the answer is in `decisionHeader`. */
+export const explainHeader = 'x-pointsman-explain';
+export const decisionHeader = 'x-pointsman-decision';
+
+/** Read from requests; the first name wins, the others are older spellings. */
+export const requestHeaders = {
+  objective: ['x-llm-d-inference-objective', 'x-gateway-inference-objective'],
+  tenant: ['x-llm-d-inference-fairness-id', 'x-gateway-inference-fairness-id'],
+  ttftSloMs: ['x-llm-d-slo-ttft-ms', 'x-slo-ttft-ms'],
+  tpotSloMs: ['x-llm-d-slo-tpot-ms', 'x-slo-tpot-ms'],
+  session: ['x-session-id'],
+} as const;
+
+/**
+ * Headers that steer routing or disaggregation. A client must never reach an engine with one of them, so
+ * every adapter removes them before it sets its own (Endpoint Picker Protocol; facts on spoofed prefillers).
+ */
+export const controlHeaders: readonly string[] = [
+  destinationHeader,
+  servedEndpointKey,
+  subsetKey,
+  'x-gateway-destination-endpoint-scores',
+  'x-gateway-destination-endpoint-fallback',
+  'x-prefiller-host-port',
+  'x-encoder-hosts-ports',
+  'x-data-parallel-host-port',
+  'x-kv-cache-source-host-port',
+];

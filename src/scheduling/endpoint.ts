@@ -1,0 +1,50 @@
+/** What is known of one engine, as a frozen view: a scorer cannot change the pool through it. */
+
+export interface EndpointMetrics {
+  /** Requests waiting in the engine's own queue. */
+  readonly queuedRequests: number;
+  /** Requests in the engine's running batch. */
+  readonly runningRequests: number;
+  /** Share of KV blocks in use, 0 to 1. */
+  readonly kvCacheUsage: number;
+  /** Tokens per KV block; undefined until the engine has told. */
+  readonly blockSizeTokens: number | undefined;
+  /** KV blocks in all; undefined until the engine has told. */
+  readonly totalBlocks: number | undefined;
+  /** LoRA adapters in the running batch, and those that wait for a place. */
+  readonly runningAdapters: readonly string[];
+  readonly waitingAdapters: readonly string[];
+  /** How many adapters fit at once; undefined if the engine serves none. */
+  readonly maxAdapters: number | undefined;
+  /** Age of these figures, milliseconds; Infinity if the engine was never scraped. */
+  readonly ageMs: number;
+}
+
+/** Requests that this process has sent to the endpoint and not yet seen finished. Always current. */
+export interface EndpointInFlight {
+  readonly requests: number;
+  /** Those of `requests` that have not produced their first token. */
+  readonly waitingForFirstToken: number;
+  /** Prompt tokens of all of them. */
+  readonly promptTokens: number;
+  /** Prompt tokens not believed cached, of requests before their first token. */
+  readonly uncachedTokens: number;
+}
+
+export interface Endpoint {
+  /** Unique in the pool: a pod's name, or the address. */
+  readonly name: string;
+  /** `host:port` or `[ipv6]:port`, as it goes into the destination header. */
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Models and adapters that the engine lists; empty until it has told. */
+  readonly models: readonly string[];
+  /** Reachable, and not ejected for failures. */
+  readonly isReady: boolean;
+  /** Why `isReady` is false, for people. */
+  readonly notReadyReason: string | undefined;
+  readonly metrics: EndpointMetrics;
+  readonly inFlight: EndpointInFlight;
+  /** Stable small integer of this endpoint in this pool, for indexes that keep bit sets. */
+  readonly slot: number;
+}

@@ -1,0 +1,22 @@
+/**
+ * The choice among endpoints. Pure: no I/O, no clock, no log. Imports nothing of ours.
+ * This file is the package's public `pointsman/scheduling`, the only import a plugin needs.
+ */
+export type { Endpoint, EndpointInFlight, EndpointMetrics } from './endpoint.ts';
+export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
+export { emptyPrefix } from './inference-request.ts';
+export type {
+  Filter,
+  FilterDefinition,
+  Parameters,
+  ParameterValue,
+  Picker,
+  PickerDefinition,
+  PluginDefinition,
+  ScoredEndpoint,
+  Scorer,
+  ScorerDefinition,
+} from './plugins.ts';
+export { defineFilter, definePicker, defineScorer } from './plugins.ts';
+export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
+export type { CandidateState, FilterStep, SchedulingResult, ScoreStep } from './scheduling-result.ts';

@@ -1,0 +1,66 @@
+import type { Endpoint } from './endpoint.ts';
+import type { SchedulingContext } from './scheduling-context.ts';
+
+/** Parameters are flat and plain, so that YAML, defaults and messages speak of the same thing. */
+export type ParameterValue = number | string | boolean | readonly string[];
+export type Parameters = Readonly<Record<string, ParameterValue>>;
+
+/** Keeps some of the endpoints, in order. An empty result ends the decision with `no_endpoints`. */
+export type Filter = (context: SchedulingContext, endpoints: readonly Endpoint[]) => readonly Endpoint[];
+
+/** One number in [0, 1] per endpoint, in the same order; 1 is best. */
+export type Scorer = (context: SchedulingContext, endpoints: readonly Endpoint[]) => ArrayLike<number>;
+
+export interface ScoredEndpoint {
+  readonly endpoint: Endpoint;
+  /** Sum of weight x score over the profile's scorers. */
+  readonly total: number;
+}
+
+/** Orders the candidates: the first is the choice, the rest are fallbacks. */
+export type Picker = (
+  context: SchedulingContext,
+  scored: readonly ScoredEndpoint[],
+) => readonly ScoredEndpoint[];
+
+/** What a filter, scorer or picker file exports: its parameters with defaults, and how to make one. */
+export interface PluginDefinition<Kind extends string, P extends Parameters, Instance> {
+  readonly kind: Kind;
+  /** One sentence for `pointsman check` and the docs. */
+  readonly description: string;
+  readonly defaults: P;
+  /** Called once per use in a profile. Throws an Error that says which parameter is wrong and why. */
+  readonly create: (parameters: P) => Instance;
+}
+
+export type ScorerDefinition<P extends Parameters = Parameters> = PluginDefinition<'scorer', P, Scorer>;
+export type FilterDefinition<P extends Parameters = Parameters> = PluginDefinition<'filter', P, Filter>;
+export type PickerDefinition<P extends Parameters = Parameters> = PluginDefinition<'picker', P, Picker>;
+
+type Definition<P extends Parameters, Instance> = {
+  readonly description?: string;
+  readonly defaults?: P;
+  readonly create: (parameters: P) => Instance;
+};
+
+/** Defines a scorer; its file name is its name in the configuration. */
+export function defineScorer<P extends Parameters = Record<never, never>>(definition: Definition<P, Scorer>) {
+  return define('scorer', definition);
+}
+
+/** Defines a filter; its file name is its name in the configuration. */
+export function defineFilter<P extends Parameters = Record<never, never>>(definition: Definition<P, Filter>) {
+  return define('filter', definition);
+}
+
+/** Defines a picker; its file name is its name in the configuration. */
+export function definePicker<P extends Parameters = Record<never, never>>(definition: Definition<P, Picker>) {
+  return define('picker', definition);
+}
+
+function define<Kind extends string, P extends Parameters, Instance>(
+  kind: Kind,
+  { description = '', defaults = {} as P, create }: Definition<P, Instance>,
+): PluginDefinition<Kind, P, Instance> {
+  return Object.freeze({ kind, description, defaults: Object.freeze({ ...defaults }), create });
+}

@@ -1,0 +1,19 @@
+import type { Endpoint } from './endpoint.ts';
+import type { InferenceRequest } from './inference-request.ts';
+
+/** A request plus the signals that filters, scorers and pickers may ask for. One per decision. */
+export interface SchedulingContext {
+  readonly request: InferenceRequest;
+  /** Milliseconds of a monotonic clock, read once for the decision. */
+  readonly nowMs: number;
+  /** Uniform in [0, 1); seeded in tests and replay. */
+  readonly random: () => number;
+  /** Leading prompt tokens believed to lie in this endpoint's KV cache; computed once, on first use. */
+  cachedTokens(endpoint: Endpoint): number;
+}
+
+/** What the context needs from outside: only the prefix index, as one function. */
+export type PrefixMatcher = (request: InferenceRequest) => {
+  /** Cached leading tokens of the endpoint with this slot. */
+  cachedTokens(slot: number): number;
+};

@@ -1,0 +1,53 @@
+import type { Endpoint } from './endpoint.ts';
+
+/** Why one endpoint was left out. */
+export interface FilterStep {
+  readonly filter: string;
+  /** Names of the endpoints that this filter removed. */
+  readonly removed: readonly string[];
+}
+
+export interface ScoreStep {
+  readonly scorer: string;
+  readonly weight: number;
+  /** In the order of `candidates`; clamped to [0, 1]. */
+  readonly scores: readonly number[];
+}
+
+/** Ages and load of one candidate as the decision saw them. */
+export interface CandidateState {
+  readonly name: string;
+  readonly address: string;
+  readonly metricsAgeMs: number;
+  readonly queuedRequests: number;
+  readonly runningRequests: number;
+  readonly kvCacheUsage: number;
+  readonly inFlightRequests: number;
+  readonly cachedTokens: number;
+}
+
+/**
+ * The decision record: enough to tell a person why this endpoint was chosen, and to replay the choice.
+ * Logs, metrics, the debug header and the console read it; the core writes nothing else.
+ */
+export interface SchedulingResult {
+  readonly profile: string;
+  readonly requestId: string;
+  readonly model: string | undefined;
+  readonly promptTokens: number;
+  /** Endpoints before filters. */
+  readonly considered: number;
+  readonly filters: readonly FilterStep[];
+  /** Endpoints after filters. */
+  readonly candidates: readonly CandidateState[];
+  readonly scores: readonly ScoreStep[];
+  /** Weighted sums, in the order of `candidates`. */
+  readonly totals: readonly number[];
+  /** How many candidates shared the best total. */
+  readonly tied: number;
+  readonly picker: string;
+  /** Best first; the first is the choice. */
+  readonly ranking: readonly Endpoint[];
+  /** How long the decision took, milliseconds. */
+  readonly durationMs: number;
+}
