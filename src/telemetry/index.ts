@@ -1,0 +1,5 @@
+/**
+ * What people and machines read about a running process: log lines and Prometheus metrics.
+ * Owns the metric names and their label sets. Imports types of the decision record and nothing else of ours.
+ */
+export { createLog, type Log, type LogFormat, type LogLevel, silentLog } from './log.ts';
