@@ -9,6 +9,8 @@ export interface FinishedRequest {
   /** Name of the endpoint that served it in the end (differs from the pick after a retry). */
   readonly endpoint: string;
   readonly outcome: Outcome;
+  /** What the prefix index believed cached there; `outcome.usage.cachedTokens` says what really was. */
+  readonly predictedCachedTokens: number;
   /** Connection failures before it was served. */
   readonly retries: number;
   /** From the pick to the first token, milliseconds; undefined if none came. */

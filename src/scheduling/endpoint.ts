@@ -23,6 +23,8 @@ export interface EndpointMetrics {
 /** Requests that this process has sent to the endpoint and not yet seen finished. Always current. */
 export interface EndpointInFlight {
   readonly requests: number;
+  /** Those of `requests` sent after the metrics were read, so the scraped figures cannot hold them. */
+  readonly sentSinceScrape: number;
   /** Those of `requests` that have not produced their first token. */
   readonly waitingForFirstToken: number;
   /** Prompt tokens of all of them. */
@@ -39,6 +41,8 @@ export interface Endpoint {
   readonly labels: Readonly<Record<string, string>>;
   /** Models and adapters that the engine lists; empty until it has told. */
   readonly models: readonly string[];
+  /** Those of `models` that the engine tells to be adapters of another. */
+  readonly adapters: readonly string[];
   /** Reachable, and not ejected for failures. */
   readonly isReady: boolean;
   /** Why `isReady` is false, for people. */

@@ -19,4 +19,10 @@ export type {
 } from './plugins.ts';
 export { defineFilter, definePicker, defineScorer } from './plugins.ts';
 export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
-export type { CandidateState, FilterStep, SchedulingResult, ScoreStep } from './scheduling-result.ts';
+export type {
+  CandidateState,
+  FilterStep,
+  PluginFailure,
+  SchedulingResult,
+  ScoreStep,
+} from './scheduling-result.ts';

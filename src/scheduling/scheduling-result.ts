@@ -14,6 +14,13 @@ export interface ScoreStep {
   readonly scores: readonly number[];
 }
 
+/** A plugin that failed in this decision; the decision went on without it. */
+export interface PluginFailure {
+  readonly kind: 'filter' | 'scorer' | 'picker';
+  readonly name: string;
+  readonly message: string;
+}
+
 /** Ages and load of one candidate as the decision saw them. */
 export interface CandidateState {
   readonly name: string;
@@ -46,6 +53,8 @@ export interface SchedulingResult {
   /** How many candidates shared the best total. */
   readonly tied: number;
   readonly picker: string;
+  /** Empty unless a plugin threw or answered with something unusable. */
+  readonly failures: readonly PluginFailure[];
   /** Best first; the first is the choice. */
   readonly ranking: readonly Endpoint[];
   /** How long the decision took, milliseconds. */
