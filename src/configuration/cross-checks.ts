@@ -1,0 +1,45 @@
+import type { Configuration } from './schema.ts';
+import type { SchemaProblem } from './schema-problems.ts';
+
+/** What no single value shows: two servers on one port, two endpoints with one name. */
+export function crossChecks(configuration: Configuration): SchemaProblem[] {
+  return [...samePorts(configuration), ...sameEndpoints(configuration), ...missingKeys(configuration)];
+}
+
+function samePorts({ gateway, extProc, health, metrics }: Configuration): SchemaProblem[] {
+  const sections = { gateway, ...(extProc.enabled ? { extProc } : {}), health, metrics };
+  const owners = new Map<number, string>();
+  const problems: SchemaProblem[] = [];
+  for (const [section, { port }] of Object.entries(sections)) {
+    const owner = owners.get(port);
+    if (port !== 0 && owner !== undefined)
+      problems.push(problem([section, 'port'], `port ${port} is already the port of \`${owner}\``));
+    owners.set(port, section);
+  }
+  return problems;
+}
+
+function sameEndpoints({ pool }: Configuration): SchemaProblem[] {
+  const names = new Set<string>();
+  return pool.endpoints.flatMap(({ name, address }, at) => {
+    const own = name ?? address;
+    const isTaken = names.has(own);
+    names.add(own);
+    return isTaken ? [problem(['pool', 'endpoints', at], `a second endpoint named "${own}"`)] : [];
+  });
+}
+
+function missingKeys({ gateway }: Configuration): SchemaProblem[] {
+  const name = gateway.apiKeysEnv;
+  if (name === undefined || (process.env[name] ?? '').trim() !== '') return [];
+  return [
+    problem(
+      ['gateway', 'apiKeysEnv'],
+      `the environment variable ${name} is not set; it must hold the API keys`,
+    ),
+  ];
+}
+
+function problem(path: SchemaProblem['path'], message: string): SchemaProblem {
+  return { path, unknownKey: undefined, message };
+}

@@ -1,0 +1,108 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { crossChecks } from './cross-checks.ts';
+import { type LoadedProfile, loadProfile } from './load-profile.ts';
+import { ConfigurationError, formatPath, type Path, type Problem } from './problems.ts';
+import { type Configuration, configurationSchema } from './schema.ts';
+import { type SchemaProblem, schemaProblems } from './schema-problems.ts';
+import { parseYaml, type YamlDocument } from './yaml-document.ts';
+
+/** A value from the command line; it beats the file. */
+export interface Override {
+  readonly path: readonly string[];
+  readonly value: unknown;
+  /** As the user wrote it, e.g. `--port`. */
+  readonly flag: string;
+}
+
+export interface LoadOptions {
+  /** The YAML file; without one, defaults and overrides alone count. */
+  readonly file?: string | undefined;
+  readonly overrides?: readonly Override[];
+  /** Paths in a configuration without a file start here. */
+  readonly workingFolder?: string;
+}
+
+export interface LoadedConfiguration {
+  readonly configuration: Configuration;
+  readonly profile: LoadedProfile;
+  /** Absolute; undefined if there is no file. */
+  readonly file: string | undefined;
+  /** Relative paths in the configuration start here. */
+  readonly folder: string;
+}
+
+/** File, flags and defaults as one frozen object, its plugins loaded. Throws a `ConfigurationError`. */
+export async function loadConfiguration(options: LoadOptions = {}): Promise<LoadedConfiguration> {
+  const { overrides = [], workingFolder = process.cwd() } = options;
+  const file = options.file === undefined ? undefined : resolve(workingFolder, options.file);
+  const folder = file === undefined ? workingFolder : dirname(file);
+  const source = options.file ?? 'configuration';
+  const document = parseYaml(file === undefined ? '' : await readSource(file, source), source);
+  if (document.problems.length > 0) throw new ConfigurationError(document.problems);
+
+  const value = overrides.reduce<unknown>(
+    (whole, { path, value }) => withValue(whole, path, value),
+    document.value ?? {},
+  );
+  const parsed = configurationSchema.safeParse(value, { reportInput: true });
+  const problems = schemaProblems(parsed.error?.issues ?? []);
+  const loaded = await loadProfile((value as { profile?: unknown } | undefined)?.profile, folder);
+  problems.push(...loaded.problems, ...(parsed.success ? crossChecks(parsed.data) : []));
+  if (problems.length > 0 || !parsed.success || loaded.profile === undefined)
+    throw new ConfigurationError(place(problems, document, source, overrides));
+  return { configuration: deepFreeze(parsed.data), profile: loaded.profile, file, folder };
+}
+
+async function readSource(file: string, source: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const message =
+      code === 'ENOENT' ? 'there is no such file' : `cannot be read: ${(error as Error).message}`;
+    throw new ConfigurationError([{ source, position: undefined, path: '', message }]);
+  }
+}
+
+/** Gives each problem its line and column, or the flag that it came from; in the order of the file. */
+function place(
+  problems: readonly SchemaProblem[],
+  document: YamlDocument,
+  source: string,
+  overrides: readonly Override[],
+): Problem[] {
+  const placed = problems.map(({ path, unknownKey, message }): Problem => {
+    const override = overrides.find((candidate) => isWithin(path, candidate.path));
+    if (override !== undefined) return { source: override.flag, position: undefined, path: '', message };
+    const position =
+      unknownKey === undefined ? document.positionOf(path) : document.positionOfKey(path, unknownKey);
+    return { source, position, path: formatPath(path), message };
+  });
+  const order = ({ position }: Problem) =>
+    position === undefined ? -1 : position.line * 10_000 + position.column;
+  return placed.sort((a, b) => order(a) - order(b));
+}
+
+function isWithin(path: Path, parent: Path): boolean {
+  return parent.every((key, at) => path[at] === key);
+}
+
+/** A copy of `whole` in which the value at `path` is `value`. */
+function withValue(whole: unknown, path: readonly string[], value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  const isMap = typeof whole === 'object' && whole !== null && !Array.isArray(whole);
+  // A parent of the wrong type stays, for the schema to complain about.
+  if (whole !== undefined && !isMap) return whole;
+  const parent = (whole ?? {}) as Readonly<Record<string, unknown>>;
+  return { ...parent, [key]: withValue(parent[key], rest, value) };
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const item of Object.values(value)) deepFreeze(item);
+  }
+  return value;
+}

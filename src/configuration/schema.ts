@@ -1,0 +1,217 @@
+import { z } from 'zod';
+import { logFormats, logLevels } from '../telemetry/log.ts';
+
+/**
+ * The single source of the configuration's type, its defaults, its messages and `config/pointsman.schema.json`.
+ * Every object is strict: an unknown key is a mistake, not a wish.
+ */
+
+const port = (usual: number, what: string) => z.int().min(0).max(65535).default(usual).describe(what);
+const milliseconds = (usual: number, what: string) => z.number().positive().default(usual).describe(what);
+const count = (usual: number, what: string) => z.int().positive().default(usual).describe(what);
+const host = (usual: string) => z.string().min(1).default(usual).describe('Address to listen on.');
+
+const gateway = z
+  .strictObject({
+    host: host('127.0.0.1'),
+    port: port(8080, 'Port of the OpenAI-compatible HTTP gateway; 0 = any free one.'),
+    maxBodyBytes: count(32 * 1024 * 1024, 'Longer request bodies are answered with 413.'),
+    timeouts: z
+      .strictObject({
+        connectMs: milliseconds(1000, 'To connect to an engine; the next endpoint is tried after it.'),
+        firstByteMs: milliseconds(300_000, "From the request's last byte to the engine's first."),
+        idleMs: milliseconds(60_000, 'Longest silence of an engine within an answer.'),
+      })
+      .prefault({})
+      .describe('How long the gateway waits for an engine, milliseconds.'),
+    apiKeysEnv: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'Name of the environment variable that holds the accepted API keys, separated by commas. Without it no key is asked for.',
+      ),
+  })
+  .prefault({})
+  .describe('The embedded OpenAI-compatible HTTP gateway.');
+
+const tls = z
+  .strictObject({
+    mode: z
+      .enum(['self-signed', 'files', 'off'])
+      .default('self-signed')
+      .describe('`self-signed` makes a certificate at start; Envoy does not verify it unless told to.'),
+    cert: z.string().min(1).optional().describe('PEM file with the certificate, for mode `files`.'),
+    key: z.string().min(1).optional().describe('PEM file with the private key, for mode `files`.'),
+  })
+  .superRefine((value, context) => {
+    for (const name of ['cert', 'key'] as const)
+      if (value.mode === 'files' && value[name] === undefined)
+        context.addIssue({ code: 'custom', path: [name], message: `tls mode \`files\` needs \`${name}\`` });
+  })
+  .prefault({})
+  .describe('Transport security of the ext-proc server.');
+
+const extProc = z
+  .strictObject({
+    enabled: z.boolean().default(true).describe('Serve the Endpoint Picker Protocol.'),
+    host: host('127.0.0.1'),
+    port: port(9002, 'Port of the ext-proc gRPC server.'),
+    tls,
+    fallbacks: z
+      .int()
+      .min(0)
+      .max(16)
+      .default(0)
+      .describe('How many further endpoints to name after the chosen one, for a proxy that can retry.'),
+  })
+  .prefault({})
+  .describe('The Endpoint Picker for Envoy (ext_proc over gRPC).');
+
+const health = z
+  .strictObject({ host: host('127.0.0.1'), port: port(9003, 'Port of the gRPC health service.') })
+  .prefault({})
+  .describe('gRPC health, for probes.');
+
+const metrics = z
+  .strictObject({ host: host('127.0.0.1'), port: port(9090, 'Port of /metrics and /health.') })
+  .prefault({})
+  .describe('Prometheus metrics of this process.');
+
+const endpoint = z.strictObject({
+  name: z.string().min(1).optional().describe('Unique in the pool; the address by default.'),
+  address: z
+    .string()
+    .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:/]+):[0-9]{1,5}$/, {
+      error: 'expected `host:port` or `[ipv6]:port`',
+    })
+    .describe('`host:port` or `[ipv6]:port` of an engine.'),
+  labels: z.record(z.string(), z.string()).default({}).describe('Free labels, for filters and scorers.'),
+});
+
+const pool = z
+  .strictObject({
+    endpoints: z.array(endpoint).default([]).describe('The engines, when they are known beforehand.'),
+    file: z
+      .string()
+      .min(1)
+      .optional()
+      .describe('A YAML or JSON file with a list of endpoints; watched, so it can change while running.'),
+    scrape: z
+      .strictObject({
+        intervalMs: milliseconds(200, "How often each engine's /metrics is read."),
+        timeoutMs: milliseconds(1000, 'After it one reading counts as failed.'),
+      })
+      .prefault({})
+      .describe('Reading of the engines, milliseconds.'),
+  })
+  .prefault({})
+  .describe('The engines to choose from.');
+
+const parameters = z
+  .record(z.string(), z.unknown())
+  .default({})
+  .describe('Parameters of the plugin; `pointsman check` names the known ones.');
+const pluginName = z
+  .string()
+  .min(1)
+  .describe('A built-in name, a path to a .ts or .js file (relative to this file), or an npm package.');
+
+const profile = z
+  .strictObject({
+    filters: z
+      .array(z.strictObject({ name: pluginName, parameters }))
+      .default([
+        { name: 'ready', parameters: {} },
+        { name: 'model', parameters: {} },
+        { name: 'lora-capacity', parameters: {} },
+      ])
+      .describe('Applied in order; each keeps some endpoints.'),
+    scorers: z
+      .array(
+        z.strictObject({
+          name: pluginName,
+          weight: z.number().positive().default(1).describe("Factor on this scorer's preference."),
+          parameters,
+        }),
+      )
+      .default([
+        { name: 'prefix-cache', weight: 3, parameters: {} },
+        { name: 'queue-depth', weight: 2, parameters: {} },
+        { name: 'kv-cache-usage', weight: 2, parameters: {} },
+      ])
+      .describe('Preferences; the endpoint with the largest weighted sum is chosen.'),
+    picker: z
+      .strictObject({ name: pluginName, parameters })
+      .default({ name: 'max-score', parameters: {} })
+      .describe('How the choice is made from the sums.'),
+  })
+  .prefault({})
+  .describe('How an endpoint is chosen.');
+
+const prefixIndex = z
+  .strictObject({
+    blockTokens: count(64, 'Prompt tokens per remembered block.'),
+    maxPromptTokens: count(131_072, 'Longer prompts are remembered up to here.'),
+    blocksPerEndpoint: count(31_250, 'Remembered blocks per engine; the oldest are forgotten.'),
+  })
+  .prefault({})
+  .describe('What is believed to lie in the KV caches of the engines.');
+
+const log = z
+  .strictObject({
+    level: z.enum(logLevels).default('info'),
+    format: z.enum(logFormats).default('auto').describe('`auto` is pretty on a terminal and JSON elsewhere.'),
+  })
+  .prefault({})
+  .describe('Log lines on standard error.');
+
+const up = z
+  .strictObject({
+    pods: z.int().min(1).max(64).default(2).describe('Engines to start.'),
+    model: z.string().min(1).optional().describe('Model folder; the bundled small model by default.'),
+    enginePortBase: z
+      .int()
+      .min(0)
+      .max(65535)
+      .default(8100)
+      .describe('Port of the first engine; the next take the following ones. 0 = any free ones.'),
+    engineArgs: z
+      .array(z.string())
+      .default([])
+      .describe('Further arguments of each engine; see `pointsman engine --help`.'),
+  })
+  .prefault({})
+  .describe('What `pointsman up` starts beside the gateway.');
+
+export const configurationSchema = z
+  .strictObject({
+    gateway,
+    extProc,
+    health,
+    metrics,
+    pool,
+    profile,
+    prefixIndex,
+    objectives: z
+      .record(z.string(), z.int())
+      .default({})
+      .describe('Priority of each inference objective; higher is sooner, negative may be shed.'),
+    log,
+    up,
+  })
+  .describe('Configuration of Pointsman.');
+
+export const profileSchema = profile;
+
+/** What every entry of a profile has, whatever else it says. */
+export const pluginReferenceSchema = z.object({ name: pluginName, parameters });
+
+/** Validated, complete, frozen. */
+export type Configuration = DeepReadonly<z.output<typeof configurationSchema>>;
+
+type DeepReadonly<T> = T extends (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T;
