@@ -1,0 +1,49 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { RunningServer } from '../protocol/running-server.ts';
+
+export interface MetricsServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly metricsText: () => Promise<string>;
+  readonly isReady: () => boolean;
+}
+
+/** `/metrics` for Prometheus and `/health` for probes (200 when ready, 503 when not). */
+export async function serveMetrics(options: MetricsServerOptions): Promise<RunningServer> {
+  const { host, port, metricsText, isReady } = options;
+  const server = createServer(async (request, response) => {
+    const { pathname } = new URL(request.url ?? '/', 'http://metrics');
+    const answer = (status: number, type: string, body: string) =>
+      response.writeHead(status, { 'content-type': type }).end(body);
+    try {
+      if (pathname === '/metrics')
+        answer(200, 'text/plain; version=0.0.4; charset=utf-8', await metricsText());
+      else if (pathname === '/health' && isReady()) answer(200, 'application/json', '{"status":"ok"}');
+      else if (pathname === '/health') answer(503, 'application/json', '{"status":"no endpoint is ready"}');
+      else answer(404, 'text/plain', 'Here are /metrics and /health.\n');
+    } catch (error) {
+      answer(500, 'text/plain', `${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  const bound = server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+  return {
+    address: `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
+    port: bound.port,
+    close: () => {
+      closing ??= new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+      return closing;
+    },
+  };
+}

@@ -1,0 +1,73 @@
+import type { FinishedRequest, PickerObserver } from '../endpoint-picker/finished-request.ts';
+import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import type { Log } from './log.ts';
+
+/** One line per request when it ends, made from the decision record: never prompts, bodies, headers or keys. */
+export function requestLog(log: Log): PickerObserver {
+  return {
+    onFinished: (finished) => {
+      const { outcome } = finished;
+      const fields = { ...identity(finished.request), ...courseOf(finished) };
+      if (outcome.kind === 'connect_failed' || outcome.kind === 'upstream_failed')
+        log.warn({ ...fields, reason: outcome.reason }, 'request failed');
+      else log.info(fields, 'request');
+    },
+    onRejected: (request, code, record) => {
+      const considered = record?.considered ?? 0;
+      log.warn(
+        { ...identity(request), code, considered, filters: record?.filters.map(removedBy) },
+        'request rejected',
+      );
+    },
+  };
+}
+
+function identity({ id, model, tenant, priority, promptTokens, headers }: InferenceRequest) {
+  const clientId = headers.get('x-request-id');
+  return {
+    id,
+    ...(clientId === undefined ? {} : { clientId: clientId.slice(0, 128) }),
+    model,
+    ...(tenant === '' ? {} : { tenant }),
+    ...(priority === 0 ? {} : { priority }),
+    promptTokens,
+  };
+}
+
+function courseOf({ record, endpoint, outcome, retries, ttftMs, durationMs }: FinishedRequest) {
+  const usage = outcome.kind === 'completed' ? outcome.usage : undefined;
+  const state = record.candidates.find(({ name }) => name === endpoint);
+  return {
+    endpoint,
+    outcome: outcome.kind,
+    status: 'status' in outcome ? outcome.status : undefined,
+    ttftMs: rounded(ttftMs),
+    durationMs: rounded(durationMs),
+    inputTokens: usage?.promptTokens,
+    outputTokens: usage?.completionTokens,
+    cachedTokens: usage?.cachedTokens,
+    predictedCachedTokens: state?.cachedTokens,
+    ...(retries === 0 ? {} : { retries }),
+    decisionMs: rounded(record.durationMs),
+  };
+}
+
+function rounded(milliseconds: number | undefined): number | undefined {
+  return milliseconds === undefined ? undefined : Math.round(milliseconds * 100) / 100;
+}
+
+function removedBy({ filter, removed }: { readonly filter: string; readonly removed: readonly string[] }) {
+  return `${filter} removed ${removed.length}`;
+}
+
+/** Tells several observers. */
+export function observers(...all: readonly PickerObserver[]): PickerObserver {
+  return {
+    onFinished: (finished) => {
+      for (const each of all) each.onFinished(finished);
+    },
+    onRejected: (request, code, record) => {
+      for (const each of all) each.onRejected(request, code, record);
+    },
+  };
+}
