@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import type { experimental } from '@grpc/grpc-js';
+
+type Update = Parameters<experimental.IdentityCertificateUpdateListener>[0];
+
+const reloadIntervalMs = 5_000;
+
+/**
+ * A certificate and its key from PEM files, read again while a server listens. A pair that cannot be read, or
+ * does not fit together, is passed over: the last good one stays.
+ */
+export class CertificateFiles implements experimental.CertificateProvider {
+  readonly #cert: string;
+  readonly #key: string;
+  readonly #listeners = new Set<experimental.IdentityCertificateUpdateListener>();
+  #latest: NonNullable<Update>;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(cert: string, key: string, first: NonNullable<Update>) {
+    this.#cert = cert;
+    this.#key = key;
+    this.#latest = first;
+  }
+
+  /** Throws if the files are not a usable pair now. */
+  static async open(cert: string, key: string): Promise<CertificateFiles> {
+    try {
+      return new CertificateFiles(cert, key, await readPair(cert, key));
+    } catch (cause) {
+      throw new Error(`Expected a PEM certificate in ${cert} and its key in ${key}; check both files.`, {
+        cause,
+      });
+    }
+  }
+
+  addIdentityCertificateListener(listener: experimental.IdentityCertificateUpdateListener): void {
+    this.#listeners.add(listener);
+    listener(this.#latest);
+    this.#timer ??= setInterval(() => void this.reload(), reloadIntervalMs).unref();
+  }
+
+  removeIdentityCertificateListener(listener: experimental.IdentityCertificateUpdateListener): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Client certificates are not asked for. */
+  addCaCertificateListener(): void {}
+  removeCaCertificateListener(): void {}
+
+  async reload(): Promise<void> {
+    const next = await readPair(this.#cert, this.#key).catch(() => this.#latest);
+    const isSame =
+      next.certificate.equals(this.#latest.certificate) && next.privateKey.equals(this.#latest.privateKey);
+    if (isSame) return;
+    this.#latest = next;
+    for (const listener of this.#listeners) listener(next);
+  }
+}
+
+async function readPair(cert: string, key: string): Promise<NonNullable<Update>> {
+  const [certificate, privateKey] = await Promise.all([readFile(cert), readFile(key)]);
+  createSecureContext({ cert: certificate, key: privateKey });
+  return { certificate, privateKey };
+}

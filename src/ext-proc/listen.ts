@@ -1,0 +1,41 @@
+import type { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { RunningServer } from '../protocol/running-server.ts';
+
+export interface ListenOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly credentials: ServerCredentials;
+}
+
+const defaultDeadlineMs = 10_000;
+
+/** Binds a gRPC server and wraps its two ways of stopping into one. */
+export async function listen(server: Server, options: ListenOptions): Promise<RunningServer> {
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(`${host}:${options.port}`, options.credentials, (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(new Error(`Cannot listen on ${host}:${options.port}.`, { cause: error }));
+    });
+  });
+  let closing: Promise<void> | undefined;
+  return {
+    address: `${host}:${port}`,
+    port,
+    close(deadlineMs = defaultDeadlineMs) {
+      closing ??= stop(server, deadlineMs);
+      return closing;
+    },
+  };
+}
+
+/** Tells clients to go, lets streams finish until the deadline, then cuts them. */
+function stop(server: Server, deadlineMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => server.forceShutdown(), deadlineMs);
+    server.tryShutdown(() => {
+      clearTimeout(cut);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,48 @@
+import type { Assignment } from '../endpoint-picker/assignment.ts';
+import {
+  controlHeaders,
+  destinationHeader,
+  destinationNamespace,
+  requestIdHeader,
+} from '../protocol/headers.ts';
+import type { DynamicMetadata, HeaderMutation, Headers } from './messages.ts';
+
+export interface PickReply {
+  readonly mutation: HeaderMutation;
+  readonly metadata: DynamicMetadata;
+  /** The value of header and metadata, as a list. */
+  readonly addresses: readonly string[];
+}
+
+/**
+ * The pick as the data plane wants it: the same value as header and as `envoy.lb` metadata (Endpoint Picker
+ * Protocol: they must not differ). One endpoint unless fallbacks are asked for: several data planes cannot read
+ * a comma list.
+ *
+ * `clear_route_cache` stays off: the load balancer reads the destination after routing, and a new look at the
+ * routes could move the request to another pool.
+ */
+export function pickReply(assignment: Assignment, headers: Headers, fallbacks: number): PickReply {
+  const addresses = destinations(assignment, fallbacks);
+  const value = addresses.join(',');
+  const set: [string, string][] = [[destinationHeader, value]];
+  if (!headers.get(requestIdHeader)) set.push([requestIdHeader, assignment.request.id]);
+  return {
+    // The destination is overwritten, not removed: whether a data plane removes before it sets is its own affair.
+    mutation: { set, remove: spoofedHeaders(headers).filter((name) => name !== destinationHeader) },
+    metadata: { [destinationNamespace]: { [destinationHeader]: value } },
+    addresses,
+  };
+}
+
+/** Names of control headers that the client sent itself; none may reach an engine. */
+export function spoofedHeaders(headers: Headers): readonly string[] {
+  return controlHeaders.filter((name) => headers.has(name));
+}
+
+function destinations(assignment: Assignment, fallbacks: number): readonly string[] {
+  const first = assignment.endpoint;
+  if (fallbacks === 0) return [first.address];
+  const others = assignment.record.ranking.filter((endpoint) => endpoint !== first && endpoint.isReady);
+  return [first.address, ...others.slice(0, fallbacks).map((endpoint) => endpoint.address)];
+}
