@@ -2,9 +2,12 @@
  * The choice among endpoints. Pure: no I/O, no clock, no log. Imports nothing of ours.
  * This file is the package's public `pointsman/scheduling`, the only import a plugin needs.
  */
+export type { AdapterPlacement } from './adapters.ts';
+export { adapterPlacement, isKnownAdapter } from './adapters.ts';
 export type { Endpoint, EndpointInFlight, EndpointMetrics } from './endpoint.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';
+export { estimateKvCacheUsage, estimateQueues, estimateRequests, scoreLess } from './load-estimate.ts';
 export type {
   Filter,
   FilterDefinition,
@@ -18,6 +21,8 @@ export type {
   ScorerDefinition,
 } from './plugins.ts';
 export { defineFilter, definePicker, defineScorer } from './plugins.ts';
+export type { Profile, ProfileOptions } from './profile.ts';
+export { createProfile } from './profile.ts';
 export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
 export type {
   CandidateState,

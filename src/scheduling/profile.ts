@@ -1,0 +1,175 @@
+import type { Endpoint } from './endpoint.ts';
+import maxScore from './pickers/max-score.ts';
+import type { Filter, Picker, ScoredEndpoint, Scorer } from './plugins.ts';
+import type { SchedulingContext } from './scheduling-context.ts';
+import type {
+  CandidateState,
+  FilterStep,
+  PluginFailure,
+  SchedulingResult,
+  ScoreStep,
+} from './scheduling-result.ts';
+
+export interface ProfileOptions {
+  readonly name: string;
+  /** Run in order; each sees what the one before has kept. */
+  readonly filters: readonly { readonly name: string; readonly filter: Filter }[];
+  /** Weights are not normalised: only their ratios matter. */
+  readonly scorers: readonly { readonly name: string; readonly weight: number; readonly scorer: Scorer }[];
+  readonly picker: { readonly name: string; readonly picker: Picker };
+}
+
+export interface Profile {
+  readonly name: string;
+  /**
+   * Never throws because of a plugin: a filter or scorer that fails is skipped, a failing picker is replaced
+   * by `max-score`, and the record's `failures` says so. `ranking` is empty when no endpoint was left.
+   * `durationMs` is 0; whoever owns a clock fills it in.
+   */
+  run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
+}
+
+const fallbackPicker = maxScore.create({});
+
+/** A named pipeline: filters, then weighted scorers, then one picker. */
+export function createProfile({ name, filters, scorers, picker }: ProfileOptions): Profile {
+  return Object.freeze({
+    name,
+    run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult {
+      const failures: PluginFailure[] = [];
+      const filterSteps: FilterStep[] = [];
+      const candidates = runFilters(filters, context, endpoints, filterSteps, failures);
+      const totals = new Array<number>(candidates.length).fill(0);
+      const scoreSteps = runScorers(scorers, context, candidates, totals, failures);
+      const ranking = runPicker(picker, context, candidates, totals, failures);
+      return {
+        profile: name,
+        requestId: context.request.id,
+        model: context.request.model,
+        promptTokens: context.request.promptTokens,
+        considered: endpoints.length,
+        filters: filterSteps,
+        candidates: candidates.map((endpoint) => stateOf(endpoint, context)),
+        scores: scoreSteps,
+        totals,
+        tied: countBest(totals),
+        picker: picker.name,
+        failures,
+        ranking,
+        durationMs: 0,
+      };
+    },
+  });
+}
+
+function runFilters(
+  filters: ProfileOptions['filters'],
+  context: SchedulingContext,
+  endpoints: readonly Endpoint[],
+  steps: FilterStep[],
+  failures: PluginFailure[],
+): readonly Endpoint[] {
+  let candidates = endpoints;
+  for (const { name, filter } of filters) {
+    if (candidates.length === 0) break;
+    try {
+      const kept = new Set(filter(context, candidates));
+      const next = candidates.filter((endpoint) => kept.has(endpoint));
+      if (next.length !== kept.size) throw new Error('it returned endpoints that it was not given');
+      const removed = candidates.filter((endpoint) => !kept.has(endpoint)).map((endpoint) => endpoint.name);
+      steps.push({ filter: name, removed });
+      candidates = next;
+    } catch (error) {
+      failures.push({ kind: 'filter', name, message: messageOf(error) });
+    }
+  }
+  return candidates;
+}
+
+/** Adds weight x score to `totals [candidates]`. */
+function runScorers(
+  scorers: ProfileOptions['scorers'],
+  context: SchedulingContext,
+  candidates: readonly Endpoint[],
+  totals: number[],
+  failures: PluginFailure[],
+): ScoreStep[] {
+  const steps: ScoreStep[] = [];
+  if (candidates.length === 0) return steps;
+  for (const { name, weight, scorer } of scorers) {
+    try {
+      const raw = scorer(context, candidates);
+      if (raw.length !== candidates.length) {
+        throw new Error(`it returned ${raw.length} scores for ${candidates.length} endpoints`);
+      }
+      const scores = new Array<number>(raw.length);
+      for (let i = 0; i < raw.length; i++) {
+        scores[i] = clampScore(raw[i]);
+        totals[i] = totals[i]! + weight * scores[i]!;
+      }
+      steps.push({ scorer: name, weight, scores });
+    } catch (error) {
+      failures.push({ kind: 'scorer', name, message: messageOf(error) });
+    }
+  }
+  return steps;
+}
+
+function runPicker(
+  { name, picker }: ProfileOptions['picker'],
+  context: SchedulingContext,
+  candidates: readonly Endpoint[],
+  totals: readonly number[],
+  failures: PluginFailure[],
+): readonly Endpoint[] {
+  if (candidates.length === 0) return [];
+  const scored = candidates.map((endpoint, i): ScoredEndpoint => ({ endpoint, total: totals[i]! }));
+  try {
+    const ranking = picker(context, scored).map((entry) => entry.endpoint);
+    if (ranking.length === 0) throw new Error('it chose nothing although there were candidates');
+    const known = new Set(candidates);
+    if (!ranking.every((endpoint) => known.has(endpoint))) {
+      throw new Error('it chose an endpoint that is not a candidate');
+    }
+    return ranking;
+  } catch (error) {
+    failures.push({ kind: 'picker', name, message: messageOf(error) });
+    return fallbackPicker(context, scored).map((entry) => entry.endpoint);
+  }
+}
+
+/** NaN and non-numbers become 0, so that one bad figure can never win a request. */
+function clampScore(score: unknown): number {
+  if (typeof score !== 'number' || !(score > 0)) return 0;
+  return score > 1 ? 1 : score;
+}
+
+function countBest(totals: readonly number[]): number {
+  let best = Number.NEGATIVE_INFINITY;
+  let tied = 0;
+  for (const total of totals) {
+    if (total > best) {
+      best = total;
+      tied = 1;
+    } else if (total === best) tied++;
+  }
+  return tied;
+}
+
+function stateOf(endpoint: Endpoint, context: SchedulingContext): CandidateState {
+  const { metrics, inFlight } = endpoint;
+  return {
+    name: endpoint.name,
+    address: endpoint.address,
+    metricsAgeMs: metrics.ageMs,
+    queuedRequests: metrics.queuedRequests,
+    runningRequests: metrics.runningRequests,
+    kvCacheUsage: metrics.kvCacheUsage,
+    inFlightRequests: inFlight.requests,
+    cachedTokens: context.cachedTokens(endpoint),
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
