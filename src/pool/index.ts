@@ -1,0 +1,13 @@
+/**
+ * All that is known of the endpoints: discovery, scraped metrics, our own requests in flight, health.
+ *
+ * Owns the state of every endpoint (`InferencePool`); discovery and the scraper write to it, the endpoint
+ * picker reads frozen views and reserves load. Imports `scheduling` (types), `prefix-index`, `protocol`.
+ */
+export type { Address } from './address.ts';
+export { parseAddress, parseHost } from './address.ts';
+export type { EndpointModels, EndpointSpec, ScrapedMetrics } from './endpoint-state.ts';
+export { unknownMetrics } from './endpoint-state.ts';
+export type { RequestLoad } from './in-flight-load.ts';
+export type { EndpointRef, InferencePoolOptions, PoolListener, Reservation } from './inference-pool.ts';
+export { InferencePool } from './inference-pool.ts';

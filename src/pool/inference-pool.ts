@@ -1,0 +1,233 @@
+import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import type { Endpoint } from '../scheduling/endpoint.ts';
+import { parseAddress } from './address.ts';
+import {
+  type EndpointModels,
+  type EndpointSpec,
+  EndpointState,
+  type ScrapedMetrics,
+} from './endpoint-state.ts';
+import type { RequestLoad } from './in-flight-load.ts';
+
+/** Load that a request holds on an endpoint. Both verbs take effect once; later calls do nothing. */
+export interface Reservation {
+  firstToken(): void;
+  release(): void;
+}
+
+/** Names one incarnation of an endpoint: after removal its slot may belong to another. */
+export type EndpointRef = Pick<Endpoint, 'name' | 'address' | 'slot'>;
+
+export interface PoolListener {
+  added?(endpoint: EndpointRef): void;
+  removed?(endpoint: EndpointRef): void;
+  /** `reason` says why it is not ready; undefined when it has become ready. */
+  readinessChanged?(endpoint: EndpointRef, reason: string | undefined): void;
+}
+
+export interface InferencePoolOptions {
+  /** Milliseconds of a monotonic clock. */
+  readonly clock: () => number;
+  /** Told the capacity of endpoints, and when one is gone or has lost its cache. */
+  readonly prefixIndex?: Pick<PrefixIndex, 'blockTokens' | 'setCapacity' | 'removeEndpoint'> | undefined;
+}
+
+/** Ages in views are this exact, so that a view serves many decisions. */
+const ageResolutionMs = 10;
+
+/**
+ * Owner of all that is known of the endpoints. `upsert`/`remove` come from discovery, `beginScrape` and its
+ * ends from the scraper, `reserve`/`release` and `report...` from the endpoint picker.
+ */
+export class InferencePool {
+  readonly #clock: () => number;
+  readonly #prefixIndex: InferencePoolOptions['prefixIndex'];
+  readonly #byName = new Map<string, EndpointState>();
+  /** Index is the slot; freed slots are undefined. */
+  readonly #bySlot: (EndpointState | undefined)[] = [];
+  readonly #listeners = new Set<PoolListener>();
+  /** Removed endpoints that still have reservations, kept for the audit. */
+  readonly #leaving = new Set<EndpointState>();
+  #snapshot: readonly Endpoint[] = Object.freeze([]);
+  #snapshotAtMs = Number.NEGATIVE_INFINITY;
+  #isChanged = false;
+
+  constructor({ clock, prefixIndex }: InferencePoolOptions) {
+    this.#clock = clock;
+    this.#prefixIndex = prefixIndex;
+  }
+
+  get size(): number {
+    return this.#byName.size;
+  }
+
+  /** Calls back on changes, until the function returned is called. Endpoints already there are not told. */
+  subscribe(listener: PoolListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Adds an endpoint or updates its labels; one whose address changed starts anew. Throws on a bad address. */
+  upsert(spec: EndpointSpec): Endpoint {
+    const address = parseAddress(spec.address).text;
+    const known = this.#byName.get(spec.name);
+    if (known !== undefined && known.address === address) {
+      known.setLabels(spec.labels ?? {});
+      this.#isChanged = true;
+      return known.view(this.#clock());
+    }
+    if (known !== undefined) this.remove(spec.name);
+    const free = this.#bySlot.indexOf(undefined);
+    const state = new EndpointState({ ...spec, address }, free < 0 ? this.#bySlot.length : free);
+    this.#bySlot[state.slot] = state;
+    this.#byName.set(state.name, state);
+    this.#isChanged = true;
+    for (const listener of this.#listeners) listener.added?.(state);
+    return state.view(this.#clock());
+  }
+
+  /** False if there was none of that name. Requests that run there go on; their reservations stay valid. */
+  remove(name: string): boolean {
+    const state = this.#byName.get(name);
+    if (state === undefined) return false;
+    this.#byName.delete(name);
+    this.#bySlot[state.slot] = undefined;
+    if (state.load.requests > 0) this.#leaving.add(state);
+    this.#isChanged = true;
+    this.#prefixIndex?.removeEndpoint(state.slot);
+    for (const listener of this.#listeners) listener.removed?.(state);
+    return true;
+  }
+
+  /** All endpoints, ready or not, in the order of their slots. Frozen; the same object until something changed. */
+  snapshot(nowMs: number): readonly Endpoint[] {
+    if (nowMs - this.#snapshotAtMs >= ageResolutionMs) {
+      for (const state of this.#byName.values()) state.touch();
+      this.#snapshotAtMs = nowMs;
+      this.#isChanged = true;
+    }
+    if (this.#isChanged) {
+      const views: Endpoint[] = [];
+      for (const state of this.#bySlot) if (state !== undefined) views.push(state.view(nowMs));
+      this.#snapshot = Object.freeze(views);
+      this.#isChanged = false;
+    }
+    return this.#snapshot;
+  }
+
+  /** The endpoint as it is now; undefined if it is gone, or its slot has another owner. */
+  find(endpoint: EndpointRef): Endpoint | undefined {
+    const state = this.#find(endpoint);
+    state?.touch();
+    return state?.view(this.#clock());
+  }
+
+  /** Counts a request against the endpoint at once, so that the next decision sees it. */
+  reserve(endpoint: EndpointRef, load: RequestLoad): Reservation {
+    const state = this.#find(endpoint);
+    // Gone between the snapshot and now: nothing is left to count against.
+    if (state === undefined) return { firstToken() {}, release() {} };
+    const entry = state.load.add(load);
+    const isProbe = state.health.takeProbe();
+    this.#touch(state);
+    return {
+      firstToken: () => {
+        state.load.firstToken(entry);
+        this.#touch(state);
+      },
+      release: () => {
+        state.load.remove(entry);
+        if (isProbe) state.health.returnProbe();
+        if (state.load.requests === 0) this.#leaving.delete(state);
+        this.#touch(state);
+      },
+    };
+  }
+
+  /** A scrape is about to be sent: requests reserved from now on are not in its figures. */
+  beginScrape(endpoint: EndpointRef): void {
+    this.#find(endpoint)?.beginScrape(this.#clock());
+  }
+
+  /** The figures of the scrape that began last, or of now if none did. `metrics` undefined: it answers but tells nothing of itself. */
+  recordScrape(endpoint: EndpointRef, metrics: ScrapedMetrics | undefined): void {
+    this.#change(endpoint, (state) => {
+      state.health.scrapeSucceeded();
+      if (metrics === undefined) return;
+      this.#setCapacity(state, metrics);
+      state.endScrape(metrics, this.#clock());
+    });
+  }
+
+  /** Not ready until the next scrape succeeds. */
+  recordScrapeFailure(endpoint: EndpointRef, reason: string): void {
+    this.#change(endpoint, (state) => state.health.scrapeFailed(reason));
+  }
+
+  recordModels(endpoint: EndpointRef, models: EndpointModels): void {
+    this.#change(endpoint, (state) => state.setModels(models));
+  }
+
+  /** The engine process was replaced: what it had cached is lost. */
+  recordRestart(endpoint: EndpointRef): void {
+    const state = this.#find(endpoint);
+    if (state === undefined) return;
+    this.#prefixIndex?.removeEndpoint(state.slot);
+    this.#setCapacity(state, state.metrics, true);
+  }
+
+  /** A request could not reach the endpoint, or its connection broke: ejects it at once. */
+  reportFailure(endpoint: EndpointRef, reason: string): void {
+    this.#change(endpoint, (state) => state.health.requestFailed(reason, this.#clock()));
+  }
+
+  /** The engine answered with a server error; several in a row eject it. */
+  reportErrorAnswer(endpoint: EndpointRef, reason: string): void {
+    this.#change(endpoint, (state) => state.health.requestGotError(reason, this.#clock()));
+  }
+
+  reportSuccess(endpoint: EndpointRef): void {
+    this.#change(endpoint, (state) => state.health.requestSucceeded(this.#clock()));
+  }
+
+  /** Throws if a counter is not the sum of the live reservations, or a slot has two owners. */
+  checkIntegrity(): void {
+    for (const state of [...this.#byName.values(), ...this.#leaving]) state.load.checkIntegrity(state.name);
+    for (const state of this.#byName.values()) {
+      if (this.#bySlot[state.slot] !== state) throw new Error(`slot ${state.slot} is not ${state.name}'s`);
+    }
+  }
+
+  #find({ slot, name, address }: EndpointRef): EndpointState | undefined {
+    const state = this.#bySlot[slot];
+    return state?.name === name && state.address === address ? state : undefined;
+  }
+
+  #touch(state: EndpointState): void {
+    state.touch();
+    this.#isChanged = true;
+  }
+
+  #change(endpoint: EndpointRef, change: (state: EndpointState) => void): void {
+    const state = this.#find(endpoint);
+    if (state === undefined) return;
+    change(state);
+    this.#touch(state);
+    const reason = state.health.notReadyReason(this.#clock());
+    if (state.isKnownReady === (reason === undefined)) return;
+    state.isKnownReady = reason === undefined;
+    for (const listener of this.#listeners) listener.readinessChanged?.(state, reason);
+  }
+
+  #setCapacity(
+    state: EndpointState,
+    { totalBlocks, blockSizeTokens }: ScrapedMetrics,
+    isForced = false,
+  ): void {
+    if (this.#prefixIndex === undefined || totalBlocks === undefined || blockSizeTokens === undefined) return;
+    const { totalBlocks: oldBlocks, blockSizeTokens: oldSize } = state.metrics;
+    if (!isForced && totalBlocks === oldBlocks && blockSizeTokens === oldSize) return;
+    const tokens = totalBlocks * blockSizeTokens;
+    this.#prefixIndex.setCapacity(state.slot, Math.floor(tokens / this.#prefixIndex.blockTokens));
+  }
+}
