@@ -1,0 +1,133 @@
+import type { InferencePool } from '../pool/inference-pool.ts';
+import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import { ServiceError } from '../protocol/errors.ts';
+import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import type { Profile } from '../scheduling/profile.ts';
+import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
+import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
+import type { Assignment, EndpointPicker, PickOptions } from './assignment.ts';
+import type { PickerObserver } from './finished-request.ts';
+import { RecentRecords } from './recent-records.ts';
+import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
+import { ServedRequest } from './served-request.ts';
+import { selectSubset } from './subset.ts';
+
+export interface EndpointPickerOptions {
+  readonly pool: InferencePool;
+  /** Asked once per decision, so that a reload swaps it between two requests. */
+  readonly profile: () => Profile;
+  readonly prefixIndex: PrefixIndex;
+  /** Milliseconds of a monotonic clock; the same as the pool's. */
+  readonly clock: () => number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  readonly observer: PickerObserver;
+  /** How many decision records are kept for people to look at. */
+  readonly keptRecords?: number | undefined;
+}
+
+export interface InspectableEndpointPicker extends EndpointPicker {
+  /** The last decision records, newest first. */
+  recent(): readonly SchedulingResult[];
+  /** Assignments that are not finished. */
+  readonly openAssignments: number;
+  /** From now on every pick rejects with `shutting_down`; open assignments go on. */
+  shutDown(): void;
+  /** Throws if assignments and the pool's counters disagree. */
+  checkIntegrity(): void;
+}
+
+/**
+ * Builds the decision service. A decision is one synchronous step: snapshot, choose, reserve, record. So two
+ * concurrent requests never see the same free endpoint.
+ */
+export function createEndpointPicker(options: EndpointPickerOptions): InspectableEndpointPicker {
+  const { pool, profile, prefixIndex, clock, random, observer, keptRecords = 256 } = options;
+  const records = new RecentRecords({ capacity: keptRecords });
+  const open = new Set<ServedRequest>();
+  let isShuttingDown = false;
+
+  function decide(request: InferenceRequest, subset: readonly string[] | undefined): Assignment {
+    const startedMs = clock();
+    const endpoints = pool.snapshot(startedMs);
+    if (!endpoints.some((endpoint) => endpoint.isReady)) throw noEndpoints(endpoints);
+    checkModel(request.model, endpoints);
+    const allowed = subset === undefined ? endpoints : selectSubset(endpoints, subset);
+    if (allowed.length === 0) throw noCandidates(subset ?? [], endpoints);
+
+    const result = profile().run(createContext(request, startedMs), allowed);
+    const record: SchedulingResult = { ...result, durationMs: clock() - startedMs };
+    records.push(record);
+    if (record.ranking.length === 0) throw new RefusedDecision(noEndpoints(allowed, record), record);
+
+    const served = new ServedRequest({
+      request,
+      record,
+      pool,
+      prefixIndex,
+      clock,
+      observer,
+      onEnd: (ended) => open.delete(ended),
+    });
+    open.add(served);
+    return served;
+  }
+
+  function createContext(request: InferenceRequest, nowMs: number): SchedulingContext {
+    let match: ReturnType<PrefixIndex['match']> | undefined;
+    return {
+      request,
+      nowMs,
+      random,
+      cachedTokens({ slot }: Endpoint): number {
+        match ??= prefixIndex.match(request.prefix);
+        return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
+      },
+    };
+  }
+
+  return {
+    async pick(request: InferenceRequest, { subset, signal }: PickOptions): Promise<Assignment> {
+      try {
+        if (isShuttingDown) throw new ServiceError('shutting_down', 'The gateway is shutting down.');
+        if (signal.aborted) throw new ServiceError('client_closed', 'The client has closed the request.');
+        return decide(request, subset);
+      } catch (error) {
+        const isRefused = error instanceof RefusedDecision;
+        const cause = isRefused ? error.error : error;
+        const code = cause instanceof ServiceError ? cause.code : 'internal';
+        observer.onRejected(request, code, isRefused ? error.record : undefined);
+        throw cause;
+      }
+    },
+    models: () => listModels(pool.snapshot(clock())),
+    isReady: () => pool.snapshot(clock()).some((endpoint) => endpoint.isReady),
+    recent: () => records.recent(),
+    get openAssignments() {
+      return open.size;
+    },
+    shutDown() {
+      isShuttingDown = true;
+    },
+    checkIntegrity() {
+      pool.checkIntegrity();
+      const reserved = pool.snapshot(clock()).reduce((sum, { inFlight }) => sum + inFlight.requests, 0);
+      // Requests on removed endpoints are open here and no longer in the snapshot.
+      if (reserved > open.size) {
+        throw new Error(`the pool counts ${reserved} requests in flight, only ${open.size} are open`);
+      }
+    },
+  };
+}
+
+/** Carries the record of a decision that found no endpoint to the observer. */
+class RefusedDecision {
+  readonly error: ServiceError;
+  readonly record: SchedulingResult;
+
+  constructor(error: ServiceError, record: SchedulingResult) {
+    this.error = error;
+    this.record = record;
+  }
+}

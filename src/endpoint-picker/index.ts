@@ -1,0 +1,10 @@
+/**
+ * The decision service: a request in, an assignment out, a record of why.
+ *
+ * Owns the assignments being served and the ring of recent records. Imports `scheduling`, `pool`,
+ * `prefix-index`, `flow-control` and `protocol`. Adapters know only the types of `assignment.ts`.
+ */
+export type { Assignment, EndpointPicker, Outcome, PickOptions } from './assignment.ts';
+export type { EndpointPickerOptions, InspectableEndpointPicker } from './endpoint-picker.ts';
+export { createEndpointPicker } from './endpoint-picker.ts';
+export type { FinishedRequest, PickerObserver } from './finished-request.ts';
