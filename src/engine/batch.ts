@@ -1,0 +1,166 @@
+import type { StepBatch } from './native/native.ts';
+import { SAMPLING_FLOATS, SAMPLING_INTS, SamplingFloat, SamplingInt } from './native/native.ts';
+import type { SamplingParams } from './sampling-params.ts';
+import { hasPenalties } from './sampling-params.ts';
+import type { Sequence } from './sequence.ts';
+
+export interface BatchLimits {
+  /** Tokens and sequences of one step, at most. */
+  readonly maxTokens: number;
+  readonly maxSequences: number;
+  readonly maxModelLen: number;
+  readonly blockSize: number;
+  readonly vocabSize: number;
+  /** Most likely tokens reported per position, at most. */
+  readonly maxLogprobs: number;
+  readonly eosTokenIds: ReadonlySet<number>;
+}
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+/**
+ * Writes one step as the flat arrays that native code reads. The arrays are allocated once for the largest
+ * step; only those of penalties and biases, rarely used, grow on demand.
+ */
+export class BatchBuilder {
+  readonly #limits: BatchLimits;
+  readonly #batch: Mutable<StepBatch>;
+  #historyLength = 0;
+  #biases = 0;
+
+  constructor(limits: BatchLimits) {
+    const { maxTokens, maxSequences, maxModelLen, blockSize, maxLogprobs } = limits;
+    this.#limits = limits;
+    this.#batch = {
+      tokens: 0,
+      sequences: 0,
+      samples: 0,
+      tokenIds: new Int32Array(maxTokens),
+      positions: new Int32Array(maxTokens),
+      slotMapping: new Int32Array(maxTokens),
+      queryStarts: new Int32Array(maxSequences + 1),
+      blockTables: new Int32Array(maxSequences * Math.ceil(maxModelLen / blockSize)),
+      blockTableStride: 0,
+      sampleRows: new Int32Array(maxSequences),
+      samplingFloats: new Float32Array(maxSequences * SAMPLING_FLOATS),
+      samplingInts: new Int32Array(maxSequences * SAMPLING_INTS),
+      history: new Int32Array(1024),
+      biasStarts: new Int32Array(maxSequences + 1),
+      biasIds: new Int32Array(256),
+      biasValues: new Float32Array(256),
+      sampledIds: new Int32Array(maxSequences),
+      sampledLogprobs: new Float32Array(maxSequences),
+      sampledRanks: new Int32Array(maxSequences),
+      topStride: 0,
+      topIds: new Int32Array(maxSequences * maxLogprobs),
+      topLogprobs: new Float32Array(maxSequences * maxLogprobs),
+    };
+  }
+
+  /** The step that computes the `scheduled` next tokens of each sequence. Valid until the next call. */
+  build(sequences: readonly Sequence[]): StepBatch {
+    const batch = this.#batch;
+    batch.tokens = 0;
+    batch.sequences = sequences.length;
+    batch.samples = 0;
+    batch.topStride = 0;
+    this.#historyLength = 0;
+    this.#biases = 0;
+    batch.blockTableStride = sequences.reduce((most, { table }) => Math.max(most, table.length), 0);
+    for (let i = 0; i < sequences.length; i++) this.#addSequence(i, sequences[i]!);
+    batch.queryStarts[sequences.length] = batch.tokens;
+    batch.biasStarts[batch.samples] = this.#biases;
+    return batch;
+  }
+
+  #addSequence(index: number, sequence: Sequence): void {
+    const batch = this.#batch;
+    const { blockSize } = this.#limits;
+    const { computed, scheduled, table, tokens } = sequence;
+    let row = batch.tokens;
+    batch.queryStarts[index] = row;
+    for (let position = computed; position < computed + scheduled; position++, row++) {
+      const block = Math.floor(position / blockSize);
+      batch.tokenIds[row] = tokens[position]!;
+      batch.positions[row] = position;
+      batch.slotMapping[row] = table.blocks[block]! * blockSize + (position - block * blockSize);
+    }
+    batch.tokens = row;
+    const tableStart = index * batch.blockTableStride;
+    for (let i = 0; i < table.length; i++) batch.blockTables[tableStart + i] = table.blocks[i]!;
+    if (computed + scheduled === sequence.length) this.#addSample(row - 1, sequence);
+  }
+
+  #addSample(row: number, sequence: Sequence): void {
+    const batch = this.#batch;
+    const { sampling, seed } = sequence;
+    const sample = batch.samples++;
+    batch.sampleRows[sample] = row;
+    const f = sample * SAMPLING_FLOATS;
+    batch.samplingFloats[f + SamplingFloat.Temperature] = sampling.temperature;
+    batch.samplingFloats[f + SamplingFloat.TopP] = sampling.topP;
+    batch.samplingFloats[f + SamplingFloat.MinP] = sampling.minP;
+    batch.samplingFloats[f + SamplingFloat.RepetitionPenalty] = sampling.repetitionPenalty;
+    batch.samplingFloats[f + SamplingFloat.PresencePenalty] = sampling.presencePenalty;
+    batch.samplingFloats[f + SamplingFloat.FrequencyPenalty] = sampling.frequencyPenalty;
+    const n = sample * SAMPLING_INTS;
+    batch.samplingInts[n + SamplingInt.TopK] = sampling.topK;
+    batch.samplingInts[n + SamplingInt.SeedLow] = Number(BigInt.asIntN(32, seed));
+    batch.samplingInts[n + SamplingInt.SeedHigh] = Number(BigInt.asIntN(32, seed >> 32n));
+    batch.samplingInts[n + SamplingInt.Draw] = sequence.outputLength;
+    batch.samplingInts[n + SamplingInt.Logprobs] = sampling.logprobs ?? -1;
+    batch.topStride = Math.max(batch.topStride, sampling.logprobs ?? 0);
+    this.#addHistory(n, sequence);
+    batch.biasStarts[sample] = this.#biases;
+    this.#addBiases(sequence);
+  }
+
+  #addHistory(n: number, sequence: Sequence): void {
+    const batch = this.#batch;
+    const isUsed = hasPenalties(sequence.sampling);
+    const start = this.#historyLength;
+    batch.samplingInts[n + SamplingInt.HistoryStart] = isUsed ? start : 0;
+    batch.samplingInts[n + SamplingInt.HistoryPromptLength] = isUsed ? sequence.promptLength : 0;
+    batch.samplingInts[n + SamplingInt.HistoryLength] = isUsed ? sequence.length : 0;
+    if (!isUsed) return;
+    this.#historyLength += sequence.length;
+    if (this.#historyLength > batch.history.length) {
+      const longer = new Int32Array(2 * this.#historyLength);
+      longer.set(batch.history.subarray(0, start));
+      batch.history = longer;
+    }
+    batch.history.set(sequence.tokens.subarray(0, sequence.length), start);
+  }
+
+  #addBiases(sequence: Sequence): void {
+    const { sampling } = sequence;
+    for (const [tokenId, bias] of sampling.logitBias) this.#addBias(tokenId, bias);
+    if (sampling.allowedTokenIds !== undefined) this.#banAllBut(sampling.allowedTokenIds);
+    if (sequence.outputLength < sampling.minTokens) this.#banEnds(sampling);
+  }
+
+  #banEnds(sampling: SamplingParams): void {
+    for (const tokenId of this.#limits.eosTokenIds) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
+    for (const tokenId of sampling.stopTokenIds) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
+  }
+
+  #banAllBut(allowed: readonly number[]): void {
+    const isAllowed = new Set(allowed);
+    for (let tokenId = 0; tokenId < this.#limits.vocabSize; tokenId++)
+      if (!isAllowed.has(tokenId)) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
+  }
+
+  #addBias(tokenId: number, bias: number): void {
+    const batch = this.#batch;
+    if (this.#biases === batch.biasIds.length) {
+      const ids = new Int32Array(2 * this.#biases);
+      const values = new Float32Array(2 * this.#biases);
+      ids.set(batch.biasIds);
+      values.set(batch.biasValues);
+      batch.biasIds = ids;
+      batch.biasValues = values;
+    }
+    batch.biasIds[this.#biases] = tokenId;
+    batch.biasValues[this.#biases++] = bias;
+  }
+}

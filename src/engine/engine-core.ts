@@ -1,0 +1,208 @@
+import { BatchBuilder } from './batch.ts';
+import { BlockManager } from './block-manager.ts';
+import type { KvEvent } from './kv-events.ts';
+import type { NativeModel, StepBatch } from './native/native.ts';
+import { Scheduler } from './scheduler.ts';
+import type { EngineRequest } from './sequence.ts';
+import { Sequence } from './sequence.ts';
+import type { EngineGauges, StepOutput, TokenLogprobs } from './step-output.ts';
+import type { StopLimits } from './stop-condition.ts';
+import { finishOf } from './stop-condition.ts';
+import type { SchedulingPolicy } from './waiting-queue.ts';
+
+export interface EngineCoreOptions {
+  /** Opened for at least these limits; the core closes it. */
+  readonly model: NativeModel;
+  readonly vocabSize: number;
+  readonly maxModelLen: number;
+  /** KV blocks of the model; at least enough for one sequence of `maxModelLen` tokens. */
+  readonly blocks: number;
+  readonly blockSize: number;
+  readonly maxNumSeqs: number;
+  readonly maxNumBatchedTokens: number;
+  readonly longPrefillTokenThreshold: number;
+  readonly hasChunkedPrefill: boolean;
+  readonly hasPrefixCaching: boolean;
+  /** Parent digest of every prefix chain; see `rootDigest`. */
+  readonly prefixRoot: Uint8Array;
+  readonly collectsKvEvents: boolean;
+  readonly policy: SchedulingPolicy;
+  readonly maxLogprobs: number;
+  readonly eosTokenIds: readonly number[];
+  /** Seeds the sampling of requests that bring no seed. */
+  readonly seed: number;
+  /** Milliseconds. */
+  readonly now: () => number;
+}
+
+/**
+ * The engine without any I/O: requests in, tokens out, one step at a time. A step blocks while the model
+ * computes, so it belongs in a worker thread; tests call it directly.
+ *
+ * Greedy output of a request depends on its tokens alone: not on its neighbours, on chunk sizes, on what was
+ * cached or on preemption. The scheduler feeds the same (token, position) pairs however it cuts them, and the
+ * model computes each row independently of the others.
+ */
+export class EngineCore {
+  readonly #model: NativeModel;
+  readonly #blocks: BlockManager;
+  readonly #scheduler: Scheduler;
+  readonly #batch: BatchBuilder;
+  readonly #limits: StopLimits;
+  readonly #now: () => number;
+  readonly #seed: bigint;
+  #arrivals = 0;
+  #stepTokens = 0;
+
+  constructor(options: EngineCoreOptions) {
+    const eosTokenIds = new Set(options.eosTokenIds);
+    assertCapacity(options);
+    this.#model = options.model;
+    this.#now = options.now;
+    this.#seed = BigInt(options.seed);
+    this.#limits = { eosTokenIds, maxModelLen: options.maxModelLen };
+    this.#blocks = new BlockManager({
+      blocks: options.blocks,
+      blockSize: options.blockSize,
+      hasPrefixCaching: options.hasPrefixCaching,
+      root: options.prefixRoot,
+      collectsEvents: options.collectsKvEvents,
+    });
+    this.#scheduler = new Scheduler({ ...options, blockManager: this.#blocks });
+    this.#batch = new BatchBuilder({
+      maxTokens: options.maxNumBatchedTokens,
+      maxSequences: options.maxNumSeqs,
+      maxModelLen: options.maxModelLen,
+      blockSize: options.blockSize,
+      vocabSize: options.vocabSize,
+      maxLogprobs: options.maxLogprobs,
+      eosTokenIds,
+    });
+  }
+
+  get hasWork(): boolean {
+    return this.#scheduler.hasWork;
+  }
+
+  get gauges(): EngineGauges {
+    return {
+      running: this.#scheduler.running,
+      waiting: this.#scheduler.waiting,
+      kvCacheUsage: this.#blocks.usage,
+      cachedBlocks: this.#blocks.cachedBlocks,
+      ...this.#scheduler.counters,
+      stepTokens: this.#stepTokens,
+    };
+  }
+
+  add(request: EngineRequest): void {
+    const { length } = request.promptTokens;
+    if (length === 0 || length >= this.#limits.maxModelLen)
+      throw new Error(`a prompt has 1 to ${this.#limits.maxModelLen - 1} tokens; this one has ${length}`);
+    const sequences = Array.from({ length: request.choices }, (_, choice) => {
+      const arrival = this.#arrivals++;
+      const seed = request.sampling.seed ?? mixSeed(this.#seed, arrival);
+      const own = request.sampling.seed === undefined ? seed : seed + BigInt(choice);
+      return new Sequence({ request, choice, arrival, seed: own });
+    });
+    this.#scheduler.add({ id: request.id, sequences });
+  }
+
+  /** Ends a request; nothing more is reported of it. False if it is not known, or over. */
+  abort(requestId: number): boolean {
+    return this.#scheduler.abort(requestId);
+  }
+
+  /** Computes one step. Empty if there is nothing to do, or if no sequence has reached a new token. */
+  step(): StepOutput[] {
+    const { sequences, tokens } = this.#scheduler.schedule(this.#now());
+    this.#stepTokens = tokens;
+    if (sequences.length === 0) return [];
+    const batch = this.#batch.build(sequences);
+    this.#model.step(batch);
+    return this.#apply(sequences, batch);
+  }
+
+  /** Forgets all cached prefixes; refused, with false, while sequences run. */
+  resetPrefixCache(): boolean {
+    return this.#blocks.clearPrefixes();
+  }
+
+  /** What happened to cached blocks since the last call. */
+  drainKvEvents(): readonly KvEvent[] {
+    return this.#blocks.drainEvents();
+  }
+
+  checkIntegrity(): void {
+    this.#scheduler.checkIntegrity();
+  }
+
+  close(): void {
+    this.#model.close();
+  }
+
+  /** Appends the new tokens, ends what is over. Rows of the batch follow the order of the sequences. */
+  #apply(sequences: readonly Sequence[], batch: StepBatch): StepOutput[] {
+    const outputs: StepOutput[] = [];
+    const ended: Sequence[] = [];
+    for (const sequence of sequences) {
+      this.#scheduler.advance(sequence);
+      if (sequence.computed < sequence.length) continue;
+      const row = outputs.length;
+      const tokenId = batch.sampledIds[row]!;
+      sequence.append(tokenId);
+      const finish = finishOf(sequence, this.#limits);
+      if (finish !== undefined) ended.push(sequence);
+      outputs.push({
+        requestId: sequence.requestId,
+        choice: sequence.choice,
+        tokenId,
+        logprobs: readLogprobs(batch, row, sequence.sampling.logprobs),
+        first:
+          sequence.outputLength > 1
+            ? undefined
+            : { cachedTokens: sequence.cachedTokens, scheduledMs: sequence.firstScheduledMs! },
+        finish,
+      });
+    }
+    this.#scheduler.finish(ended);
+    return outputs;
+  }
+}
+
+function readLogprobs(batch: StepBatch, row: number, count: number | undefined): TokenLogprobs | undefined {
+  if (count === undefined) return undefined;
+  const start = row * batch.topStride;
+  return {
+    logprob: batch.sampledLogprobs[row]!,
+    rank: batch.sampledRanks[row]!,
+    topIds: Array.from(batch.topIds.subarray(start, start + count)),
+    topLogprobs: Array.from(batch.topLogprobs.subarray(start, start + count)),
+  };
+}
+
+/** SplitMix64 over (engine seed, arrival): each sequence draws its own random numbers. */
+function mixSeed(seed: bigint, arrival: number): bigint {
+  let z = BigInt.asUintN(64, seed + BigInt(arrival + 1) * 0x9e3779b97f4a7c15n);
+  z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
+  z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn);
+  return z ^ (z >> 31n);
+}
+
+function assertCapacity(options: EngineCoreOptions): void {
+  const { blocks, blockSize, maxModelLen, maxNumBatchedTokens, maxNumSeqs, hasChunkedPrefill } = options;
+  if (blocks * blockSize < maxModelLen)
+    throw new Error(
+      `the KV cache holds ${blocks * blockSize} tokens, less than one sequence of max_model_len ${maxModelLen}: ` +
+        'lower max_model_len or give the KV cache more memory',
+    );
+  if (maxNumBatchedTokens < maxNumSeqs)
+    throw new Error(
+      `max_num_batched_tokens (${maxNumBatchedTokens}) must be at least max_num_seqs (${maxNumSeqs})`,
+    );
+  if (!hasChunkedPrefill && maxNumBatchedTokens < maxModelLen)
+    throw new Error(
+      `max_num_batched_tokens (${maxNumBatchedTokens}) must be at least max_model_len (${maxModelLen}) ` +
+        'when chunked prefill is off',
+    );
+}

@@ -1,0 +1,268 @@
+import type { BlockManager } from './block-manager.ts';
+import type { Sequence, SequenceGroup } from './sequence.ts';
+import type { SchedulingPolicy } from './waiting-queue.ts';
+import { runsBefore, WaitingQueue } from './waiting-queue.ts';
+
+export interface SchedulerOptions {
+  readonly blockManager: BlockManager;
+  /** Sequences that run at the same time, at most. */
+  readonly maxNumSeqs: number;
+  /** Tokens that one step computes, at most. */
+  readonly maxNumBatchedTokens: number;
+  /** Prompts may be computed over several steps, mixed with decoding. */
+  readonly hasChunkedPrefill: boolean;
+  /** Tokens that one sequence computes in one step, at most; 0 = no limit of its own. */
+  readonly longPrefillTokenThreshold: number;
+  readonly policy: SchedulingPolicy;
+}
+
+/** One step. The arrays are reused: valid until the next call of `schedule`. */
+export interface Schedule {
+  /** Each computes its `scheduled` next tokens. */
+  readonly sequences: readonly Sequence[];
+  readonly tokens: number;
+}
+
+/** Counted since the start. */
+export interface SchedulerCounters {
+  readonly preemptions: number;
+  /** Prompt tokens looked up in the prefix cache, and found there, at first admission. */
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
+}
+
+/** Share of blocks kept free when a sequence joins running ones, so that they can grow a little first. */
+const watermark = 0.01;
+
+/**
+ * Decides what the next step computes, as vLLM V1 does: there is no prefill or decode phase, a step moves
+ * `computed` toward `length`. Running sequences go first, in order of admission; then waiting ones are
+ * admitted while tokens, seats and blocks last. When a running sequence finds no block, the one that should
+ * run last loses its blocks and waits again; its tokens are kept and computed anew, mostly from the cache.
+ *
+ * The earliest running sequence is never preempted for another one, and the pool holds at least one sequence
+ * of full length, so each step, or the one after, makes progress.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #blocks: BlockManager;
+  readonly #waiting: WaitingQueue;
+  /** In order of admission. */
+  #running: Sequence[] = [];
+  readonly #groups = new Map<number, SequenceGroup>();
+  readonly #step: { sequences: Sequence[]; tokens: number } = { sequences: [], tokens: 0 };
+  #deferred = 0;
+  readonly #counters = { preemptions: 0, prefixQueries: 0, prefixHits: 0 };
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#blocks = options.blockManager;
+    this.#waiting = new WaitingQueue(options.policy);
+  }
+
+  get running(): number {
+    return this.#running.length;
+  }
+
+  /** Sequences that hold no block: queued, preempted, or waiting for their leader's prompt. */
+  get waiting(): number {
+    return this.#waiting.size + this.#deferred;
+  }
+
+  get hasWork(): boolean {
+    return this.#running.length > 0 || this.#waiting.size > 0;
+  }
+
+  get counters(): SchedulerCounters {
+    return this.#counters;
+  }
+
+  add(group: SequenceGroup): void {
+    if (this.#groups.has(group.id)) throw new Error(`request id ${group.id} is in use`);
+    this.#groups.set(group.id, group);
+    const [leader, ...others] = group.sequences;
+    this.#waiting.push(leader!);
+    for (const sequence of others) {
+      sequence.leader = leader;
+      sequence.status = 'deferred';
+      this.#deferred++;
+    }
+  }
+
+  /** Ends all sequences of a request at once; false if there is no such request. */
+  abort(id: number): boolean {
+    const group = this.#groups.get(id);
+    if (group === undefined) return false;
+    for (const sequence of group.sequences) this.#end(sequence);
+    this.#running = this.#running.filter(isRunning);
+    this.#groups.delete(id);
+    return true;
+  }
+
+  /** Chooses the tokens of the next step and gives them blocks. `nowMs` dates first schedulings. */
+  schedule(nowMs: number): Schedule {
+    const step = this.#step;
+    step.sequences.length = 0;
+    step.tokens = 0;
+    const isStarved = this.#scheduleRunning();
+    if (!isStarved) this.#admitWaiting(nowMs);
+    return step;
+  }
+
+  /** The sequence's scheduled tokens have been computed: their blocks become reusable. */
+  advance(sequence: Sequence): void {
+    sequence.computed += sequence.scheduled;
+    sequence.scheduled = 0;
+    this.#blocks.commit(sequence);
+    if (sequence.leader === undefined && sequence.computed >= sequence.promptLength)
+      this.#releaseDeferred(sequence);
+  }
+
+  /** Takes ended sequences out; call once a step with those that ended. */
+  finish(ended: readonly Sequence[]): void {
+    if (ended.length === 0) return;
+    for (const sequence of ended) this.#end(sequence);
+    this.#running = this.#running.filter(isRunning);
+    for (const { requestId } of ended) {
+      const group = this.#groups.get(requestId);
+      if (group?.sequences.every((sequence) => sequence.status === 'finished'))
+        this.#groups.delete(requestId);
+    }
+  }
+
+  /** Throws unless queues, statuses and block tables agree. */
+  checkIntegrity(): void {
+    this.#blocks.checkIntegrity();
+    const counts = { deferred: 0, waiting: 0, running: 0, finished: 0 };
+    for (const group of this.#groups.values()) {
+      for (const sequence of group.sequences) {
+        counts[sequence.status]++;
+        if (sequence.status !== 'running' && sequence.table.length > 0)
+          throw new Error(`scheduler: a ${sequence.status} sequence holds blocks`);
+        if (sequence.computed > sequence.table.length * this.#blocks.blockSize)
+          throw new Error('scheduler: a sequence has more computed tokens than blocks');
+      }
+    }
+    const actual = {
+      deferred: this.#deferred,
+      waiting: this.#waiting.size,
+      running: this.#running.length,
+    };
+    for (const status of ['deferred', 'waiting', 'running'] as const)
+      if (counts[status] !== actual[status])
+        throw new Error(`scheduler: ${counts[status]} ${status} sequences, ${actual[status]} in their queue`);
+    if (this.#groups.size === 0 && this.#blocks.freeBlocks !== this.#blocks.blocks)
+      throw new Error('scheduler: no request lives, but blocks are held');
+  }
+
+  /** True if something was preempted: blocks are short, so nothing is admitted in this step. */
+  #scheduleRunning(): boolean {
+    const before = this.#counters.preemptions;
+    for (let i = 0; i < this.#running.length && this.#step.tokens < this.#options.maxNumBatchedTokens; i++) {
+      const sequence = this.#running[i]!;
+      const tokens = this.#tokensFor(sequence);
+      while (!this.#blocks.allocate(sequence, sequence.computed + tokens)) {
+        const victim = this.#victim();
+        const at = this.#running.indexOf(victim);
+        if (at < i) i--;
+        this.#preempt(victim, at);
+        if (victim === sequence) return true;
+      }
+      this.#record(sequence, tokens);
+    }
+    return this.#counters.preemptions > before;
+  }
+
+  #admitWaiting(nowMs: number): void {
+    const { maxNumSeqs, maxNumBatchedTokens, hasChunkedPrefill } = this.#options;
+    while (this.#running.length < maxNumSeqs && this.#step.tokens < maxNumBatchedTokens) {
+      const sequence = this.#waiting.peek();
+      if (sequence === undefined) return;
+      const leader = sequence.leader?.status === 'running' ? sequence.leader : undefined;
+      const shared = this.#blocks.match(sequence, leader, sequence.promptLength);
+      const cached = shared.count * this.#blocks.blockSize;
+      const missing = sequence.length - cached;
+      if (!hasChunkedPrefill && missing > maxNumBatchedTokens - this.#step.tokens) return;
+      // Room for the whole sequence is asked for, though only one chunk is allocated: otherwise long prompts
+      // that run side by side would preempt each other.
+      const reserve = this.#running.length === 0 ? 0 : Math.ceil(this.#blocks.blocks * watermark);
+      if (this.#blocks.needed(sequence, sequence.length, shared) + reserve > this.#blocks.freeBlocks) return;
+      sequence.computed = cached;
+      const tokens = this.#tokensFor(sequence);
+      if (!this.#blocks.allocate(sequence, cached + tokens, shared)) {
+        sequence.computed = 0;
+        return;
+      }
+      this.#waiting.remove(sequence);
+      sequence.status = 'running';
+      this.#running.push(sequence);
+      if (sequence.firstScheduledMs === undefined) {
+        sequence.firstScheduledMs = nowMs;
+        sequence.cachedTokens = cached;
+        this.#counters.prefixQueries += sequence.length;
+        this.#counters.prefixHits += cached;
+      }
+      this.#record(sequence, tokens);
+    }
+  }
+
+  #tokensFor(sequence: Sequence): number {
+    const { maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options;
+    const tokens = Math.min(sequence.length - sequence.computed, maxNumBatchedTokens - this.#step.tokens);
+    return longPrefillTokenThreshold > 0 ? Math.min(tokens, longPrefillTokenThreshold) : tokens;
+  }
+
+  #record(sequence: Sequence, tokens: number): void {
+    sequence.scheduled = tokens;
+    this.#step.sequences.push(sequence);
+    this.#step.tokens += tokens;
+  }
+
+  /** The running sequence that should run last: the latest admitted, or by priority the least urgent. */
+  #victim(): Sequence {
+    if (this.#options.policy === 'fcfs') return this.#running.at(-1)!;
+    return this.#running.reduce((last, sequence) =>
+      runsBefore('priority', last, sequence) ? sequence : last,
+    );
+  }
+
+  #preempt(victim: Sequence, at: number): void {
+    this.#running.splice(at, 1);
+    if (victim.scheduled > 0) {
+      this.#step.sequences.splice(this.#step.sequences.indexOf(victim), 1);
+      this.#step.tokens -= victim.scheduled;
+      victim.scheduled = 0;
+    }
+    this.#blocks.free(victim);
+    victim.computed = 0;
+    victim.status = 'waiting';
+    this.#waiting.push(victim);
+    this.#counters.preemptions++;
+  }
+
+  /** The leader's prompt is computed: the other choices may run, on its blocks. */
+  #releaseDeferred(leader: Sequence): void {
+    const group = this.#groups.get(leader.requestId);
+    if (group === undefined || group.sequences[1]?.status !== 'deferred') return;
+    for (const sequence of group.sequences) {
+      if (sequence.status !== 'deferred') continue;
+      sequence.status = 'waiting';
+      this.#deferred--;
+      this.#waiting.push(sequence);
+    }
+  }
+
+  /** Takes a sequence out of its queue, except `#running`, which the caller filters once. */
+  #end(sequence: Sequence): void {
+    if (sequence.status === 'waiting') this.#waiting.remove(sequence);
+    if (sequence.status === 'deferred') this.#deferred--;
+    if (sequence.status === 'running') this.#blocks.free(sequence);
+    sequence.computed = 0;
+    sequence.scheduled = 0;
+    sequence.status = 'finished';
+  }
+}
+
+function isRunning(sequence: Sequence): boolean {
+  return sequence.status === 'running';
+}

@@ -1,0 +1,96 @@
+import type { BlockHolder } from './block-table.ts';
+import { BlockTable } from './block-table.ts';
+import type { SamplingParams } from './sampling-params.ts';
+
+/** What the engine core is asked to do. */
+export interface EngineRequest {
+  /** Unique among the requests that live at the same time. */
+  readonly id: number;
+  /** At least one token. */
+  readonly promptTokens: readonly number[] | Int32Array;
+  readonly sampling: SamplingParams;
+  /** How many continuations of the prompt. */
+  readonly choices: number;
+  /** Lower runs earlier; looked at by the `priority` policy only. */
+  readonly priority: number;
+  /** Requests share cached prefixes only with requests of the same salt. */
+  readonly cacheSalt: string | undefined;
+}
+
+/**
+ *   deferred ──leader's prompt computed──▶ waiting ──admitted──▶ running ──▶ finished
+ *                                             ▲                    │
+ *                                             └────── preempted ───┘
+ * Aborting leads to finished from everywhere.
+ */
+export type SequenceStatus = 'deferred' | 'waiting' | 'running' | 'finished';
+
+/** The choices of one request. The first is the leader: it computes the prompt, the others share its blocks. */
+export interface SequenceGroup {
+  readonly id: number;
+  readonly sequences: readonly Sequence[];
+}
+
+export interface SequenceOptions {
+  readonly request: EngineRequest;
+  readonly choice: number;
+  /** Position in the order of arrival, over all sequences. */
+  readonly arrival: number;
+  readonly seed: bigint;
+}
+
+/** One continuation of one prompt: its tokens, how many of them are computed, and its KV blocks. */
+export class Sequence implements BlockHolder {
+  readonly requestId: number;
+  readonly choice: number;
+  readonly arrival: number;
+  readonly priority: number;
+  readonly sampling: SamplingParams;
+  readonly seed: bigint;
+  readonly promptLength: number;
+  readonly extraKeys: readonly string[] | undefined;
+  readonly table = new BlockTable();
+
+  /** Prompt, then output. `[length]`, may be longer. */
+  tokens: Int32Array;
+  length: number;
+  computed = 0;
+  status: SequenceStatus = 'waiting';
+  /** The choice that computes the prompt; absent in the leader itself. */
+  leader: Sequence | undefined;
+  /** How many tokens this step computes. */
+  scheduled = 0;
+  /** Prompt tokens that were found in cache when the sequence first ran. */
+  cachedTokens = 0;
+  /** When the sequence was first scheduled, in the core's clock. */
+  firstScheduledMs: number | undefined;
+  /** Where the waiting queue keeps it; meaningful while it waits. */
+  queueIndex = 0;
+
+  constructor({ request, choice, arrival, seed }: SequenceOptions) {
+    this.requestId = request.id;
+    this.choice = choice;
+    this.arrival = arrival;
+    this.priority = request.priority;
+    this.sampling = request.sampling;
+    this.seed = seed;
+    this.promptLength = request.promptTokens.length;
+    this.extraKeys = request.cacheSalt === undefined ? undefined : [request.cacheSalt];
+    this.tokens = new Int32Array(this.promptLength + Math.min(request.sampling.maxTokens, 64));
+    this.tokens.set(request.promptTokens);
+    this.length = this.promptLength;
+  }
+
+  get outputLength(): number {
+    return this.length - this.promptLength;
+  }
+
+  append(token: number): void {
+    if (this.length === this.tokens.length) {
+      const longer = new Int32Array(this.length * 2);
+      longer.set(this.tokens);
+      this.tokens = longer;
+    }
+    this.tokens[this.length++] = token;
+  }
+}

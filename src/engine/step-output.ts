@@ -1,0 +1,43 @@
+import type { Finish } from './stop-condition.ts';
+
+/** The chosen token's log-probability and the most likely tokens beside it, under the raw logits. */
+export interface TokenLogprobs {
+  readonly logprob: number;
+  /** 1 = the most likely token. */
+  readonly rank: number;
+  /** Best first. */
+  readonly topIds: readonly number[];
+  readonly topLogprobs: readonly number[];
+}
+
+/** What is known once a sequence has its first token. */
+export interface FirstToken {
+  /** Prompt tokens found in the prefix cache. */
+  readonly cachedTokens: number;
+  /** When the sequence was first scheduled, in the core's clock. */
+  readonly scheduledMs: number;
+}
+
+/** One new token of one sequence. */
+export interface StepOutput {
+  readonly requestId: number;
+  readonly choice: number;
+  readonly tokenId: number;
+  readonly logprobs: TokenLogprobs | undefined;
+  readonly first: FirstToken | undefined;
+  readonly finish: Finish | undefined;
+}
+
+/** The engine's state after a step, for metrics. Counters count since the start. */
+export interface EngineGauges {
+  readonly running: number;
+  readonly waiting: number;
+  /** 0–1 */
+  readonly kvCacheUsage: number;
+  readonly cachedBlocks: number;
+  readonly preemptions: number;
+  readonly prefixQueries: number;
+  readonly prefixHits: number;
+  /** Tokens computed by the latest step. */
+  readonly stepTokens: number;
+}

@@ -1,0 +1,26 @@
+import type { Sequence } from './sequence.ts';
+
+/** Why a sequence ended by itself. */
+export type Finish =
+  | { readonly reason: 'stop' /** Absent for end of text. */; readonly stopTokenId: number | undefined }
+  | { readonly reason: 'length' };
+
+const endOfText: Finish = { reason: 'stop', stopTokenId: undefined };
+const outOfLength: Finish = { reason: 'length' };
+
+export interface StopLimits {
+  readonly eosTokenIds: ReadonlySet<number>;
+  readonly maxModelLen: number;
+}
+
+/** Whether the sequence ends with the token just appended. Stop strings are the server's: it has the text. */
+export function finishOf(sequence: Sequence, { eosTokenIds, maxModelLen }: StopLimits): Finish | undefined {
+  const { sampling } = sequence;
+  const token = sequence.tokens[sequence.length - 1]!;
+  if (sequence.outputLength >= sampling.minTokens) {
+    if (!sampling.ignoreEos && eosTokenIds.has(token)) return endOfText;
+    if (sampling.stopTokenIds.includes(token)) return { reason: 'stop', stopTokenId: token };
+  }
+  if (sequence.outputLength >= sampling.maxTokens || sequence.length >= maxModelLen) return outOfLength;
+  return undefined;
+}
