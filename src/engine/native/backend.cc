@@ -1,0 +1,50 @@
+// The C interface on top of the CPU decoder. No exception leaves this file.
+#include "backend.h"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "decoder.h"
+
+struct pm_model {
+  pm::Decoder decoder;
+};
+
+namespace {
+
+template <class Body>
+int guarded(char* error, size_t size, const Body& body) {
+  const char* message = "unknown error";
+  try {
+    body();
+    return 0;
+  } catch (const std::bad_alloc&) {
+    message = "out of memory";
+    if (size) snprintf(error, size, "%s", message);
+  } catch (const std::exception& exception) {
+    if (size) snprintf(error, size, "%s", exception.what());
+  } catch (...) {
+    if (size) snprintf(error, size, "%s", message);
+  }
+  return 1;
+}
+
+}  // namespace
+
+extern "C" {
+
+int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size) {
+  *model = nullptr;
+  return guarded(error, error_size, [&] { *model = new pm_model{pm::Decoder(*plan)}; });
+}
+
+int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { model->decoder.step(*batch); });
+}
+
+void pm_memory(const pm_model* model, pm_memory_use* use) { *use = model->decoder.memory(); }
+
+void pm_close(pm_model* model) { delete model; }
+
+}  // extern "C"

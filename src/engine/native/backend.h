@@ -1,0 +1,114 @@
+/*
+ * The C interface between the binding and a backend. The CPU backend is linked into the addon; a CUDA library
+ * may export the same functions and be opened at run time. Plain C: pointers and counts, no exceptions, no
+ * ownership passed except for pm_model. Functions that can fail return 0, or 1 with a message in `error`.
+ *
+ * A model belongs to one thread at a time. Different models may be used from different threads at once.
+ */
+#ifndef POINTSMAN_BACKEND_H
+#define POINTSMAN_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PM_ABI_VERSION 1
+#define PM_BLOCK_SIZE 16
+#define PM_SAMPLING_FLOATS 6
+#define PM_SAMPLING_INTS 8
+
+typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3 } pm_dtype;
+
+/* Same order and meaning as TensorRole in native.ts. */
+typedef enum {
+  PM_EMBED_TOKENS,
+  PM_FINAL_NORM,
+  PM_LM_HEAD,
+  PM_INPUT_NORM,
+  PM_POST_ATTENTION_NORM,
+  PM_Q_PROJ,
+  PM_K_PROJ,
+  PM_V_PROJ,
+  PM_O_PROJ,
+  PM_Q_BIAS,
+  PM_K_BIAS,
+  PM_V_BIAS,
+  PM_O_BIAS,
+  PM_Q_NORM,
+  PM_K_NORM,
+  PM_GATE_PROJ,
+  PM_UP_PROJ,
+  PM_DOWN_PROJ,
+  PM_GATE_BIAS,
+  PM_UP_BIAS,
+  PM_DOWN_BIAS,
+  PM_ROLES
+} pm_role;
+
+typedef struct {
+  pm_role role;
+  int32_t layer; /* -1 outside the layers */
+  int32_t file;
+  uint64_t offset; /* bytes from the start of the file */
+  pm_dtype dtype;
+  int32_t rank; /* 1 or 2 */
+  int64_t shape[2];
+} pm_tensor;
+
+typedef struct {
+  int32_t hidden_size, layers, heads, kv_heads, head_dim, intermediate_size, vocab_size;
+  float rms_norm_eps;
+  const float* rope_inverse_frequencies; /* [head_dim / 2] */
+  float rope_attention_factor;
+  const int32_t* sliding_windows; /* [layers], 0 = all */
+  int32_t qk_norm, tie_word_embeddings;
+  const char* const* files;
+  int32_t file_count;
+  const pm_tensor* tensors;
+  int32_t tensor_count;
+  int32_t dummy; /* 1: random weights from dummy_seed, no files */
+  uint64_t dummy_seed;
+  pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint */
+  pm_dtype kv_cache_dtype; /* PM_F32 or PM_BF16 */
+  int32_t block_size, blocks, threads, max_tokens, max_samples;
+  const char* isa; /* kernels to use; null or "" = the best that the processor runs */
+} pm_plan;
+
+/* Shapes as in native.ts, StepBatch. Outputs belong to the caller. */
+typedef struct {
+  int32_t tokens, sequences, samples;
+  const int32_t *token_ids, *positions, *slot_mapping, *query_starts;
+  const int32_t* block_tables;
+  int32_t block_table_stride;
+  const int32_t* sample_rows;
+  const float* sampling_floats;
+  const int32_t* sampling_ints;
+  const int32_t* history;
+  const int32_t *bias_starts, *bias_ids;
+  const float* bias_values;
+  int32_t* sampled_ids;
+  float* sampled_logprobs;
+  int32_t* sampled_ranks;
+  int32_t top_stride;
+  int32_t* top_ids;
+  float* top_logprobs;
+  float* logits; /* [samples, vocab_size] or null */
+} pm_batch;
+
+typedef struct { uint64_t weights, kv_cache, scratch; } pm_memory_use;
+
+typedef struct pm_model pm_model;
+
+int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size);
+/* Trusts the batch: callers validate it first (batch-check.h). */
+int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size);
+void pm_memory(const pm_model* model, pm_memory_use* use);
+void pm_close(pm_model* model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

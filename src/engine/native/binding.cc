@@ -1,0 +1,309 @@
+// The Node addon: unpacks plain objects and typed arrays into backend.h's structs, checks them, calls, and
+// turns error text into JavaScript errors. The only file that knows napi.h.
+#include <napi.h>
+
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "batch-check.h"
+#include "kernels/kernels.h"
+#include "self-test.h"
+
+namespace {
+
+constexpr size_t kErrorSize = 1024;
+
+// Errors thrown here become JavaScript errors at the door of each exported function.
+using Refusal = std::invalid_argument;
+
+Napi::Value property(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined() || value.IsNull()) throw Refusal(std::string(name) + " is missing");
+  return value;
+}
+
+double number(const Napi::Object& object, const char* name) {
+  const Napi::Value value = property(object, name);
+  if (!value.IsNumber()) throw Refusal(std::string(name) + " is not a number");
+  return value.As<Napi::Number>().DoubleValue();
+}
+
+int32_t integer(const Napi::Object& object, const char* name) {
+  const double value = number(object, name);
+  if (value != std::floor(value) || std::fabs(value) > 2147483647.0)
+    throw Refusal(std::string(name) + " is " + std::to_string(value) + ", expected a 32-bit integer");
+  return (int32_t)value;
+}
+
+bool boolean(const Napi::Object& object, const char* name) {
+  const Napi::Value value = property(object, name);
+  if (!value.IsBoolean()) throw Refusal(std::string(name) + " is not a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string text(const Napi::Object& object, const char* name) {
+  const Napi::Value value = property(object, name);
+  if (!value.IsString()) throw Refusal(std::string(name) + " is not a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+// A typed array's data and length, of exactly the expected element type.
+template <class T>
+T* array(const Napi::Value& value, const char* name, size_t* length) {
+  constexpr napi_typedarray_type expected = std::is_same_v<T, float> ? napi_float32_array : napi_int32_array;
+  napi_typedarray_type type;
+  void* data = nullptr;
+  if (!value.IsTypedArray() ||
+      napi_get_typedarray_info(value.Env(), value, &type, length, &data, nullptr, nullptr) != napi_ok || type != expected)
+    throw Refusal(std::string(name) + " is not " + (expected == napi_float32_array ? "a Float32Array" : "an Int32Array"));
+  return static_cast<T*>(data);
+}
+
+template <class T>
+T* array(const Napi::Object& object, const char* name, size_t* length) {
+  return array<T>(property(object, name), name, length);
+}
+
+template <class T>
+size_t indexOf(const std::string& name, const char* what, const T& names) {
+  for (size_t i = 0; i < std::size(names); i++)
+    if (name == names[i]) return i;
+  throw Refusal(std::string(what) + " has the unknown value '" + name + "'");
+}
+
+constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto"};
+constexpr const char* kRoles[PM_ROLES] = {
+    "embed_tokens", "final_norm", "lm_head", "input_norm", "post_attention_norm", "q_proj",    "k_proj",
+    "v_proj",       "o_proj",     "q_bias",  "k_bias",     "v_bias",              "o_bias",    "q_norm",
+    "k_norm",       "gate_proj",  "up_proj", "down_proj",  "gate_bias",           "up_bias",   "down_bias"};
+
+// A pm_plan with the memory that it points to.
+struct Plan {
+  pm_plan c{};
+  std::vector<float> frequencies;
+  std::vector<int32_t> windows;
+  std::vector<std::string> files;
+  std::vector<const char*> filePointers;
+  std::vector<pm_tensor> tensors;
+  std::string isa;
+};
+
+pm_tensor readTensor(const Napi::Object& from) {
+  pm_tensor tensor{};
+  tensor.role = (pm_role)indexOf(text(from, "role"), "tensors[].role", kRoles);
+  tensor.layer = integer(from, "layer");
+  tensor.file = integer(from, "file");
+  const double offset = number(from, "offset");
+  if (!(offset >= 0 && offset <= 9007199254740991.0)) throw Refusal("tensors[].offset is out of range");
+  tensor.offset = (uint64_t)offset;
+  tensor.dtype = (pm_dtype)indexOf(text(from, "dtype"), "tensors[].dtype", kDtypes);
+  if (tensor.dtype == PM_DTYPE_AUTO) throw Refusal("tensors[].dtype must name a type");
+  const auto shape = property(from, "shape").As<Napi::Array>();
+  tensor.rank = (int32_t)shape.Length();
+  if (tensor.rank < 1 || tensor.rank > 2) throw Refusal("tensors[].shape must have one or two dimensions");
+  for (uint32_t i = 0; i < shape.Length(); i++) tensor.shape[i] = shape.Get(i).ToNumber().Int64Value();
+  return tensor;
+}
+
+void readPlan(const Napi::Object& from, Plan& plan) {
+  pm_plan& c = plan.c;
+  c.hidden_size = integer(from, "hiddenSize");
+  c.layers = integer(from, "layers");
+  c.heads = integer(from, "heads");
+  c.kv_heads = integer(from, "kvHeads");
+  c.head_dim = integer(from, "headDim");
+  c.intermediate_size = integer(from, "intermediateSize");
+  c.vocab_size = integer(from, "vocabSize");
+  c.rms_norm_eps = (float)number(from, "rmsNormEps");
+  c.rope_attention_factor = (float)number(from, "ropeAttentionFactor");
+  c.qk_norm = boolean(from, "qkNorm");
+  c.tie_word_embeddings = boolean(from, "tieWordEmbeddings");
+  c.weight_dtype = (pm_dtype)indexOf(text(from, "weightDtype"), "weightDtype", kDtypes);
+  c.kv_cache_dtype = (pm_dtype)indexOf(text(from, "kvCacheDtype"), "kvCacheDtype", kDtypes);
+  c.block_size = integer(from, "blockSize");
+  c.blocks = integer(from, "blocks");
+  c.threads = integer(from, "threads");
+  c.max_tokens = integer(from, "maxTokens");
+  c.max_samples = integer(from, "maxSamples");
+
+  size_t length = 0;
+  const float* frequencies = array<float>(from, "ropeInverseFrequencies", &length);
+  if (c.head_dim <= 0 || length != (size_t)c.head_dim / 2)
+    throw Refusal("ropeInverseFrequencies has " + std::to_string(length) + " elements, expected headDim / 2");
+  plan.frequencies.assign(frequencies, frequencies + length);
+  c.rope_inverse_frequencies = plan.frequencies.data();
+  const int32_t* windows = array<int32_t>(from, "slidingWindows", &length);
+  if (c.layers <= 0 || length != (size_t)c.layers)
+    throw Refusal("slidingWindows has " + std::to_string(length) + " elements, expected one per layer");
+  plan.windows.assign(windows, windows + length);
+  c.sliding_windows = plan.windows.data();
+
+  const auto files = property(from, "files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); i++) plan.files.push_back(files.Get(i).ToString().Utf8Value());
+  for (const auto& file : plan.files) plan.filePointers.push_back(file.c_str());
+  c.files = plan.filePointers.data();
+  c.file_count = (int32_t)plan.files.size();
+  const auto tensors = property(from, "tensors").As<Napi::Array>();
+  for (uint32_t i = 0; i < tensors.Length(); i++) plan.tensors.push_back(readTensor(tensors.Get(i).As<Napi::Object>()));
+  c.tensors = plan.tensors.data();
+  c.tensor_count = (int32_t)plan.tensors.size();
+  if (from.Has("dummySeed") && !from.Get("dummySeed").IsUndefined()) {
+    c.dummy = 1;
+    c.dummy_seed = (uint64_t)(int64_t)number(from, "dummySeed");
+  }
+  if (from.Has("isa") && !from.Get("isa").IsUndefined()) plan.isa = text(from, "isa");
+  c.isa = plan.isa.c_str();
+}
+
+void readBatch(const Napi::Object& from, pm_batch& b, pm::BatchLengths& n) {
+  b.tokens = integer(from, "tokens");
+  b.sequences = integer(from, "sequences");
+  b.samples = integer(from, "samples");
+  b.block_table_stride = integer(from, "blockTableStride");
+  b.top_stride = integer(from, "topStride");
+  b.token_ids = array<int32_t>(from, "tokenIds", &n.tokenIds);
+  b.positions = array<int32_t>(from, "positions", &n.positions);
+  b.slot_mapping = array<int32_t>(from, "slotMapping", &n.slotMapping);
+  b.query_starts = array<int32_t>(from, "queryStarts", &n.queryStarts);
+  b.block_tables = array<int32_t>(from, "blockTables", &n.blockTables);
+  b.sample_rows = array<int32_t>(from, "sampleRows", &n.sampleRows);
+  b.sampling_floats = array<float>(from, "samplingFloats", &n.samplingFloats);
+  b.sampling_ints = array<int32_t>(from, "samplingInts", &n.samplingInts);
+  b.history = array<int32_t>(from, "history", &n.history);
+  b.bias_starts = array<int32_t>(from, "biasStarts", &n.biasStarts);
+  b.bias_ids = array<int32_t>(from, "biasIds", &n.biasIds);
+  b.bias_values = array<float>(from, "biasValues", &n.biasValues);
+  b.sampled_ids = array<int32_t>(from, "sampledIds", &n.sampledIds);
+  b.sampled_logprobs = array<float>(from, "sampledLogprobs", &n.sampledLogprobs);
+  b.sampled_ranks = array<int32_t>(from, "sampledRanks", &n.sampledRanks);
+  b.top_ids = array<int32_t>(from, "topIds", &n.topIds);
+  b.top_logprobs = array<float>(from, "topLogprobs", &n.topLogprobs);
+}
+
+// Runs the body; its C++ exceptions become JavaScript errors.
+template <class Body>
+Napi::Value guarded(const Napi::CallbackInfo& info, const Body& body) {
+  try {
+    return body();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), error.what());
+  }
+}
+
+class NativeModel : public Napi::ObjectWrap<NativeModel> {
+ public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeModel",
+                       {InstanceMethod<&NativeModel::step>("step"), InstanceMethod<&NativeModel::memory>("memory"),
+                        InstanceMethod<&NativeModel::close>("close")});
+  }
+
+  explicit NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeModel>(info) {
+    guarded(info, [&] {
+      if (!info[0].IsObject()) throw Refusal("open: a plan is expected");
+      Plan plan;
+      try {
+        readPlan(info[0].As<Napi::Object>(), plan);
+      } catch (const Refusal& refusal) {
+        throw Refusal(std::string("plan: ") + refusal.what());
+      }
+      limits = {plan.c.vocab_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples};
+      char error[kErrorSize] = "";
+      if (pm_open(&plan.c, &model, error, sizeof error) != 0) throw std::runtime_error(error);
+      return info.Env().Undefined();
+    });
+  }
+
+  // Also runs when the environment (main thread or worker) is torn down with models still open.
+  ~NativeModel() override { release(); }
+
+ private:
+  Napi::Value step(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      if (!model) throw std::runtime_error("the model is closed");
+      if (!info[0].IsObject()) throw Refusal("step: a batch is expected");
+      pm_batch batch{};
+      pm::BatchLengths lengths{};
+      try {
+        readBatch(info[0].As<Napi::Object>(), batch, lengths);
+        if (info.Length() > 1 && !info[1].IsUndefined()) batch.logits = array<float>(info[1], "logits", &lengths.logits);
+      } catch (const Refusal& refusal) {
+        throw Refusal(std::string("batch: ") + refusal.what());
+      }
+      pm::checkBatch(limits, lengths, batch);
+      char error[kErrorSize] = "";
+      if (pm_step(model, &batch, error, sizeof error) != 0) throw std::runtime_error(error);
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value memory(const Napi::CallbackInfo& info) {
+    pm_memory_use use{};
+    if (model) pm_memory(model, &use);
+    auto out = Napi::Object::New(info.Env());
+    out.Set("weights", (double)use.weights);
+    out.Set("kvCache", (double)use.kv_cache);
+    out.Set("scratch", (double)use.scratch);
+    return out;
+  }
+
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    release();
+    return info.Env().Undefined();
+  }
+
+  void release() {
+    if (model) pm_close(model);
+    model = nullptr;
+  }
+
+  pm_model* model = nullptr;
+  pm::BatchLimits limits{};
+};
+
+class Addon : public Napi::Addon<Addon> {
+ public:
+  Addon(Napi::Env env, Napi::Object exports) {
+    constructor = Napi::Persistent(NativeModel::define(env));
+    DefineAddon(exports, {InstanceMethod("cpuInfo", &Addon::cpuInfo), InstanceMethod("open", &Addon::open),
+                          InstanceMethod("selfTest", &Addon::selfTest)});
+  }
+
+ private:
+  Napi::Value open(const Napi::CallbackInfo& info) { return constructor.New({info[0]}); }
+
+  Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
+    int count = 0;
+    const pm::Kernels* const* tables = pm::availableKernels(&count);
+    auto available = Napi::Array::New(info.Env());
+    for (int i = 0; i < count; i++) available.Set((uint32_t)i, tables[i]->isa);
+    auto out = Napi::Object::New(info.Env());
+    out.Set("isa", tables[0]->isa);
+    out.Set("available", available);
+    return out;
+  }
+
+  // For tests: compares every kernel of one instruction set with its plain twin.
+  Napi::Value selfTest(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      const std::string isa = info[0].ToString().Utf8Value();
+      const pm::Kernels* kernels = pm::findKernels(isa.c_str());
+      if (!kernels) throw Refusal("selfTest: this processor has no instruction set named " + isa);
+      auto out = Napi::Object::New(info.Env());
+      for (const auto& check : pm::selfTest(*kernels)) out.Set(check.name, check.error);
+      return out;
+    });
+  }
+
+  Napi::FunctionReference constructor;
+};
+
+}  // namespace
+
+NODE_API_ADDON(Addon)

@@ -1,0 +1,158 @@
+// Builds the native addon with a C++ compiler and nothing else: no Python, no CMake, no network.
+//   node src/engine/native/build.mjs [--sanitize]
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = resolve(here, '../../..');
+const require = createRequire(import.meta.url);
+
+/** Kernel files are compiled once per set; `portable` comes first, so that shared code is never a wide one. */
+const ISA_FLAGS =
+  process.arch === 'x64'
+    ? {
+        portable: [],
+        avx2: ['-mavx2', '-mfma', '-mf16c'],
+        avx512: ['-mavx2', '-mfma', '-mf16c', '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'],
+      }
+    : { portable: [] };
+/** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
+const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
+
+function findCompiler() {
+  const candidates = process.env.CXX ? [process.env.CXX] : ['g++', 'c++', 'clang++'];
+  for (const name of candidates) {
+    const probe = spawnSync(name, ['--version'], { encoding: 'utf8' });
+    if (probe.status === 0) return { name, version: probe.stdout.split('\n')[0] };
+  }
+  if (process.env.CXX) throw new Error(`the C++ compiler that CXX names, ${process.env.CXX}, does not run`);
+  throw new Error('no C++ compiler found; install g++ (Debian: apt-get install g++) or set CXX');
+}
+
+function flagsFor(sanitize) {
+  const packageFolder = (name) => dirname(require.resolve(`${name}/package.json`));
+  const includes = [
+    join(packageFolder('node-addon-api')),
+    join(packageFolder('node-api-headers'), 'include'),
+  ];
+  return [
+    ...['-std=c++20', '-O3', '-fPIC', '-pthread', '-fvisibility=hidden', '-Wall', '-Wextra'],
+    // Contraction would let the compiler fuse a multiply-add in one copy of a kernel and not in another.
+    '-ffp-contract=off',
+    // GCC 12 warns about its own AVX-512 and string headers, and about vectors that never cross a call.
+    ...[
+      '-Wno-uninitialized',
+      '-Wno-maybe-uninitialized',
+      '-Wno-restrict',
+      '-Wno-psabi',
+      '-Wno-unknown-warning-option',
+    ],
+    ...['-DNAPI_VERSION=9', '-DNODE_ADDON_API_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
+    ...(process.arch === 'x64' ? ['-DPM_X86_SETS'] : []),
+    ...(sanitize ? ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g1'] : []),
+    ...includes.flatMap((folder) => ['-isystem', folder]),
+  ];
+}
+
+/** Every object of the addon: source, instruction set or none, object file. */
+function listUnits(objects) {
+  const sources = (folder) =>
+    readdirSync(folder)
+      .filter((file) => file.endsWith('.cc'))
+      .sort();
+  const plain = [
+    ...sources(here).map((file) => join(here, file)),
+    ...sources(join(here, 'kernels'))
+      .filter((file) => PLAIN_KERNEL_FILES.has(file))
+      .map((file) => join(here, 'kernels', file)),
+  ].map((source) => ({ source, isa: '', flags: [], object: join(objects, `${basename(source, '.cc')}.o`) }));
+  const perIsa = Object.entries(ISA_FLAGS).flatMap(([isa, flags]) =>
+    sources(join(here, 'kernels'))
+      .filter((file) => !PLAIN_KERNEL_FILES.has(file))
+      .map((file) => ({
+        source: join(here, 'kernels', file),
+        isa,
+        flags,
+        object: join(objects, `${basename(file, '.cc')}.${isa}.o`),
+      })),
+  );
+  return [...plain, ...perIsa];
+}
+
+/** Hash over a source, the headers that it includes, directly or not, and everything else that shapes the object. */
+function stampOf(source, context, seen = new Map()) {
+  const visit = (file) => {
+    if (seen.has(file) || !existsSync(file)) return;
+    const text = readFileSync(file, 'utf8');
+    seen.set(file, text);
+    for (const [, name] of text.matchAll(/^#include "([^"]+)"/gm)) visit(resolve(dirname(file), name));
+  };
+  visit(source);
+  const hash = createHash('sha256').update(context);
+  for (const file of [...seen.keys()].sort()) hash.update(seen.get(file));
+  return hash.digest('hex');
+}
+
+function run(command, args) {
+  return new Promise((done, fail) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    child.on('error', fail);
+    child.on('exit', (code) =>
+      code === 0 ? done() : fail(new Error(`${command} failed on ${args.at(-1)} (exit code ${code})`)),
+    );
+  });
+}
+
+/**
+ * Compiles what changed and links `build/pointsman_native.node` (`.asan.node` with `sanitize`).
+ * Returns its path. Rejects with one clear message when there is no compiler or it fails.
+ */
+export async function buildNative({ log = console.log, sanitize = false, jobs = 2 } = {}) {
+  const compiler = findCompiler();
+  const output = join(root, 'build', sanitize ? 'pointsman_native.asan.node' : 'pointsman_native.node');
+  const objects = join(root, 'build', sanitize ? 'obj-asan' : 'obj');
+  mkdirSync(objects, { recursive: true });
+  const flags = flagsFor(sanitize);
+  const units = listUnits(objects).map((unit) => {
+    const stamp = stampOf(unit.source, JSON.stringify([compiler, flags, unit.flags]));
+    const stampFile = `${unit.object}.stamp`;
+    const fresh =
+      existsSync(unit.object) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
+    return { ...unit, stamp, stampFile, fresh };
+  });
+  const stale = units.filter((unit) => !unit.fresh);
+  let next = 0;
+  const worker = async () => {
+    while (next < stale.length) {
+      const number = ++next;
+      const unit = stale[number - 1];
+      const name = unit.source.slice(here.length + 1);
+      log(`native: compiling ${number}/${stale.length} ${name}${unit.isa ? ` (${unit.isa})` : ''}`);
+      await run(compiler.name, [...flags, ...unit.flags, '-o', unit.object, '-c', unit.source]);
+      writeFileSync(unit.stampFile, unit.stamp);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, availableParallelism()) }, worker));
+  if (stale.length === 0 && existsSync(output)) return output;
+  log(`native: linking ${basename(output)}`);
+  const shared = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
+  const link = [...shared, '-pthread', ...(sanitize ? ['-fsanitize=address,undefined'] : [])];
+  // Linked aside and renamed: a process that has the old file mapped keeps it.
+  await run(compiler.name, [...link, ...units.map((unit) => unit.object), '-o', `${output}.new`]);
+  renameSync(`${output}.new`, output);
+  return output;
+}
+
+if (process.argv[1] && resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    await buildNative({ sanitize: process.argv.includes('--sanitize') });
+  } catch (error) {
+    console.error(`native: ${error.message}`);
+    process.exitCode = 1;
+  }
+}

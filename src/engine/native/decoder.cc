@@ -1,0 +1,152 @@
+#include "decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+namespace pm {
+namespace {
+
+size_t roundUp(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// An odd number of cache lines: rows at a power-of-two distance would share one cache set.
+size_t strideFor(size_t columns) { return (roundUp(columns, 16) / 16 | 1) * 16; }
+
+const char* findProblem(const pm_plan& p) {
+  if (p.hidden_size <= 0 || p.layers <= 0 || p.heads <= 0 || p.kv_heads <= 0 || p.intermediate_size <= 0 ||
+      p.vocab_size <= 0)
+    return "sizes must be positive";
+  if (p.head_dim <= 0 || p.head_dim % 2 != 0 || p.head_dim > (int)kMaxHeadDim) return "headDim must be even and at most 512";
+  if (p.heads % p.kv_heads != 0) return "heads must be a multiple of kvHeads";
+  if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
+  if (p.blocks <= 0) return "blocks must be positive";
+  if (p.threads < 1 || p.threads > 1024) return "threads must be between 1 and 1024";
+  if (p.max_tokens <= 0 || p.max_samples <= 0) return "maxTokens and maxSamples must be positive";
+  if (p.kv_cache_dtype != PM_F32 && p.kv_cache_dtype != PM_BF16) return "kvCacheDtype must be F32 or BF16";
+  if (!(p.rms_norm_eps >= 0)) return "rmsNormEps must not be negative";
+  return nullptr;
+}
+
+const pm_plan& checked(const pm_plan& plan) {
+  if (const char* problem = findProblem(plan)) throw std::runtime_error(std::string("plan: ") + problem);
+  return plan;
+}
+
+const Kernels* kernelsFor(const pm_plan& plan) {
+  const Kernels* found = findKernels(plan.isa);
+  if (!found) throw std::runtime_error(std::string("plan: this processor has no instruction set named ") + plan.isa);
+  return found;
+}
+
+}  // namespace
+
+Decoder::Decoder(const pm_plan& plan)
+    : kernels(kernelsFor(checked(plan))),
+      hidden((size_t)plan.hidden_size),
+      heads((size_t)plan.heads),
+      kvHeads((size_t)plan.kv_heads),
+      headDim((size_t)plan.head_dim),
+      paddedHeadDim(roundUp(headDim, 16)),
+      intermediate((size_t)plan.intermediate_size),
+      vocab((size_t)plan.vocab_size),
+      paddedVocab(roundUp(vocab, 16)),
+      maxRows((size_t)std::max(plan.max_tokens, plan.max_samples)),
+      maxSamples((size_t)plan.max_samples),
+      blocks((size_t)plan.blocks),
+      eps(plan.rms_norm_eps),
+      queryScale((float)(1.0 / std::sqrt((double)plan.head_dim))),
+      ropeAttentionFactor(plan.rope_attention_factor),
+      qkNorm(plan.qk_norm != 0),
+      kvDtype((Dtype)plan.kv_cache_dtype),
+      inverseFrequencies(plan.rope_inverse_frequencies, plan.rope_inverse_frequencies + plan.head_dim / 2),
+      pool(plan.threads) {
+  loadWeights(plan);
+  allocate(plan);
+}
+
+void Decoder::loadWeights(const pm_plan& plan) {
+  const WeightSource source(plan);
+  const size_t q = heads * headDim, kv = kvHeads * headDim;
+  if (!plan.tie_word_embeddings) embedding = source.pack(pool, {PM_EMBED_TOKENS}, {}, -1, {vocab}, hidden);
+  head = source.pack(pool, {plan.tie_word_embeddings ? PM_EMBED_TOKENS : PM_LM_HEAD}, {}, -1, {vocab}, hidden);
+  finalNorm = source.vector(PM_FINAL_NORM, -1, hidden);
+  layers.resize((size_t)plan.layers);
+  for (int i = 0; i < plan.layers; i++) {
+    Layer& layer = layers[(size_t)i];
+    layer.qkv = source.pack(pool, {PM_Q_PROJ, PM_K_PROJ, PM_V_PROJ}, {PM_Q_BIAS, PM_K_BIAS, PM_V_BIAS}, i, {q, kv, kv}, hidden);
+    layer.output = source.pack(pool, {PM_O_PROJ}, {PM_O_BIAS}, i, {hidden}, q);
+    layer.gateUp = source.pack(pool, {PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i,
+                               {intermediate, intermediate}, hidden, true);
+    layer.down = source.pack(pool, {PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {hidden}, intermediate);
+    layer.inputNorm = source.vector(PM_INPUT_NORM, i, hidden);
+    layer.postAttentionNorm = source.vector(PM_POST_ATTENTION_NORM, i, hidden);
+    if (qkNorm) {
+      layer.qNorm = source.vector(PM_Q_NORM, i, headDim);
+      layer.kNorm = source.vector(PM_K_NORM, i, headDim);
+    }
+    layer.window = plan.sliding_windows[i] > 0 ? (size_t)plan.sliding_windows[i] : 0;
+  }
+}
+
+void Decoder::allocate(const pm_plan& plan) {
+  const size_t element = bytesOf(kvDtype);
+  for (Layer& layer : layers) {
+    layer.keys = Arena(blocks * kvHeads * headDim * 16 * element);
+    layer.values = Arena(blocks * kvHeads * paddedHeadDim * 16 * element);
+  }
+  const auto rows = [](size_t count, size_t columns) {
+    Rows buffer;
+    buffer.stride = strideFor(columns);
+    buffer.data = Arena(count * buffer.stride * sizeof(float));
+    return buffer;
+  };
+  x = rows(maxRows, hidden);
+  picked = rows(maxSamples, hidden);
+  normed = rows(maxRows, hidden);
+  qkv = rows(maxRows, (heads + 2 * kvHeads) * headDim);
+  attended = rows(maxRows, heads * headDim);
+  projected = rows(maxRows, hidden);
+  activated = rows(maxRows, intermediate);
+  logits = rows(std::min(maxSamples, kLogitRows), paddedVocab);
+
+  const size_t group = heads / kvHeads;
+  const size_t attentionFloats = attentionScratch(std::max<size_t>(24, group), paddedHeadDim);
+  const size_t gateUpFloats = kRowBlock * (kPanelGroup | 1) * 16;
+  for (int i = 0; i < plan.threads; i++)
+    workerScratch.emplace_back(std::max(attentionFloats, gateUpFloats) * sizeof(float));
+  samplers.resize((size_t)plan.threads);
+  for (auto& sampler : samplers) sampler.reserve(paddedVocab);
+}
+
+void Decoder::growRopeTables(size_t positions) {
+  if (positions <= ropePositions) return;
+  positions = std::min(roundUp(std::max(positions, 2 * ropePositions), 1024), std::max(positions, blocks * 16));
+  const size_t width = paddedHalf(headDim), half = headDim / 2;
+  cosines.resize(positions * width);
+  sines.resize(positions * width);
+  for (size_t position = ropePositions; position < positions; position++)
+    for (size_t i = 0; i < half; i++) {
+      const double angle = (double)position * (double)inverseFrequencies[i];
+      cosines[position * width + i] = (float)(std::cos(angle) * (double)ropeAttentionFactor);
+      sines[position * width + i] = (float)(std::sin(angle) * (double)ropeAttentionFactor);
+    }
+  ropePositions = positions;
+}
+
+pm_memory_use Decoder::memory() const {
+  const auto matrix = [](const Matrix& m) { return m.data.bytes() + m.bias.bytes(); };
+  pm_memory_use use{};
+  use.weights = matrix(embedding) + matrix(head) + finalNorm.bytes();
+  for (const Layer& layer : layers) {
+    use.weights += matrix(layer.qkv) + matrix(layer.output) + matrix(layer.gateUp) + matrix(layer.down) +
+                   layer.inputNorm.bytes() + layer.postAttentionNorm.bytes() + layer.qNorm.bytes() + layer.kNorm.bytes();
+    use.kv_cache += layer.keys.bytes() + layer.values.bytes();
+  }
+  for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits})
+    use.scratch += rows->data.bytes();
+  for (const Arena& arena : workerScratch) use.scratch += arena.bytes();
+  use.scratch += (cosines.size() + sines.size()) * sizeof(float) + samplers.size() * paddedVocab * 5 * sizeof(float);
+  return use;
+}
+
+}  // namespace pm

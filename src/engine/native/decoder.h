@@ -1,0 +1,88 @@
+// A decoder-only transformer in memory: packed weights, paged KV cache, scratch, and one step over a batch.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "kernels/kernels.h"
+#include "kernels/sample.h"
+#include "memory.h"
+#include "thread-pool.h"
+#include "weights.h"
+
+namespace pm {
+
+// A product is cut into rectangles of at most this many rows (a multiple of the tallest tile, 12) and panels.
+constexpr size_t kRowBlock = 96;
+constexpr size_t kPanelGroup = 8;
+
+// Rows of logits computed at once: 48 x 152k floats are 29 MB.
+constexpr size_t kLogitRows = 48;
+
+class Decoder {
+ public:
+  explicit Decoder(const pm_plan& plan);
+  void step(const pm_batch& batch);
+  pm_memory_use memory() const;
+
+ private:
+  struct Layer {
+    Matrix qkv, output, gateUp, down;
+    Arena inputNorm, postAttentionNorm, qNorm, kNorm;
+    Arena keys, values;
+    size_t window = 0;
+  };
+  // Adjacent queries of one sequence that attention takes together.
+  struct QueryTile {
+    size_t row;       // of the first query, in qkv
+    size_t outRow;    // of the first query, in attended
+    size_t queries;
+    size_t position;  // of the first query
+    const int32_t* blockTable;
+  };
+  // A row-major activation buffer; the stride keeps rows of a tile in different cache sets.
+  struct Rows {
+    Arena data;
+    size_t stride = 0;
+    float* at(size_t row) const { return data.as<float>() + row * stride; }
+  };
+
+  void loadWeights(const pm_plan& plan);
+  void allocate(const pm_plan& plan);
+  void growRopeTables(size_t positions);
+
+  void planAttention(const pm_batch& batch);
+  void embed(const pm_batch& batch);
+  void normalize(const Rows& x, const Rows* delta, const Arena& weight, size_t rows);
+  void linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows);
+  void rotateAndCache(const Layer& layer, const pm_batch& batch);
+  void attend(const Layer& layer, const std::vector<QueryTile>& tiles);
+  void feedForward(const Layer& layer, size_t rows);
+  void sampleRows(const pm_batch& batch);
+  KvPages pagesOf(const Layer& layer) const;
+
+  const Kernels* kernels;
+  size_t hidden, heads, kvHeads, headDim, paddedHeadDim, intermediate, vocab, paddedVocab;
+  size_t maxRows, maxSamples, blocks;
+  float eps, queryScale, ropeAttentionFactor;
+  bool qkNorm;
+  Dtype kvDtype;
+  std::vector<float> inverseFrequencies;
+
+  ThreadPool pool;
+  Matrix embedding;  // empty when tied
+  Matrix head;
+  Arena finalNorm;
+  std::vector<Layer> layers;
+
+  size_t ropePositions = 0;
+  std::vector<float> cosines, sines;  // [positions, paddedHalf(headDim)]
+
+  Rows x, picked, normed, qkv, attended, projected, activated, logits;
+  std::vector<Arena> workerScratch;
+  std::vector<SampleScratch> samplers;
+  std::vector<QueryTile> tiles, sampledTiles;
+};
+
+}  // namespace pm

@@ -1,0 +1,242 @@
+// One step: embedding, then per layer norm, qkv, rope and cache write, attention, output projection, norm,
+// gated MLP, and at the end norm, head and sampling for the rows that ask for it. The last layer computes
+// attention and MLP only for those rows. Every stage is one loop of the thread pool.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "decoder.h"
+
+namespace pm {
+namespace {
+
+constexpr size_t kLightRows = 8;   // rows per chunk of elementwise stages
+
+size_t ceilDiv(size_t a, size_t b) { return (a + b - 1) / b; }
+
+// Cuts [rows] x [panels] into rectangles: row blocks of equal height, groups of panels, fewer when threads
+// would idle.
+struct Cut {
+  size_t rows, panels, rowStep, panelStep, groups;
+
+  Cut(size_t rows, size_t panels, int threads, size_t unit) : rows(rows), panels(panels) {
+    const size_t blocks = ceilDiv(rows, kRowBlock);
+    rowStep = std::min(kRowBlock, ceilDiv(ceilDiv(rows, blocks), 12) * 12);
+    panelStep = kPanelGroup;
+    while (panelStep > unit && blocks * ceilDiv(panels, panelStep) < (size_t)threads * 3) panelStep /= 2;
+    groups = ceilDiv(panels, panelStep);
+  }
+  int chunks() const { return (int)(ceilDiv(rows, rowStep) * groups); }
+  size_t row(int chunk) const { return (size_t)chunk / groups * rowStep; }
+  size_t height(int chunk) const { return std::min(rowStep, rows - row(chunk)); }
+  size_t panel(int chunk) const { return (size_t)chunk % groups * panelStep; }
+  size_t width(int chunk) const { return std::min(panelStep, panels - panel(chunk)); }
+};
+
+}  // namespace
+
+void Decoder::step(const pm_batch& batch) {
+  const size_t tokens = (size_t)batch.tokens, samples = (size_t)batch.samples;
+  if (tokens == 0) return;
+  growRopeTables((size_t)*std::max_element(batch.positions, batch.positions + tokens) + 1);
+  planAttention(batch);
+  embed(batch);
+  for (size_t i = 0; i < layers.size(); i++) {
+    const Layer& layer = layers[i];
+    const bool last = i + 1 == layers.size();
+    normalize(x, i == 0 ? nullptr : &projected, layer.inputNorm, tokens);
+    linear(layer.qkv, normed.at(0), normed.stride, qkv, tokens);
+    rotateAndCache(layer, batch);
+    if (last && samples == 0) return;
+    attend(layer, last ? sampledTiles : tiles);
+    if (last)
+      for (size_t r = 0; r < samples; r++)
+        memcpy(picked.at(r), x.at((size_t)batch.sample_rows[r]), picked.stride * sizeof(float));
+    const size_t rows = last ? samples : tokens;
+    linear(layer.output, attended.at(0), attended.stride, projected, rows);
+    normalize(last ? picked : x, &projected, layer.postAttentionNorm, rows);
+    feedForward(layer, rows);
+    linear(layer.down, activated.at(0), activated.stride, projected, rows);
+  }
+  normalize(picked, &projected, finalNorm, samples);
+  sampleRows(batch);
+}
+
+void Decoder::planAttention(const pm_batch& batch) {
+  const size_t most = std::max<size_t>(1, 24 / (heads / kvHeads));
+  tiles.clear();
+  sampledTiles.clear();
+  const auto tableOf = [&](size_t sequence) { return batch.block_tables + sequence * (size_t)batch.block_table_stride; };
+  for (size_t s = 0; s < (size_t)batch.sequences; s++) {
+    const size_t end = (size_t)batch.query_starts[s + 1];
+    for (size_t row = (size_t)batch.query_starts[s]; row < end; row += most)
+      tiles.push_back({row, row, std::min(most, end - row), (size_t)batch.positions[row], tableOf(s)});
+  }
+  // Long contexts first, so that the last chunks of the loop are short ones.
+  std::stable_sort(tiles.begin(), tiles.end(), [](const auto& a, const auto& b) { return a.position > b.position; });
+  for (size_t r = 0; r < (size_t)batch.samples; r++) {
+    const int32_t row = batch.sample_rows[r];
+    const int32_t* starts = batch.query_starts;
+    const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, row) - starts) - 1;
+    sampledTiles.push_back({(size_t)row, r, 1, (size_t)batch.positions[row], tableOf(s)});
+  }
+}
+
+void Decoder::embed(const pm_batch& batch) {
+  const Matrix& table = embedding.rows ? embedding : head;
+  const size_t tokens = (size_t)batch.tokens;
+  pool.run((int)ceilDiv(tokens, kLightRows), [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    for (size_t row = first; row < std::min(tokens, first + kLightRows); row++)
+      table.read((size_t)batch.token_ids[row], x.at(row));
+  });
+}
+
+void Decoder::normalize(const Rows& in, const Rows* delta, const Arena& weight, size_t rows) {
+  pool.run((int)ceilDiv(rows, kLightRows), [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    RmsNormTask task{};
+    task.x = in.at(first);
+    task.delta = delta ? delta->at(first) : nullptr;
+    task.weight = weight.as<float>();
+    task.out = normed.at(first);
+    task.rows = std::min(kLightRows, rows - first);
+    task.n = hidden;
+    task.xStride = in.stride;
+    task.deltaStride = delta ? delta->stride : 0;
+    task.outStride = normed.stride;
+    task.eps = eps;
+    kernels->rmsNorm(task);
+  });
+}
+
+void Decoder::linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows) {
+  const Cut cut(rows, matrix.panels(), pool.threads(), 1);
+  pool.run(cut.chunks(), [&](int chunk, int) {
+    const size_t row = cut.row(chunk), panel = cut.panel(chunk);
+    GemmTask task{};
+    task.x = in + row * inStride;
+    task.xStride = inStride;
+    task.weights = matrix.panel(panel);
+    task.dtype = matrix.dtype;
+    task.k = matrix.columns;
+    task.bias = matrix.panelBias(panel);
+    task.y = out.at(row) + panel * 16;
+    task.yStride = out.stride;
+    task.rows = cut.height(chunk);
+    task.panels = cut.width(chunk);
+    kernels->gemm(task);
+  });
+}
+
+KvPages Decoder::pagesOf(const Layer& layer) const {
+  return {layer.keys.as<void>(), layer.values.as<void>(), kvDtype, kvHeads, headDim, paddedHeadDim};
+}
+
+void Decoder::rotateAndCache(const Layer& layer, const pm_batch& batch) {
+  const size_t tokens = (size_t)batch.tokens;
+  pool.run((int)ceilDiv(tokens, kLightRows), [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    RopeTask task{};
+    task.qkv = qkv.at(first);
+    task.qkvStride = qkv.stride;
+    task.positions = batch.positions + first;
+    task.slots = batch.slot_mapping + first;
+    task.rows = std::min(kLightRows, tokens - first);
+    task.heads = heads;
+    task.cosines = cosines.data();
+    task.sines = sines.data();
+    task.qNorm = qkNorm ? layer.qNorm.as<float>() : nullptr;
+    task.kNorm = qkNorm ? layer.kNorm.as<float>() : nullptr;
+    task.eps = eps;
+    task.queryScale = queryScale;
+    task.pages = pagesOf(layer);
+    kernels->rope(task);
+  });
+}
+
+void Decoder::attend(const Layer& layer, const std::vector<QueryTile>& which) {
+  const size_t group = heads / kvHeads;
+  pool.run((int)(which.size() * kvHeads), [&](int chunk, int worker) {
+    const QueryTile& tile = which[(size_t)chunk / kvHeads];
+    const size_t kvHead = (size_t)chunk % kvHeads;
+    AttentionTask task{};
+    task.q = qkv.at(tile.row) + kvHead * group * headDim;
+    task.qStride = qkv.stride;
+    task.out = attended.at(tile.outRow) + kvHead * group * headDim;
+    task.outStride = attended.stride;
+    task.queries = tile.queries;
+    task.firstPosition = tile.position;
+    task.blockTable = tile.blockTable;
+    task.pages = pagesOf(layer);
+    task.kvHead = kvHead;
+    task.group = group;
+    task.window = layer.window;
+    task.scratch = workerScratch[(size_t)worker].as<float>();
+    kernels->attention(task);
+  });
+}
+
+// The gate and up products of a rectangle stay in the worker's scratch; only the activation is written out.
+void Decoder::feedForward(const Layer& layer, size_t rows) {
+  const Matrix& matrix = layer.gateUp;
+  const Cut cut(rows, matrix.panels(), pool.threads(), 2);
+  pool.run(cut.chunks(), [&](int chunk, int worker) {
+    const size_t row = cut.row(chunk), panel = cut.panel(chunk);
+    float* scratch = workerScratch[(size_t)worker].as<float>();
+    constexpr size_t stride = (kPanelGroup | 1) * 16;
+    GemmTask product{};
+    product.x = normed.at(row);
+    product.xStride = normed.stride;
+    product.weights = matrix.panel(panel);
+    product.dtype = matrix.dtype;
+    product.k = matrix.columns;
+    product.bias = matrix.panelBias(panel);
+    product.y = scratch;
+    product.yStride = stride;
+    product.rows = cut.height(chunk);
+    product.panels = cut.width(chunk);
+    kernels->gemm(product);
+    SwigluTask activation{};
+    activation.gateUp = scratch;
+    activation.out = activated.at(row) + panel / 2 * 16;
+    activation.rows = product.rows;
+    activation.panels = product.panels / 2;
+    activation.gateUpStride = stride;
+    activation.outStride = activated.stride;
+    kernels->swiglu(activation);
+  });
+}
+
+void Decoder::sampleRows(const pm_batch& batch) {
+  const size_t samples = (size_t)batch.samples, most = std::min(samples, kLogitRows);
+  for (size_t first = 0; first < samples; first += most) {
+    const size_t count = std::min(most, samples - first);
+    linear(head, normed.at(first), normed.stride, logits, count);
+    pool.run((int)count, [&](int row, int worker) {
+      const size_t r = first + (size_t)row;
+      float* values = logits.at((size_t)row);
+      std::fill(values + vocab, values + paddedVocab, -std::numeric_limits<float>::infinity());
+      if (batch.logits) memcpy(batch.logits + r * vocab, values, vocab * sizeof(float));
+      SampleTask task{};
+      task.logits = values;
+      task.vocab = vocab;
+      task.padded = paddedVocab;
+      task.floats = batch.sampling_floats + r * PM_SAMPLING_FLOATS;
+      task.ints = batch.sampling_ints + r * PM_SAMPLING_INTS;
+      task.history = batch.history;
+      task.biasIds = batch.bias_ids + batch.bias_starts[r];
+      task.biasValues = batch.bias_values + batch.bias_starts[r];
+      task.biases = (size_t)(batch.bias_starts[r + 1] - batch.bias_starts[r]);
+      task.id = batch.sampled_ids + r;
+      task.logprob = batch.sampled_logprobs + r;
+      task.rank = batch.sampled_ranks + r;
+      task.topIds = batch.top_ids + r * (size_t)batch.top_stride;
+      task.topLogprobs = batch.top_logprobs + r * (size_t)batch.top_stride;
+      sample(*kernels, task, samplers[(size_t)worker]);
+    });
+  }
+}
+
+}  // namespace pm

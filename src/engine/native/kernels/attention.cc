@@ -1,0 +1,218 @@
+// out = softmax(q K^T) V over the tokens that a query sees, with the softmax computed online (Milakov and
+// Gimelshein 2018, "Online normalizer calculation for softmax"): for each step of 64 tokens, with running
+// maximum m, sum l and weighted values o,
+//   m' = max(m, max s),  c = e^(m - m'),  p = e^(s - m'),  l' = l c + sum p,  o' = o c + p V.
+//
+// A row is one query with one head of the group. Rows are tiled up to R at a time, so that a key or value
+// vector is loaded once for all of them. Steps are cut at multiples of 64 positions from the sequence start,
+// scores are two chains over even and odd channels, weighted values one chain over tokens in order: a row's
+// arithmetic depends on its position alone, not on the tile, the chunk or the batch. Lanes outside the
+// causal range or the window count as probability 0 and their values are never read.
+//
+// Parallelization: callers cut (sequence, queries, kv head) into tasks.
+#include "attention.h"
+
+#include "table.h"
+
+namespace pm::PM_ISA {
+namespace {
+
+constexpr int kRows = kAccumulators >= 24 ? 6 : kAccumulators >= 6 ? 3 : 1;
+// Value vectors per pass of one tile.
+constexpr int kChannels = kAccumulators / kRows;
+constexpr size_t kPages = kAttentionTokens / kLanes;
+
+// Tokens [low, high) of the current step that a row sees, relative to the step's first token.
+struct Range { int low, high; };
+
+template <class S>
+struct Walk {
+  const AttentionTask& t;
+  size_t step;  // index of the 64-token step
+  float* scores;  // [rows, 64]
+  float* acc;     // [rows, paddedHeadDim]
+
+  const typename S::Stored* keys(size_t page) const {
+    const size_t block = (size_t)t.blockTable[step * kPages + page];
+    return static_cast<const typename S::Stored*>(t.pages.keys) +
+           (block * t.pages.kvHeads + t.kvHead) * t.pages.headDim * kLanes;
+  }
+  const typename S::Stored* values(size_t token) const {
+    const size_t block = (size_t)t.blockTable[step * kPages + token / kLanes];
+    return static_cast<const typename S::Stored*>(t.pages.values) +
+           ((block * t.pages.kvHeads + t.kvHead) * kLanes + token % kLanes) * t.pages.paddedHeadDim;
+  }
+  const float* query(size_t row) const {
+    return t.q + row / t.group * t.qStride + row % t.group * t.pages.headDim;
+  }
+
+  // scores[row][page * 16 ..] = q . K for R rows and one page.
+  template <int R>
+  void score(size_t row, size_t page) const {
+    const auto* k = keys(page);
+    const size_t d = t.pages.headDim;
+    const float* q[R];
+    Vec even[R], odd[R];
+    PM_UNROLL for (int r = 0; r < R; r++) {
+      q[r] = query(row + r);
+      even[r] = odd[r] = zero();
+    }
+    for (size_t i = 0; i < d; i += 2) {
+      const Vec k0 = S::get(k + i * kLanes), k1 = S::get(k + (i + 1) * kLanes);
+      PM_UNROLL for (int r = 0; r < R; r++) {
+        even[r] = fma(k0, set1(q[r][i]), even[r]);
+        odd[r] = fma(k1, set1(q[r][i + 1]), odd[r]);
+      }
+    }
+    PM_UNROLL for (int r = 0; r < R; r++)
+      store(scores + (row + r) * kAttentionTokens + page * kLanes, add(even[r], odd[r]));
+  }
+
+  // acc[row][channel ..] += p V over tokens [low, high), for R rows and C vectors of channels.
+  template <int R, int C>
+  void weigh(size_t row, size_t channel, int low, int high) const {
+    const size_t stride = t.pages.paddedHeadDim;
+    float* o = acc + row * stride + channel;
+    const float* p = scores + row * kAttentionTokens;
+    Vec sum[R][C];
+    PM_UNROLL for (int r = 0; r < R; r++)
+      PM_UNROLL for (int c = 0; c < C; c++) sum[r][c] = load(o + r * stride + c * kLanes);
+    for (int token = low; token < high;) {
+      const int end = min(high, (token / kLanes + 1) * kLanes);
+      const auto* v = values(token) + channel;
+      for (; token < end; token++, v += stride) {
+        Vec wide[C];
+        PM_UNROLL for (int c = 0; c < C; c++) wide[c] = S::get(v + c * kLanes);
+        PM_UNROLL for (int r = 0; r < R; r++) {
+          const Vec weight = set1(p[r * kAttentionTokens + token]);
+          PM_UNROLL for (int c = 0; c < C; c++) sum[r][c] = fma(wide[c], weight, sum[r][c]);
+        }
+      }
+    }
+    PM_UNROLL for (int r = 0; r < R; r++)
+      PM_UNROLL for (int c = 0; c < C; c++) store(o + r * stride + c * kLanes, sum[r][c]);
+  }
+
+  template <int R>
+  void weighAll(size_t row, int low, int high) const {
+    if (low >= high) return;
+    const size_t channels = t.pages.paddedHeadDim;
+    size_t c = 0;
+    for (; c + kChannels * kLanes <= channels; c += kChannels * kLanes) weigh<R, kChannels>(row, c, low, high);
+    for (; c < channels; c += kLanes) weigh<R, 1>(row, c, low, high);
+  }
+
+  static int min(int a, int b) { return a < b ? a : b; }
+};
+
+// One row's share of a step: scores become probabilities, the accumulator is rescaled.
+void soften(float* scores, float* acc, size_t channels, Range seen, float& most, float& sum) {
+  const Vec none = set1(-3.0e38f);
+  Vec s[kPages];
+  Vec top = none;
+  PM_UNROLL for (size_t page = 0; page < kPages; page++) {
+    const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
+    s[page] = select(lanes, load(scores + page * kLanes), none);
+    top = max(top, s[page]);
+  }
+  const float now = reduceMax(top);
+  const float next = now > most ? now : most;
+  const Vec shift = set1(next);
+  Vec total = zero();
+  PM_UNROLL for (size_t page = 0; page < kPages; page++) {
+    const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
+    const Vec p = select(lanes, exp(sub(s[page], shift)), zero());
+    store(scores + page * kLanes, p);
+    total = add(total, p);
+  }
+  if (next != most) {
+    const Vec factor = exp(sub(set1(most), shift));
+    for (size_t c = 0; c < channels; c += kLanes) store(acc + c, mul(load(acc + c), factor));
+    alignas(64) float lanes[kLanes];
+    store(lanes, factor);
+    sum *= lanes[0];
+    most = next;
+  }
+  sum += reduceAdd(total);
+}
+
+// Tokens of the step that row r of the task sees.
+Range visible(const AttentionTask& t, size_t row, size_t step) {
+  const long long start = (long long)(step * kAttentionTokens);
+  const long long position = (long long)(t.firstPosition + row / t.group);
+  const long long first = t.window && position + 1 > (long long)t.window ? position + 1 - (long long)t.window : 0;
+  const long long low = first - start, high = position + 1 - start;
+  return {(int)(low < 0 ? 0 : low > 64 ? 64 : low), (int)(high < 0 ? 0 : high > 64 ? 64 : high)};
+}
+
+template <class S, int R>
+void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
+  const AttentionTask& t = walk.t;
+  const size_t channels = t.pages.paddedHeadDim;
+  Range seen[R];
+  int anyLow = 64, anyHigh = 0, allLow = 0, allHigh = 64;
+  for (int r = 0; r < R; r++) {
+    seen[r] = visible(t, row + r, walk.step);
+    if (seen[r].low >= seen[r].high) seen[r] = {64, 0};
+    anyLow = seen[r].low < anyLow ? seen[r].low : anyLow;
+    anyHigh = seen[r].high > anyHigh ? seen[r].high : anyHigh;
+    allLow = seen[r].low > allLow ? seen[r].low : allLow;
+    allHigh = seen[r].high < allHigh ? seen[r].high : allHigh;
+  }
+  if (anyLow >= anyHigh) return;
+  for (size_t page = (size_t)anyLow / kLanes; page * kLanes < (size_t)anyHigh; page++)
+    walk.template score<R>(row, page);
+  for (int r = 0; r < R; r++)
+    if (seen[r].low < seen[r].high)
+      soften(walk.scores + (row + r) * kAttentionTokens, walk.acc + (row + r) * channels, channels, seen[r],
+             most[row + r], sum[row + r]);
+  // Tokens that all rows see go through the tile; the ragged ends, before and after, row by row.
+  if (allLow >= allHigh) {
+    for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, seen[r].low, seen[r].high);
+    return;
+  }
+  for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, seen[r].low, allLow);
+  walk.template weighAll<R>(row, allLow, allHigh);
+  for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, allHigh, seen[r].high);
+}
+
+template <class S>
+void run(const AttentionTask& t) {
+  const size_t rows = t.queries * t.group, d = t.pages.headDim, channels = t.pages.paddedHeadDim;
+  Walk<S> walk{t, 0, t.scratch, t.scratch + rows * kAttentionTokens};
+  float* most = walk.acc + rows * channels;
+  float* sum = most + (rows + 15) / 16 * 16;
+  for (size_t i = 0; i < rows * channels; i++) walk.acc[i] = 0.0f;
+  for (size_t r = 0; r < rows; r++) most[r] = -3.0e38f, sum[r] = 0.0f;
+
+  const size_t lastPosition = t.firstPosition + t.queries - 1;
+  const size_t firstSeen = t.window && t.firstPosition + 1 > t.window ? t.firstPosition + 1 - t.window : 0;
+  for (size_t step = firstSeen / kAttentionTokens; step <= lastPosition / kAttentionTokens; step++) {
+    walk.step = step;
+    size_t row = 0;
+    const auto pass = [&]<int R>() {
+      if constexpr (R <= kRows)
+        for (; row + R <= rows; row += R) stepRows<S, R>(walk, row, most, sum);
+    };
+    pass.template operator()<6>();
+    pass.template operator()<5>();
+    pass.template operator()<4>();
+    pass.template operator()<3>();
+    pass.template operator()<2>();
+    pass.template operator()<1>();
+  }
+  for (size_t r = 0; r < rows; r++) {
+    float* out = t.out + r / t.group * t.outStride + r % t.group * d;
+    const float scale = 1.0f / sum[r];
+    for (size_t i = 0; i < d; i++) out[i] = walk.acc[r * channels + i] * scale;
+  }
+}
+
+}  // namespace
+
+void attention(const AttentionTask& task) {
+  if (task.pages.dtype == Dtype::F32) return run<AsF32>(task);
+  return run<AsBf16>(task);
+}
+
+}  // namespace pm::PM_ISA

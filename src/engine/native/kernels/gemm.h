@@ -1,0 +1,23 @@
+// Matrix product of activations with packed weights.
+#pragma once
+
+#include "dtype.h"
+
+namespace pm {
+
+// One rectangle of y = x * W^T + bias: `rows` rows of x by `panels` panels of 16 output columns.
+// All pointers are already moved to the first row or panel of the rectangle.
+struct GemmTask {
+  const float* x;        // [rows, k], rows `xStride` floats apart
+  size_t xStride;
+  const void* weights;   // [panels, k, 16] in `dtype`
+  Dtype dtype;
+  size_t k;
+  const float* bias;     // [panels * 16] or null
+  float* y;              // [rows, panels * 16], rows `yStride` floats apart
+  size_t yStride;
+  size_t rows;
+  size_t panels;
+};
+
+}  // namespace pm

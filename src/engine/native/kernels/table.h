@@ -1,0 +1,31 @@
+// The kernels of one instruction set: declarations for the kernel files, and the table through which the rest
+// of the core calls them. table.cc is compiled once per instruction set, like every kernel file.
+#pragma once
+
+#include "attention.h"
+#include "gemm.h"
+#include "logits.h"
+#include "rms-norm.h"
+#include "rope.h"
+#include "simd.h"
+#include "swiglu.h"
+
+#include "kernels.h"
+
+namespace pm::PM_ISA {
+
+void gemm(const GemmTask& task);
+void rmsNorm(const RmsNormTask& task);
+void rope(const RopeTask& task);
+void attention(const AttentionTask& task);
+void swiglu(const SwigluTask& task);
+float maxOf(const float* x, size_t n);
+double sumExp(const float* x, size_t n, float shift);
+void expShifted(float* out, const float* x, size_t n, float shift, double* blockSums);
+void divide(float* x, size_t n, float divisor);
+size_t countGreater(const float* x, size_t n, float limit);
+size_t findGreater(const float* x, size_t from, size_t n, float limit);
+size_t findEqual(const float* x, size_t n, float value);
+extern const Kernels kernels;
+
+}  // namespace pm::PM_ISA

@@ -1,0 +1,81 @@
+#include "thread-pool.h"
+
+#include <chrono>
+
+namespace pm {
+namespace {
+
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for `ready` for about `microseconds`; false when it did not come.
+template <class Ready>
+bool spin(int microseconds, const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(microseconds);
+  do {
+    for (int i = 0; i < 16; i++) {
+      if (ready()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+constexpr int kWorkerSpin = 5;
+constexpr int kCallerSpin = 50;
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int worker = 1; worker < threads; worker++) workers.emplace_back([this, worker] { work(worker); });
+}
+
+ThreadPool::~ThreadPool() {
+  stopping.store(true);
+  epoch.fetch_add(1);
+  epoch.notify_all();
+  for (auto& worker : workers) worker.join();
+}
+
+void ThreadPool::share(int chunks, const void* body, Call function) {
+  context = body;
+  call = function;
+  total = chunks;
+  done.store(0, std::memory_order_relaxed);
+  ticket.store((uint64_t)chunks << 32, std::memory_order_release);
+  epoch.fetch_add(1, std::memory_order_release);
+  epoch.notify_all();
+  drain(0);
+  const auto finished = [&] { return done.load(std::memory_order_acquire) == chunks; };
+  if (spin(kCallerSpin, finished)) return;
+  for (int seen = done.load(std::memory_order_acquire); seen != chunks; seen = done.load(std::memory_order_acquire))
+    done.wait(seen, std::memory_order_acquire);
+}
+
+void ThreadPool::drain(int worker) {
+  for (;;) {
+    const uint64_t drawn = ticket.fetch_add(1, std::memory_order_acq_rel);
+    const int chunk = (int)(uint32_t)drawn;
+    if (chunk >= (int)(drawn >> 32)) return;
+    const int last = total;
+    call(context, chunk, worker);
+    if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == last && worker != 0) done.notify_one();
+  }
+}
+
+void ThreadPool::work(int worker) {
+  uint32_t seen = 0;
+  while (!stopping.load(std::memory_order_acquire)) {
+    const auto called = [&] { return epoch.load(std::memory_order_acquire) != seen; };
+    if (!spin(kWorkerSpin, called)) epoch.wait(seen, std::memory_order_acquire);
+    seen = epoch.load(std::memory_order_acquire);
+    drain(worker);
+  }
+}
+
+}  // namespace pm

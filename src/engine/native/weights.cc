@@ -1,0 +1,179 @@
+#include "weights.h"
+
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "numbers.h"
+
+namespace pm {
+namespace {
+
+const char* const kRoleNames[PM_ROLES] = {
+    "embed_tokens", "final_norm", "lm_head", "input_norm", "post_attention_norm", "q_proj",    "k_proj",
+    "v_proj",       "o_proj",     "q_bias",  "k_bias",     "v_bias",              "o_bias",    "q_norm",
+    "k_norm",       "gate_proj",  "up_proj", "down_proj",  "gate_bias",           "up_bias",   "down_bias"};
+
+std::string nameOf(pm_role role, int layer) {
+  return layer < 0 ? std::string(kRoleNames[role]) : std::string(kRoleNames[role]) + " of layer " + std::to_string(layer);
+}
+
+std::string shapeText(int rank, const int64_t* shape) {
+  return rank == 1 ? "[" + std::to_string(shape[0]) + "]"
+                   : "[" + std::to_string(shape[0]) + ", " + std::to_string(shape[1]) + "]";
+}
+
+// Rows of a panel are interleaved: element (row, column) goes to [row / 16][column][row % 16].
+void writeLane(void* panel, Dtype dtype, size_t lane, const float* row, size_t columns) {
+  if (dtype == Dtype::F32) {
+    float* out = static_cast<float*>(panel) + lane;
+    for (size_t k = 0; k < columns; k++) out[k * 16] = row[k];
+  } else if (dtype == Dtype::BF16) {
+    uint16_t* out = static_cast<uint16_t*>(panel) + lane;
+    for (size_t k = 0; k < columns; k++) out[k * 16] = toBf16(row[k]);
+  } else {
+    uint16_t* out = static_cast<uint16_t*>(panel) + lane;
+    for (size_t k = 0; k < columns; k++) out[k * 16] = toF16(row[k]);
+  }
+}
+
+}  // namespace
+
+void Matrix::read(size_t row, float* out) const {
+  const size_t lane = row % 16;
+  if (dtype == Dtype::F32) {
+    const float* in = static_cast<const float*>(panel(row / 16)) + lane;
+    for (size_t k = 0; k < columns; k++) out[k] = in[k * 16];
+  } else {
+    const uint16_t* in = static_cast<const uint16_t*>(panel(row / 16)) + lane;
+    if (dtype == Dtype::BF16)
+      for (size_t k = 0; k < columns; k++) out[k] = fromBf16(in[k * 16]);
+    else
+      for (size_t k = 0; k < columns; k++) out[k] = fromF16(in[k * 16]);
+  }
+}
+
+WeightSource::WeightSource(const pm_plan& p) : plan(p) {
+  files.reserve((size_t)p.file_count);
+  for (int i = 0; i < p.file_count; i++) files.emplace_back(p.files[i]);
+}
+
+bool WeightSource::has(pm_role role, int layer) const {
+  for (int i = 0; i < plan.tensor_count; i++)
+    if (plan.tensors[i].role == role && plan.tensors[i].layer == layer) return true;
+  return false;
+}
+
+WeightSource::Tensor WeightSource::find(pm_role role, int layer, size_t rows, size_t columns) const {
+  Tensor found;
+  found.name = nameOf(role, layer);
+  if (plan.dummy) {
+    found.seed = mix(plan.dummy_seed * 0x9e3779b97f4a7c15u + (uint64_t)role * 1000003u + (uint64_t)(layer + 1));
+    found.dtype = plan.weight_dtype == PM_DTYPE_AUTO ? Dtype::BF16 : (Dtype)plan.weight_dtype;
+    return found;
+  }
+  for (int i = 0; i < plan.tensor_count; i++) {
+    const pm_tensor& t = plan.tensors[i];
+    if (t.role != role || t.layer != layer) continue;
+    const int64_t expected[2] = {(int64_t)rows, (int64_t)columns};
+    const int rank = columns == 0 ? 1 : 2;
+    if (t.rank != rank || t.shape[0] != expected[0] || (rank == 2 && t.shape[1] != expected[1]))
+      throw std::runtime_error(found.name + ": expected shape " + shapeText(rank, expected) + ", found " +
+                               shapeText(t.rank, t.shape));
+    if (t.file < 0 || t.file >= plan.file_count)
+      throw std::runtime_error(found.name + ": file index " + std::to_string(t.file) + " is not in the plan");
+    found.dtype = (Dtype)t.dtype;
+    const size_t bytes = rows * (columns ? columns : 1) * bytesOf(found.dtype);
+    found.data = files[(size_t)t.file].at(t.offset, bytes, found.name);
+    return found;
+  }
+  throw std::runtime_error("the plan has no tensor for " + found.name);
+}
+
+void WeightSource::readRow(const Tensor& tensor, size_t row, size_t columns, float* out) {
+  if (!tensor.data) {
+    // Uniform with standard deviation 1 / sqrt(columns), a pure function of (seed, element).
+    const float scale = 1.7320508f / sqrtf((float)columns);
+    for (size_t k = 0; k < columns; k++) {
+      const uint32_t bits = (uint32_t)(mix(tensor.seed + row * columns + k) >> 40);
+      out[k] = ((float)bits * (1.0f / 8388608.0f) - 1.0f) * scale;
+    }
+    return;
+  }
+  const char* at = static_cast<const char*>(tensor.data) + row * columns * bytesOf(tensor.dtype);
+  if (tensor.dtype == Dtype::F32) {
+    memcpy(out, at, columns * sizeof(float));
+    return;
+  }
+  for (size_t k = 0; k < columns; k++) {
+    uint16_t h;  // safetensors aligns tensors to their element only by convention
+    memcpy(&h, at + k * 2, 2);
+    out[k] = tensor.dtype == Dtype::BF16 ? fromBf16(h) : fromF16(h);
+  }
+}
+
+Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, const std::vector<pm_role>& biases,
+                          int layer, const std::vector<size_t>& rows, size_t columns, bool alternate) const {
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < roles.size(); i++) tensors.push_back(find(roles[i], layer, rows[i], columns));
+
+  Matrix matrix;
+  matrix.columns = columns;
+  matrix.dtype = tensors[0].dtype;
+  for (const auto& tensor : tensors)
+    if (tensor.dtype != matrix.dtype) matrix.dtype = Dtype::F32;  // mixed: the one that holds all exactly
+  if (plan.weight_dtype != PM_DTYPE_AUTO) matrix.dtype = (Dtype)plan.weight_dtype;
+
+  // Output row -> (tensor, row in it); an alternating pair is padded to whole panels of each.
+  struct Place { size_t tensor, row; };
+  std::vector<Place> places;
+  constexpr size_t none = ~size_t{0};
+  if (alternate) {
+    for (size_t start = 0; start < rows[0]; start += 16)
+      for (size_t t = 0; t < tensors.size(); t++)
+        for (size_t lane = 0; lane < 16; lane++)
+          places.push_back({t, start + lane < rows[t] ? start + lane : none});
+  } else {
+    for (size_t t = 0; t < tensors.size(); t++)
+      for (size_t row = 0; row < rows[t]; row++) places.push_back({t, row});
+  }
+  matrix.rows = places.size();
+  matrix.data = Arena(matrix.panels() * columns * 16 * bytesOf(matrix.dtype));
+
+  const size_t panels = matrix.panels(), each = 4;
+  std::vector<std::vector<float>> buffers((size_t)pool.threads(), std::vector<float>(columns));
+  pool.run((int)((panels + each - 1) / each), [&](int chunk, int worker) {
+    float* row = buffers[(size_t)worker].data();
+    for (size_t panel = (size_t)chunk * each; panel < panels && panel < ((size_t)chunk + 1) * each; panel++)
+      for (size_t lane = 0; lane < 16 && panel * 16 + lane < places.size(); lane++) {
+        const Place place = places[panel * 16 + lane];
+        if (place.row == none) continue;
+        readRow(tensors[place.tensor], place.row, columns, row);
+        writeLane(const_cast<void*>(matrix.panel(panel)), matrix.dtype, lane, row, columns);
+      }
+  });
+
+  bool anyBias = false;
+  for (const pm_role role : biases) anyBias = anyBias || has(role, layer);
+  if (anyBias) {
+    matrix.bias = Arena(panels * 16 * sizeof(float));
+    std::vector<Arena> values(biases.size());
+    for (size_t t = 0; t < biases.size(); t++)
+      if (has(biases[t], layer)) values[t] = vector(biases[t], layer, rows[t]);
+    for (size_t i = 0; i < places.size(); i++)
+      if (places[i].row != none && values[places[i].tensor].bytes())
+        matrix.bias.as<float>()[i] = values[places[i].tensor].as<float>()[places[i].row];
+  }
+  return matrix;
+}
+
+Arena WeightSource::vector(pm_role role, int layer, size_t length) const {
+  Arena out((length + 15) / 16 * 16 * sizeof(float));
+  const Tensor tensor = find(role, layer, length, 0);
+  if (tensor.data) readRow(tensor, 0, length, out.as<float>());
+  else
+    for (size_t i = 0; i < length; i++) out.as<float>()[i] = 1.0f;
+  return out;
+}
+
+}  // namespace pm

@@ -1,0 +1,57 @@
+// Weights in memory: where they come from (checkpoint files or a random seed) and the packed form that the
+// kernels read.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "backend.h"
+#include "kernels/dtype.h"
+#include "memory.h"
+#include "thread-pool.h"
+
+namespace pm {
+
+// A projection packed for `gemm`: panels of 16 output rows, [panels, columns, 16], the last panel zero-padded.
+struct Matrix {
+  size_t rows = 0, columns = 0;
+  Dtype dtype = Dtype::F32;
+  Arena data;
+  Arena bias;  // [panels * 16] floats, or empty
+
+  size_t panels() const { return (rows + 15) / 16; }
+  const void* panel(size_t index) const { return data.as<char>() + index * columns * 16 * bytesOf(dtype); }
+  const float* panelBias(size_t index) const { return bias.bytes() ? bias.as<float>() + index * 16 : nullptr; }
+  // One row as floats.
+  void read(size_t row, float* out) const;
+};
+
+// Named tensors, read as float rows whatever their storage.
+class WeightSource {
+ public:
+  explicit WeightSource(const pm_plan& plan);
+
+  bool has(pm_role role, int layer) const;
+  // Rows `roles`, one tensor after the other (fused q, k, v), or in alternating panels of 16 rows of each
+  // (fused gate and up). `biases` matches `roles`; absent ones count as zero.
+  Matrix pack(ThreadPool& pool, const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer,
+              const std::vector<size_t>& rows, size_t columns, bool alternate = false) const;
+  // A norm's weights or a bias, zero-padded to a multiple of 16. Random weights: norms are 1.
+  Arena vector(pm_role role, int layer, size_t length) const;
+
+ private:
+  struct Tensor {
+    const void* data = nullptr;  // null: random
+    Dtype dtype = Dtype::F32;
+    uint64_t seed = 0;
+    std::string name;
+  };
+
+  Tensor find(pm_role role, int layer, size_t rows, size_t columns) const;
+  static void readRow(const Tensor& tensor, size_t row, size_t columns, float* out);
+
+  const pm_plan& plan;
+  std::vector<FileMapping> files;
+};
+
+}  // namespace pm
