@@ -15,9 +15,9 @@ const bytesPerToken = 4;
  * mean equal prefixes. `parts` are read as one text; where they are cut makes no difference. `seed` parts
  * what must never match: models, adapters, cache salts; so does `blockTokens`.
  *
- * Two 32-bit lanes, because BigInt is some hundred times slower. Each lane takes every word by its own
- * invertible step; at the end of a block the lanes are mixed into each other, invertibly again. The result is
- * 64 bits that are not safe against an attacker who wants collisions: one can cost a cache hit, no more.
+ * Two 32-bit lanes, because BigInt is some hundred times slower. Every word
+ * enters both by different invertible steps; at the end of a block they are mixed into each other. The 64 bits
+ * are not safe against someone who wants collisions; what a collision costs is a cache hit that does not come.
  */
 export function hashBlocks(
   seed: string,
@@ -32,8 +32,11 @@ export function hashBlocks(
 
   const low = new Uint32Array(count);
   const high = new Uint32Array(count);
-  let a = seedLane(seed, blockTokens, 0x811c9dc5);
-  let b = seedLane(seed, blockTokens, 0x9747b28c);
+  // Lanes of even words (a0, b0) and of odd words (a1, b1): two chains that the processor runs side by side.
+  let a0 = seedLane(seed, blockTokens, 0x811c9dc5);
+  let b0 = seedLane(seed, blockTokens, 0x9747b28c);
+  let a1 = ~a0;
+  let b1 = ~b0;
   let block = 0;
   let wordsLeft = blockTokens;
   // Bytes of a word that is cut by the end of a part, little-endian, and how many there are (0 to 3).
@@ -44,33 +47,43 @@ export function hashBlocks(
     let at = 0;
     const view = new DataView(part.buffer, part.byteOffset, part.byteLength);
     while (block < count) {
-      if (carried === 0 && at + 4 <= part.length) {
-        // The words that lie whole in this part and this block.
-        const end = at + 4 * Math.min(wordsLeft, (part.length - at) >>> 2);
-        wordsLeft -= (end - at) >>> 2;
-        for (; at < end; at += 4) {
-          const word = view.getInt32(at, true);
-          a = Math.imul(a ^ word, 0x85ebca6b);
-          a = (a << 13) | (a >>> 19);
-          b = Math.imul((b + word) | 0, 0xc2b2ae35);
-          b = (b << 17) | (b >>> 15);
+      if (carried === 0) {
+        const pairs = Math.min(wordsLeft, (part.length - at) >>> 2) >>> 1;
+        wordsLeft -= 2 * pairs;
+        for (const end = at + 8 * pairs; at < end; at += 8) {
+          const even = view.getInt32(at, true);
+          const odd = view.getInt32(at + 4, true);
+          a0 = Math.imul(a0 ^ even, 0x85ebca6b);
+          a1 = Math.imul(a1 ^ odd, 0x85ebca6b);
+          b0 = Math.imul((b0 + even) | 0, 0xc2b2ae35);
+          b1 = Math.imul((b1 + odd) | 0, 0xc2b2ae35);
+          a0 = (a0 << 13) | (a0 >>> 19);
+          a1 = (a1 << 13) | (a1 >>> 19);
+          b0 = (b0 << 17) | (b0 >>> 15);
+          b1 = (b1 << 17) | (b1 >>> 15);
         }
-      } else {
+      }
+      if (wordsLeft > 0) {
+        // One word: cut by the end of a part, before such a cut, or the last of an odd block.
         while (carried < 4 && at < part.length) carry |= part[at++]! << (8 * carried++);
         if (carried < 4) break;
-        a = Math.imul(a ^ carry, 0x85ebca6b);
-        a = (a << 13) | (a >>> 19);
-        b = Math.imul((b + carry) | 0, 0xc2b2ae35);
-        b = (b << 17) | (b >>> 15);
+        const a = Math.imul(a0 ^ carry, 0x85ebca6b);
+        const b = Math.imul((b0 + carry) | 0, 0xc2b2ae35);
+        a0 = a1;
+        b0 = b1;
+        a1 = (a << 13) | (a >>> 19);
+        b1 = (b << 17) | (b >>> 15);
         carry = 0;
         carried = 0;
         wordsLeft--;
+        if (wordsLeft > 0) continue;
       }
-      if (wordsLeft > 0) continue;
-      a = avalanche(a ^ ((b << 16) | (b >>> 16)));
-      b = avalanche((b + Math.imul(a, 0x9e3779b1)) | 0);
-      low[block] = a;
-      high[block] = b;
+      a0 = avalanche(a0 ^ avalanche(a1 ^ ((b0 << 16) | (b0 >>> 16))));
+      b0 = avalanche(b0 ^ avalanche((b1 + a0) | 0));
+      low[block] = a0;
+      high[block] = b0;
+      a1 = ~a0;
+      b1 = ~b0;
       block++;
       wordsLeft = blockTokens;
     }
