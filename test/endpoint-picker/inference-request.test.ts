@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { apiOf, parseInferenceRequest } from '../../src/endpoint-picker/inference-request.ts';
+import { ServiceError } from '../../src/protocol/errors.ts';
+import type { PrefixHashes } from '../../src/scheduling/inference-request.ts';
+
+const options = { blockTokens: 4, maxPrefixTokens: 1024 };
+const text = 'a sentence that is long enough to fill several blocks of sixteen bytes';
+
+interface Given {
+  readonly path?: string;
+  readonly headers?: Record<string, string>;
+  readonly body?: unknown;
+}
+
+function parse({ path = '/v1/chat/completions', headers = {}, body }: Given, more = {}) {
+  const bytes =
+    body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  return parseInferenceRequest(
+    { id: 'id', method: 'POST', path, headers: new Map(Object.entries(headers)), body: bytes },
+    { ...options, ...more },
+  );
+}
+
+function errorOf(given: Given): ServiceError {
+  try {
+    parse(given);
+  } catch (error) {
+    if (error instanceof ServiceError) return error;
+    throw error;
+  }
+  throw new Error('accepted');
+}
+
+const lanes = ({ low, high }: PrefixHashes) => [...low].map((word, index) => `${word}:${high[index]}`);
+const prefixOf = (given: Given) => lanes(parse(given).request.prefix);
+
+describe('parseInferenceRequest', () => {
+  it('reads what scheduling needs from a chat request', () => {
+    const body = ` {"model":"llama","messages":[{"role":"user","content":"${text}"}],"stream":true}`;
+    const { request, api, modelRange } = parse({ body });
+    expect(api).toBe('chat');
+    expect(request).toMatchObject({
+      id: 'id',
+      model: 'llama',
+      priority: 0,
+      tenant: 'default',
+      isStreaming: true,
+      promptTokens: Math.ceil((body.indexOf(']') + 1 - body.indexOf('[')) / 4),
+      slo: { ttftMs: undefined, tpotMs: undefined },
+    });
+    expect(request.prefix.count).toBeGreaterThan(3);
+    expect(body.slice(modelRange!.start, modelRange!.end)).toBe('"llama"');
+  });
+
+  it.each([
+    ['/v1/chat/completions', 'chat'],
+    ['/openai/v1/chat/completions?trace=1', 'chat'],
+    ['/v1/completions', 'completions'],
+    ['/v1/embeddings', 'embeddings'],
+    ['/v1/responses', 'responses'],
+    ['/v1/messages', 'messages'],
+    ['/v1/messages/count_tokens', 'other'],
+    ['/tokenize', 'other'],
+    ['/', 'other'],
+  ])('knows %s as %s', (path, api) => {
+    expect(apiOf(path)).toBe(api);
+  });
+
+  it('takes tenant, objective, and SLO from headers, the first spelling first', () => {
+    const headers = {
+      'x-llm-d-inference-fairness-id': 'team-a',
+      'x-gateway-inference-fairness-id': 'old',
+      'x-gateway-inference-objective': 'batch',
+      'x-slo-ttft-ms': '200',
+      'x-llm-d-slo-tpot-ms': 'soon',
+    };
+    const body = { model: 'm', priority: 100 };
+    const { request } = parse({ headers, body }, { objectives: new Map([['batch', -5]]) });
+    expect(request).toMatchObject({
+      tenant: 'team-a',
+      priority: -5,
+      slo: { ttftMs: 200, tpotMs: undefined },
+    });
+    expect(parse({ headers, body }).request.priority).toBe(0);
+  });
+
+  it('hashes the prompt in the order of chat templates, wherever its members stand', () => {
+    const messages = [{ role: 'user', content: text }];
+    const tools = [{ type: 'function', function: { name: 'look', description: text } }];
+    const a = prefixOf({ body: { model: 'm', messages, tools } });
+    const b = prefixOf({ body: { tools, temperature: 0, model: 'm', messages } });
+    expect(a).toEqual(b);
+    expect(a[0]).not.toBe(prefixOf({ body: { model: 'm', messages } })[0]);
+    const path = '/v1/messages';
+    expect(prefixOf({ path, body: { model: 'm', messages, system: text } })[0]).toBe(
+      prefixOf({ path, body: { model: 'm', system: text, messages: [] } })[0],
+    );
+  });
+
+  it('shares the hashes of a common beginning, and none across models or cache salts', () => {
+    const path = '/v1/completions';
+    const of = (model: string, prompt: string, salt?: string) =>
+      prefixOf({ path, body: { model, prompt, ...(salt === undefined ? {} : { cache_salt: salt }) } });
+    const known = of('m', `${text} one ${text}`);
+    const similar = of('m', `${text} two ${text}`);
+    expect(similar.slice(0, 3)).toEqual(known.slice(0, 3));
+    expect(similar).not.toEqual(known);
+    for (const other of [of('n', `${text} one ${text}`), of('m', `${text} one ${text}`, 'salt')]) {
+      expect(other.filter((hash) => known.includes(hash))).toEqual([]);
+    }
+  });
+
+  it('treats a request without a body as naming no model', () => {
+    const { request, modelRange } = parse({ path: '/v1/chat/completions' });
+    expect([request.model, request.prefix.count, request.promptTokens, modelRange]).toEqual([
+      undefined,
+      0,
+      0,
+      undefined,
+    ]);
+  });
+
+  it('lets other paths pass, with the model when a JSON object names one', () => {
+    expect(parse({ path: '/tokenize', body: { model: 'm', prompt: 1 } }).request.model).toBe('m');
+    expect(parse({ path: '/v1/audio', body: '--boundary' }).request.model).toBeUndefined();
+    expect(parse({ path: '/tokenize', body: [1] }).request.model).toBeUndefined();
+    expect(parse({ path: '/tokenize', body: { model: 5 } }).request.model).toBeUndefined();
+  });
+
+  it.each([
+    [{ messages: [] }, 'model', 'found nothing'],
+    [{ model: 5 }, 'model', 'found a number'],
+    [{ model: '' }, 'model', 'found an empty string'],
+    [{ model: 'm', messages: 'hi' }, 'messages', 'found a string'],
+    [{ model: 'm', stream: 'yes' }, 'stream', 'found a string'],
+    [{ model: 'm', max_tokens: -1 }, 'max_tokens', 'found -1'],
+    [{ model: 'm', max_tokens: 1.5 }, 'max_tokens', 'found 1.5'],
+    ['{"model":"m","max_tokens":1e99}', 'max_tokens', 'found 1e99'],
+    [{ model: 'm', max_completion_tokens: '9' }, 'max_completion_tokens', 'found a string'],
+  ])('refuses %j, naming %s', (body, param, found) => {
+    const error = errorOf({ body });
+    expect([error.code, error.param]).toEqual(['invalid_request', param]);
+    expect(error.message).toContain(found);
+  });
+
+  it.each([
+    [{ model: 'm', stream: null, max_tokens: null }],
+    ['{"model":"m","max_tokens":16.0}'],
+    [{ model: 'm', prompt: 7, temperature: 'hot', unknown: {} }],
+  ])('leaves %j to the engine', (body) => {
+    expect(parse({ body }).request.model).toBe('m');
+  });
+
+  it('says where JSON is broken, and what else than an object it found', () => {
+    const broken = errorOf({ body: '{"model":"m",}' });
+    expect([broken.code, broken.message]).toEqual([
+      'invalid_json',
+      'The body is invalid JSON at line 1, column 14 (byte 13): expected a key in double quotes, found "}".',
+    ]);
+    expect(errorOf({ body: '' }).code).toBe('invalid_json');
+    expect(errorOf({ body: '[]' }).message).toBe('Expected a JSON object as the body, found an array.');
+  });
+});
