@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Filter, Picker, Scorer } from '../scheduling/index.ts';
+import type { Filter, Parameters, Picker, Scorer } from '../scheduling/index.ts';
 import {
   loadPlugin,
   messageOf,
@@ -12,14 +12,25 @@ import type { Path } from './problems.ts';
 import { pluginReferenceSchema, profileSchema } from './schema.ts';
 import type { SchemaProblem } from './schema-problems.ts';
 
-/** The plugins of a profile, made and named, ready for `Profile`. */
+/** The plugins of a profile, made and named, ready for `createProfile`. */
 export interface LoadedProfile {
-  readonly filters: readonly { readonly name: string; readonly filter: Filter }[];
-  readonly scorers: readonly { readonly name: string; readonly weight: number; readonly scorer: Scorer }[];
-  readonly picker: { readonly name: string; readonly picker: Picker };
+  readonly filters: readonly (LoadedPlugin & { readonly filter: Filter })[];
+  readonly scorers: readonly (LoadedPlugin & { readonly weight: number; readonly scorer: Scorer })[];
+  readonly picker: LoadedPlugin & { readonly picker: Picker };
+}
+
+interface LoadedPlugin {
+  readonly name: string;
+  readonly description: string;
+  /** Those in force: the given ones over the defaults. */
+  readonly parameters: Parameters;
 }
 
 type Reference = z.output<typeof pluginReferenceSchema>;
+
+interface MadePlugin<Kind extends PluginKind> extends LoadedPlugin {
+  readonly instance: InstanceOf<Kind>;
+}
 
 type InstanceOf<Kind extends PluginKind> = ReturnType<PluginDefinitions[Kind]['create']>;
 
@@ -38,10 +49,10 @@ export async function loadProfile(
   const problems: SchemaProblem[] = [];
   const make = async <Kind extends PluginKind>(kind: Kind, item: unknown, path: Path) => {
     const reference = pluginReferenceSchema.safeParse(item).data;
-    if (reference === undefined) return { name: '', instance: undefined };
+    if (reference === undefined) return undefined;
     const made = await makePlugin(kind, reference, path, folder);
     problems.push(...made.problems);
-    return { name: shortName(reference.name), instance: made.instance };
+    return made.plugin;
   };
   const filters = await inOrder(asList(filterList), (item, at) =>
     make('filter', item, ['profile', 'filters', at]),
@@ -53,13 +64,12 @@ export async function loadProfile(
   if (problems.length > 0 || !parsed.success) return { profile: undefined, problems };
   return {
     profile: {
-      filters: filters.map(({ name, instance }) => ({ name, filter: instance! })),
-      scorers: scorers.map(({ name, instance }, at) => ({
-        name,
+      filters: filters.map((plugin) => withInstance(plugin!, 'filter')),
+      scorers: scorers.map((plugin, at) => ({
+        ...withInstance(plugin!, 'scorer'),
         weight: parsed.data.scorers[at]!.weight,
-        scorer: instance!,
       })),
-      picker: { name: picker.name, picker: picker.instance! },
+      picker: withInstance(picker!, 'picker'),
     },
     problems,
   };
@@ -70,9 +80,9 @@ async function makePlugin<Kind extends PluginKind>(
   { name, parameters: given }: Reference,
   path: Path,
   folder: string,
-): Promise<{ readonly instance: InstanceOf<Kind> | undefined; readonly problems: readonly SchemaProblem[] }> {
+): Promise<{ readonly plugin: MadePlugin<Kind> | undefined; readonly problems: readonly SchemaProblem[] }> {
   const failed = (at: Path, message: string, unknownKey?: string) => ({
-    instance: undefined,
+    plugin: undefined,
     problems: [{ path: at, unknownKey, message }],
   });
   let definition: PluginDefinitions[Kind];
@@ -85,7 +95,7 @@ async function makePlugin<Kind extends PluginKind>(
   if (problems.length > 0) {
     const at = [...path, 'parameters'];
     return {
-      instance: undefined,
+      plugin: undefined,
       problems: problems.map(({ parameter, isUnknown, message }) => ({
         path: isUnknown ? at : [...at, parameter],
         unknownKey: isUnknown ? parameter : undefined,
@@ -95,12 +105,21 @@ async function makePlugin<Kind extends PluginKind>(
   }
   try {
     const instance = definition.create(parameters) as InstanceOf<Kind>;
-    if (typeof instance === 'function') return { instance, problems: [] };
+    if (typeof instance === 'function')
+      return {
+        plugin: { name: shortName(name), description: definition.description ?? '', parameters, instance },
+        problems: [],
+      };
     return failed([...path, 'name'], `${kind} ${name}: create() must return a function`);
   } catch (error) {
     const hasParameters = Object.keys(given).length > 0;
     return failed([...path, hasParameters ? 'parameters' : 'name'], `${kind} ${name}: ${messageOf(error)}`);
   }
+}
+
+/** `instance` under the name of its kind, as `createProfile` takes it. */
+function withInstance<Kind extends PluginKind>({ instance, ...plugin }: MadePlugin<Kind>, kind: Kind) {
+  return { ...plugin, [kind]: instance } as LoadedPlugin & Record<Kind, InstanceOf<Kind>>;
 }
 
 /** One after the other: problems then stand in the order of the file. */

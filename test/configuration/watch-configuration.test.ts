@@ -1,0 +1,40 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { type LoadedConfiguration, watchConfiguration } from '../../src/configuration/index.ts';
+import { folderWith } from './folder.ts';
+
+function watched(yaml: string) {
+  const file = join(folderWith({ 'pointsman.yaml': yaml }), 'pointsman.yaml');
+  const good: LoadedConfiguration[] = [];
+  const bad: unknown[] = [];
+  const watch = watchConfiguration(
+    { file },
+    { onChange: (loaded) => good.push(loaded), onInvalid: (error) => bad.push(error), intervalMs: 20 },
+  );
+  onTestFinished(() => watch.close());
+  return { file, good, bad, watch };
+}
+
+it('hands over a changed file as a whole', async () => {
+  const { file, good, bad } = watched('gateway: { port: 1 }');
+  writeFileSync(file, 'gateway: { port: 2 }  ');
+  await expect.poll(() => good.map(({ configuration }) => configuration.gateway.port)).toEqual([2]);
+  expect(bad).toEqual([]);
+});
+
+it('keeps the last good configuration when the file is broken', async () => {
+  const { file, good, bad, watch } = watched('gateway: { port: 1 }');
+  writeFileSync(file, 'gateway: { port: none }');
+  await watch.reload();
+  expect(good).toEqual([]);
+  expect(String(bad[0])).toContain('gateway.port: expected a number, found string "none"');
+});
+
+it('reads once more when a reload is asked for during another', async () => {
+  const { file, good, watch } = watched('gateway: { port: 1 }');
+  const first = watch.reload();
+  writeFileSync(file, 'gateway: { port: 3 }');
+  await Promise.all([first, watch.reload()]);
+  expect(good.at(-1)?.configuration.gateway.port).toBe(3);
+});
