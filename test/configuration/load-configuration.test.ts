@@ -62,8 +62,7 @@ describe('a configuration', () => {
     ['an empty file', ''],
     ['a file of comments', '# nothing\n'],
     ['sections without values', 'gateway:\nup:\n'],
-    ['an alias', 'gateway: &local { host: localhost }
-metrics: *local'],
+    ['an alias', 'gateway: &local { host: localhost }\nmetrics: *local'],
   ])('accepts %s', async (_what, yaml) => {
     expect(await problemsOf(yaml)).toEqual([]);
   });
