@@ -1,0 +1,66 @@
+import type { ModelPlan, WeightDtype } from '../native/native.ts';
+import { readCheckpoint } from './checkpoint.ts';
+import { type ModelConfig, readModelConfig } from './config.ts';
+
+/** Tokens per KV block; the kernels are written for it. */
+export const BLOCK_SIZE = 16;
+
+export interface ModelPlanOptions {
+  /** KV blocks to allocate. */
+  readonly blocks: number;
+  readonly threads: number;
+  /** Upper bounds of one step. */
+  readonly maxTokens: number;
+  readonly maxSamples: number;
+  /** 'dummy': random weights, only config.json is read. */
+  readonly loadFormat?: 'safetensors' | 'dummy';
+  /** Seed of random weights; 0 unless given. */
+  readonly dummySeed?: number;
+  readonly weightDtype?: 'auto' | WeightDtype;
+  /** BF16 unless given. */
+  readonly kvCacheDtype?: 'F32' | 'BF16';
+}
+
+/** Reads a model folder into the plan that `NativeModule.open` takes. Throws CheckpointError. */
+export function createModelPlan(
+  folder: string,
+  options: ModelPlanOptions,
+  config: ModelConfig = readModelConfig(folder),
+): ModelPlan {
+  const isDummy = options.loadFormat === 'dummy';
+  const { files, tensors } = isDummy ? { files: [], tensors: [] } : readCheckpoint(folder, config);
+  const weightDtype = options.weightDtype ?? 'auto';
+  return {
+    hiddenSize: config.hiddenSize,
+    layers: config.layers,
+    heads: config.heads,
+    kvHeads: config.kvHeads,
+    headDim: config.headDim,
+    intermediateSize: config.intermediateSize,
+    vocabSize: config.vocabSize,
+    rmsNormEps: config.rmsNormEps,
+    ropeInverseFrequencies: config.rope.inverseFrequencies,
+    ropeAttentionFactor: config.rope.attentionFactor,
+    slidingWindows: Int32Array.from(config.slidingWindows),
+    qkNorm: config.qkNorm,
+    tieWordEmbeddings: config.tieWordEmbeddings,
+    files,
+    tensors,
+    ...(isDummy ? { dummySeed: options.dummySeed ?? 0 } : {}),
+    // Random weights have no stored dtype to follow; config.json says which one they stand for.
+    weightDtype: isDummy && weightDtype === 'auto' ? (config.dtype ?? 'BF16') : weightDtype,
+    kvCacheDtype: options.kvCacheDtype ?? 'BF16',
+    blockSize: BLOCK_SIZE,
+    blocks: options.blocks,
+    threads: options.threads,
+    maxTokens: options.maxTokens,
+    maxSamples: options.maxSamples,
+  };
+}
+
+/** Bytes of one KV block over all layers, as the native core lays it out (value channels padded to 16). */
+export function kvBlockBytes(config: ModelConfig, kvCacheDtype: 'F32' | 'BF16'): number {
+  const paddedHeadDim = Math.ceil(config.headDim / 16) * 16;
+  const elementBytes = kvCacheDtype === 'F32' ? 4 : 2;
+  return config.layers * config.kvHeads * BLOCK_SIZE * (config.headDim + paddedHeadDim) * elementBytes;
+}
