@@ -1,0 +1,50 @@
+import type { Endpoint } from '../../scheduling/endpoint.ts';
+import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
+import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
+import type { Policy, PolicyEnvironment, PolicyInstance } from '../policy.ts';
+import { scoresOfCosts } from './costs.ts';
+import { scoredPolicy } from './scored-policy.ts';
+import { defaultWeights, ShadowPrice, type ShadowPriceWeights } from './shadow-price.ts';
+
+/** Scores by the shadow price's cost; the cheapest counts as chosen. */
+export function shadowPriceScorer(shadowPrice: ShadowPrice): Scorer {
+  return defineScorer({
+    description: 'Predicted delay in milliseconds, own work at its shadow price.',
+    create: () => (context: SchedulingContext, endpoints: readonly Endpoint[]) => {
+      shadowPrice.requested(context, endpoints);
+      const price = shadowPrice.price(endpoints);
+      const terms = endpoints.map((endpoint) => shadowPrice.terms(context, endpoint, price));
+      shadowPrice.chosen(terms.reduce((best, each) => (each.totalMs < best.totalMs ? each : best)));
+      return scoresOfCosts(terms.map(({ totalMs }) => totalMs));
+    },
+  }).create({});
+}
+
+function shadowPricePolicy(
+  name: string,
+  description: string,
+  residency: PolicyInstance['residency'],
+  weights: Partial<ShadowPriceWeights> = {},
+): Policy {
+  return {
+    name,
+    description,
+    create: ({ model }: PolicyEnvironment) => {
+      const shadowPrice = new ShadowPrice(model, { ...defaultWeights, ...weights });
+      const scorers = { 'shadow-price': [1, shadowPriceScorer(shadowPrice)] } as const;
+      return {
+        ...scoredPolicy({ name, residency, scorers }),
+        completed: ({ outputTokens }) => shadowPrice.completed(outputTokens),
+      };
+    },
+  };
+}
+
+export const shadowPricePolicies: readonly Policy[] = [
+  shadowPricePolicy('spr', 'shadow-price router, residency by KV events', 'events'),
+  shadowPricePolicy('spr-approx', 'shadow-price router, residency by own decisions', 'approximate'),
+  shadowPricePolicy('spr-unpriced', 'shadow-price router with kappa = 1', 'events', {
+    congestion: 0,
+    eviction: 0,
+  }),
+];

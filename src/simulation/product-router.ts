@@ -1,0 +1,174 @@
+import { InferencePool, type Reservation } from '../pool/inference-pool.ts';
+import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
+import type { Endpoint } from '../scheduling/endpoint.ts';
+import { createProfile, type Profile } from '../scheduling/profile.ts';
+import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
+import { EventPrefixIndex } from './event-prefix-index.ts';
+import type { ScrapedGauges } from './gauge-scraper.ts';
+import type { Policy, PolicyInstance } from './policy.ts';
+import type { Router, RouterEnvironment, RouterFactory } from './router.ts';
+import type { RunningRequest } from './running-request.ts';
+import { blockTokens } from './workload.ts';
+import { simulatedModel } from './workload-request.ts';
+
+/** Makes the product's approximate prefix index. */
+export type PrefixIndexFactory = () => PrefixIndex;
+
+/** A router made of the product's pool, prefix index and profile, under the simulation's clock. */
+export function productRouter(policy: Policy, makeIndex: PrefixIndexFactory): RouterFactory {
+  return (environment) => {
+    const instance = policy.create({
+      model: environment.models[0]!,
+      pods: environment.models.length,
+      random: environment.random,
+    });
+    const index = instance.residency === 'events' ? new EventPrefixIndex(blockTokens) : makeIndex();
+    return new ProductRouter(environment, instance, index);
+  };
+}
+
+class ProductRouter implements Router {
+  readonly #environment: RouterEnvironment;
+  readonly #policy: PolicyInstance;
+  readonly #index: PrefixIndex;
+  readonly #pool: InferencePool;
+  readonly #profile: Profile;
+  readonly #endpoints: (Endpoint | undefined)[];
+  readonly #engineOfSlot: number[] = [];
+  readonly #delivered: (ScrapedGauges | undefined)[];
+  readonly #reservations = new Map<RunningRequest, Reservation>();
+  /** The pool's clock; set back while a scrape of a moment ago is delivered. */
+  #clockMs = 0;
+  decisions = 0;
+  readonly residencyChanged: Router['residencyChanged'];
+
+  constructor(environment: RouterEnvironment, policy: PolicyInstance, index: PrefixIndex) {
+    this.#environment = environment;
+    this.#policy = policy;
+    this.#index = index;
+    if (index instanceof EventPrefixIndex) {
+      this.residencyChanged = (engine, changes) => index.apply(this.#endpoints[engine]!.slot, changes);
+    }
+    this.#profile = createProfile(policy.profile);
+    this.#pool = new InferencePool({ clock: () => this.#clockMs, prefixIndex: index });
+    this.#endpoints = environment.models.map(() => undefined);
+    this.#delivered = environment.models.map(() => undefined);
+    for (let engine = 0; engine < environment.models.length; engine++) {
+      if (environment.isUp(engine)) this.engineStarted(engine);
+    }
+  }
+
+  arrive(request: RunningRequest): void {
+    this.#deliverScrapes();
+    const ready = this.#pool.snapshot(this.#clockMs).filter((endpoint) => endpoint.isReady);
+    const context = this.#contextOf(request);
+    const { ranking } = this.#profile.run(context, ready);
+    this.decisions++;
+    for (const endpoint of ranking) {
+      if (this.#tryDispatch(request, endpoint, context)) return;
+      this.#pool.reportFailure(endpoint, 'connection refused');
+    }
+    this.#environment.reject(request);
+  }
+
+  firstToken(request: RunningRequest): void {
+    this.#clockMs = this.#environment.nowMs();
+    this.#reservations.get(request)?.firstToken();
+  }
+
+  ended(request: RunningRequest): void {
+    this.#clockMs = this.#environment.nowMs();
+    this.#reservations.get(request)?.release();
+    this.#reservations.delete(request);
+    const endpoint = this.#endpoints[request.engine ?? -1];
+    if (request.ending === 'completed') {
+      if (endpoint !== undefined) this.#pool.reportSuccess(endpoint);
+      this.#policy.completed?.(request);
+    } else if (endpoint !== undefined && !this.#environment.isUp(request.engine!)) {
+      this.#pool.reportFailure(endpoint, 'connection reset');
+    }
+  }
+
+  /** The first time an endpoint joins the pool; later times it is a new process with an empty cache. */
+  engineStarted(engine: number): void {
+    this.#clockMs = this.#environment.nowMs();
+    const known = this.#endpoints[engine];
+    if (known !== undefined) {
+      this.#pool.recordRestart(known);
+      return;
+    }
+    const endpoint = this.#pool.upsert({ name: `pod-${engine}`, address: addressOf(engine) });
+    this.#pool.recordModels(endpoint, { models: [simulatedModel], adapters: [] });
+    this.#endpoints[engine] = endpoint;
+    this.#engineOfSlot[endpoint.slot] = engine;
+  }
+
+  #tryDispatch(request: RunningRequest, endpoint: Endpoint, context: SchedulingContext): boolean {
+    const engine = this.#engineOfSlot[endpoint.slot]!;
+    const cachedTokens = context.cachedTokens(endpoint);
+    const { promptTokens } = request;
+    const reservation = this.#pool.reserve(endpoint, {
+      promptTokens,
+      uncachedTokens: promptTokens - cachedTokens,
+    });
+    this.#reservations.set(request, reservation);
+    request.predictedCachedTokens = cachedTokens;
+    if (!this.#environment.dispatch(request, engine)) {
+      reservation.release();
+      this.#reservations.delete(request);
+      return false;
+    }
+    this.#index.record(endpoint.slot, request.source.request.prefix);
+    this.#policy.picked?.(request, endpoint.name);
+    return true;
+  }
+
+  #contextOf(request: RunningRequest): SchedulingContext {
+    const inference = request.source.request;
+    let match: PrefixMatch | undefined;
+    return {
+      request: inference,
+      nowMs: this.#clockMs,
+      random: this.#environment.random,
+      cachedTokens: ({ slot }) => {
+        match ??= this.#index.match(inference.prefix);
+        return Math.min(inference.promptTokens, match.cachedBlocks(slot) * inference.prefix.blockTokens);
+      },
+    };
+  }
+
+  /** A scrape is seen at the next decision, which is before anything could depend on it. */
+  #deliverScrapes(): void {
+    const { models, scrape, nowMs } = this.#environment;
+    for (let engine = 0; engine < models.length; engine++) {
+      const endpoint = this.#endpoints[engine];
+      if (endpoint === undefined) continue;
+      const gauges = scrape(engine);
+      if (gauges === undefined) this.#pool.recordScrapeFailure(endpoint, 'connection refused');
+      else if (gauges !== this.#delivered[engine]) this.#deliver(engine, endpoint, gauges);
+    }
+    this.#clockMs = nowMs();
+  }
+
+  #deliver(engine: number, endpoint: Endpoint, gauges: ScrapedGauges): void {
+    this.#delivered[engine] = gauges;
+    this.#clockMs = gauges.scrapedMs;
+    this.#pool.beginScrape(endpoint);
+    this.#pool.recordScrape(endpoint, {
+      queuedRequests: gauges.queuedRequests,
+      runningRequests: gauges.runningRequests,
+      kvCacheUsage: gauges.kvCacheUsage,
+      blockSizeTokens: blockTokens,
+      totalBlocks: Math.floor(this.#environment.models[engine]!.kvCapacityTokens / blockTokens),
+      runningAdapters: noAdapters,
+      waitingAdapters: noAdapters,
+      maxAdapters: undefined,
+    });
+  }
+}
+
+const noAdapters: readonly string[] = Object.freeze([]);
+
+function addressOf(engine: number): string {
+  return `10.0.${engine >> 8}.${engine & 255}:8000`;
+}
