@@ -78,6 +78,11 @@ export function defineMetrics(registry: Registry) {
   const rejections = counter('pointsman_rejections_total', 'Requests without an endpoint, by code.', [
     'code',
   ]);
+  const pluginFailures = counter(
+    'pointsman_plugin_failures_total',
+    'Filters, scorers and pickers that failed in a decision, which went on without them.',
+    ['kind', 'plugin'],
+  );
 
   return {
     requests,
@@ -97,5 +102,6 @@ export function defineMetrics(registry: Registry) {
     observed,
     retries,
     rejections,
+    pluginFailures,
   };
 }

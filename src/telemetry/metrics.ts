@@ -48,6 +48,7 @@ export function createMetrics({ snapshot, version, maxModels = 1000 }: MetricsOp
     const chosen = record.ranking[0];
     series.decision.observe(record.durationMs / 1000);
     series.attempts.inc({ status: chosen === undefined ? 'failure' : 'success' });
+    for (const { kind, name } of record.failures) series.pluginFailures.inc({ kind, plugin: name });
     if (chosen === undefined) return;
     series.decisions.inc({ endpoint: chosen.name, reason: decidingReason(record) });
     if (Number.isFinite(chosen.metrics.ageMs)) series.metricsAge.observe(chosen.metrics.ageMs / 1000);
@@ -75,7 +76,7 @@ export function createMetrics({ snapshot, version, maxModels = 1000 }: MetricsOp
   };
 
   function observeUsage(finished: FinishedRequest, labels: ReturnType<typeof labelsOf>): void {
-    const { outcome, record, endpoint, request } = finished;
+    const { outcome, endpoint, request, predictedCachedTokens } = finished;
     if (outcome.kind !== 'completed' || outcome.usage === undefined) return;
     const { promptTokens, completionTokens, cachedTokens } = outcome.usage;
     if (promptTokens !== undefined) series.inputTokens.observe(labels, promptTokens);
@@ -85,8 +86,7 @@ export function createMetrics({ snapshot, version, maxModels = 1000 }: MetricsOp
     if (cachedTokens === undefined) return;
     series.cachedTokens.observe(labels, cachedTokens);
     series.observed.inc({ endpoint }, cachedTokens);
-    const state = record.candidates.find((candidate) => candidate.name === endpoint);
-    series.predicted.inc({ endpoint }, state?.cachedTokens ?? 0);
+    series.predicted.inc({ endpoint }, predictedCachedTokens);
   }
 
   return {

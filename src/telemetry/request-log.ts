@@ -6,7 +6,9 @@ import type { Log } from './log.ts';
 export function requestLog(log: Log): PickerObserver {
   return {
     onFinished: (finished) => {
-      const { outcome } = finished;
+      const { outcome, record } = finished;
+      for (const { kind, name, message } of record.failures)
+        log.warn({ id: record.requestId, kind, plugin: name, reason: message }, 'plugin failed');
       const fields = { ...identity(finished.request), ...courseOf(finished) };
       if (outcome.kind === 'connect_failed' || outcome.kind === 'upstream_failed')
         log.warn({ ...fields, reason: outcome.reason }, 'request failed');
@@ -34,9 +36,9 @@ function identity({ id, model, tenant, priority, promptTokens, headers }: Infere
   };
 }
 
-function courseOf({ record, endpoint, outcome, retries, ttftMs, durationMs }: FinishedRequest) {
+function courseOf(finished: FinishedRequest) {
+  const { record, endpoint, outcome, retries, ttftMs, durationMs, predictedCachedTokens } = finished;
   const usage = outcome.kind === 'completed' ? outcome.usage : undefined;
-  const state = record.candidates.find(({ name }) => name === endpoint);
   return {
     endpoint,
     outcome: outcome.kind,
@@ -46,7 +48,7 @@ function courseOf({ record, endpoint, outcome, retries, ttftMs, durationMs }: Fi
     inputTokens: usage?.promptTokens,
     outputTokens: usage?.completionTokens,
     cachedTokens: usage?.cachedTokens,
-    predictedCachedTokens: state?.cachedTokens,
+    predictedCachedTokens,
     ...(retries === 0 ? {} : { retries }),
     decisionMs: rounded(record.durationMs),
   };

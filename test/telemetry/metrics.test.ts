@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import type { Endpoint } from '../../src/scheduling/index.ts';
+import { createMetrics, serveMetrics } from '../../src/telemetry/index.ts';
+import { endpoint, finished, record, request } from './finished-request.ts';
+
+function metricsOf(endpoints: () => readonly Endpoint[], maxModels = 1000) {
+  return createMetrics({ snapshot: endpoints, version: '1.2.3', maxModels });
+}
+
+const two = () => [endpoint('a'), { ...endpoint('b'), isReady: false }];
+
+describe('metrics', () => {
+  it("carry a finished request under llm-d's names", async () => {
+    const metrics = metricsOf(two);
+    metrics.observer.onFinished(finished());
+    const lines = (await metrics.text()).split('\n');
+    const labels = 'model_name="mini",target_model_name="mini",priority="0"';
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'llm_d_epp_info{build_ref="pointsman-1.2.3"} 1',
+        `llm_d_epp_request_total{${labels}} 1`,
+        `llm_d_epp_request_ttft_seconds_sum{${labels},streaming="true"} 0.04`,
+        `llm_d_epp_request_duration_seconds_sum{${labels}} 0.14`,
+        `llm_d_epp_request_streaming_tpot_seconds_sum{${labels}} 0.01`,
+        `llm_d_epp_request_output_tokens_sum{${labels}} 11`,
+        'llm_d_epp_scheduler_attempts_total{status="success"} 1',
+        'pointsman_decisions_total{endpoint="a",reason="prefix-cache"} 1',
+        'pointsman_requests_total{endpoint="a",outcome="completed"} 1',
+        'pointsman_predicted_cached_tokens_total{endpoint="a"} 64',
+        'pointsman_observed_cached_tokens_total{endpoint="a"} 48',
+        'pointsman_decision_metrics_age_seconds_sum 0.1',
+      ]),
+    );
+  });
+
+  it('show the pool as it is when they are asked for', async () => {
+    const lines = (await metricsOf(two).text()).split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        'llm_d_epp_ready_endpoints{name="default"} 1',
+        'llm_d_epp_average_kv_cache_utilization{name="default"} 0.5',
+        'llm_d_epp_per_endpoint_queue_size{model_server_endpoint="a"} 2',
+        'llm_d_epp_inflight_requests{endpoint_name="a"} 3',
+        'pointsman_endpoint_ready{endpoint="b"} 0',
+      ]),
+    );
+  });
+
+  it('count rejections, failures and plugins that failed', async () => {
+    const metrics = metricsOf(two);
+    const failures = [{ kind: 'scorer', name: 'mine', message: 'x' }] as const;
+    metrics.observer.onRejected(request(), 'no_endpoints', record({ ranking: [], failures }));
+    metrics.observer.onFinished(
+      finished({ outcome: { kind: 'rejected_by_engine', status: 503 }, retries: 2 }),
+    );
+    const text = await metrics.text();
+    expect(text).toContain('pointsman_rejections_total{code="no_endpoints"} 1');
+    expect(text).toContain('priority="0",error_code="engine_5xx"} 1');
+    expect(text).toContain('pointsman_plugin_failures_total{kind="scorer",plugin="mine"} 1');
+    expect(text).toContain('llm_d_epp_scheduler_attempts_total{status="failure"} 1');
+    expect(text).toContain('pointsman_retries_total 2');
+  });
+
+  it('forget endpoints that have left the pool', async () => {
+    let present: readonly Endpoint[] = two();
+    const metrics = metricsOf(() => present);
+    metrics.observer.onFinished(finished());
+    expect(await metrics.text()).toContain('endpoint="a"');
+    present = [endpoint('b')];
+    expect(await metrics.text()).not.toMatch(/endpoint(_name)?="a"/);
+  });
+
+  it('keep the number of model names bounded', async () => {
+    const metrics = metricsOf(two, 2);
+    for (const model of ['m1', 'm2', 'm3', 'm4'])
+      metrics.observer.onFinished(finished({ request: request({ model }) }));
+    const text = await metrics.text();
+    expect(text).toContain('llm_d_epp_request_total{model_name="m1"');
+    expect(text).toContain(
+      'llm_d_epp_request_total{model_name="other",target_model_name="other",priority="0"} 2',
+    );
+    expect(text).not.toContain('m3');
+  });
+
+  it.each([
+    ['only_one', { candidates: record().candidates.slice(0, 1), totals: [1] }],
+    ['tie', { totals: [2, 2], tied: 2 }],
+    ['queue-depth', { ranking: [endpoint('b'), endpoint('a')], totals: [1.92, 2] }],
+    ['picker', { ranking: [endpoint('b'), endpoint('a')] }],
+  ])('name %s as the reason of a decision', async (reason, given) => {
+    const metrics = metricsOf(two);
+    metrics.observer.onFinished(finished({ record: record(given) }));
+    expect(await metrics.text()).toContain(`reason="${reason}"} 1`);
+  });
+
+  it('are served over HTTP, beside health', async () => {
+    let isReady = false;
+    const server = await serveMetrics({
+      host: '127.0.0.1',
+      port: 0,
+      metricsText: metricsOf(two).text,
+      isReady: () => isReady,
+    });
+    const get = (path: string) => fetch(`http://${server.address}${path}`);
+    const answer = await get('/metrics');
+    expect(answer.headers.get('content-type')).toContain('text/plain; version=0.0.4');
+    expect(await answer.text()).toContain('llm_d_epp_ready_endpoints');
+    expect((await get('/health')).status).toBe(503);
+    isReady = true;
+    expect((await get('/health')).status).toBe(200);
+    expect((await get('/other')).status).toBe(404);
+    await server.close();
+    await expect(get('/metrics')).rejects.toThrow();
+  });
+});
