@@ -36,7 +36,8 @@ export class CertificateFiles implements experimental.CertificateProvider {
 
   addIdentityCertificateListener(listener: experimental.IdentityCertificateUpdateListener): void {
     this.#listeners.add(listener);
-    listener(this.#latest);
+    // Not at once: grpc-js registers the receiver of the update only after this call.
+    process.nextTick(listener, this.#latest);
     this.#timer ??= setInterval(() => void this.reload(), reloadIntervalMs).unref();
   }
 

@@ -32,7 +32,10 @@ export async function listen(server: Server, options: ListenOptions): Promise<Ru
 /** Tells clients to go, lets streams finish until the deadline, then cuts them. */
 function stop(server: Server, deadlineMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.forceShutdown(), deadlineMs);
+    const cut = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, deadlineMs);
     server.tryShutdown(() => {
       clearTimeout(cut);
       resolve();

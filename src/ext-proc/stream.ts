@@ -284,7 +284,7 @@ export class ExtProcStream {
   }
 
   #refuse(error: unknown): void {
-    if (this.#state === 'closed' || this.#response?.hasBegun) return;
+    if (this.#state === 'closed' || this.#state === 'abandoned' || this.#response?.hasBegun) return;
     const refusal = toServiceError(error);
     const { log } = this.#collaborators;
     const fields = {
