@@ -1,0 +1,193 @@
+import type { PrefixHashes } from '../scheduling/inference-request.ts';
+import { EndpointSets } from './endpoint-sets.ts';
+import { IdColumn, PairTable } from './pair-table.ts';
+import type { PrefixIndex, PrefixIndexStats, PrefixMatch } from './prefix-index.ts';
+import { Residencies, type ResidentList } from './residencies.ts';
+
+export interface ApproximateIndexOptions {
+  readonly blockTokens: number;
+  /** Capacity of endpoints that have not told theirs. */
+  readonly blocksPerEndpoint: number;
+  /** Distinct sets of endpoints kept at most; beyond it new combinations are not remembered. */
+  readonly maxEndpointSets?: number | undefined;
+}
+
+/** Evictions that one call does on top of its own, so that a large clean-up is spread over many calls. */
+const evictionsPerCall = 512;
+
+/**
+ * Remembers our own decisions: a block that was sent to an endpoint is in its cache until as many newer ones
+ * have come as the cache holds. Right as long as the engine evicts least recently used blocks and all its
+ * requests pass here.
+ *
+ *     hash (64 bits) ─▶ block id ─▶ endpoint set id ─▶ bits          shared by all endpoints
+ *     (block id, bit) ─▶ entry in the endpoint's list                one per residency, oldest evicted first
+ *
+ * A bit stands for one life of an endpoint. When the endpoint goes, its bit is masked at once and its entries
+ * are cleared in slices; only then may another endpoint get the bit, so a stale entry cannot come alive.
+ */
+export class ApproximateIndex implements PrefixIndex {
+  readonly blockTokens: number;
+  readonly #blocksPerEndpoint: number;
+  readonly #blocks = new PairTable();
+  readonly #setOf = new IdColumn();
+  readonly #sets: EndpointSets;
+  readonly #residencies = new Residencies();
+  /** By slot; capacity may be known before the first block. */
+  readonly #bySlot: (ResidentList | undefined)[] = [];
+  /** By bit; a list that is leaving keeps its bit until it is empty. */
+  readonly #byBit: (ResidentList | undefined)[] = [];
+  readonly #leaving: ResidentList[] = [];
+
+  constructor({ blockTokens, blocksPerEndpoint, maxEndpointSets = 262_144 }: ApproximateIndexOptions) {
+    this.blockTokens = blockTokens;
+    this.#blocksPerEndpoint = blocksPerEndpoint;
+    this.#sets = new EndpointSets({ maxSets: maxEndpointSets });
+  }
+
+  /** O(blocks + changes of set x words of a set); ends at the first block that no endpoint holds any more. */
+  match({ count, low, high }: PrefixHashes): PrefixMatch {
+    const sets = this.#sets;
+    const depths = new Array<number>(this.#byBit.length).fill(0);
+    const active = this.#liveBits();
+    let set = 0;
+    let depth = 0;
+    for (; depth < count; depth++) {
+      const block = this.#blocks.find(low[depth]!, high[depth]!);
+      if (block === 0) break;
+      const nextSet = this.#setOf.get(block);
+      if (nextSet === set) continue;
+      set = nextSet;
+      let isAnyLeft = false;
+      for (let word = 0; word < active.length; word++) {
+        const before = active[word]!;
+        const after = before & sets.members(set, word);
+        if (after !== before) noteDepths(depths, word, before & ~after, depth);
+        active[word] = after;
+        if (after !== 0) isAnyLeft = true;
+      }
+      if (!isAnyLeft) break;
+    }
+    for (let word = 0; word < active.length; word++) noteDepths(depths, word, active[word]!, depth);
+    return {
+      cachedBlocks: (slot) => {
+        const list = this.#bySlot[slot];
+        return list === undefined ? 0 : (depths[list.bit] ?? 0);
+      },
+    };
+  }
+
+  record(slot: number, { count, low, high }: PrefixHashes): void {
+    const list = this.#listOf(slot);
+    const length = Math.min(count, list.capacity);
+    let oldSet = -1;
+    let newSet = 0;
+    let newer = 0;
+    for (let i = 0; i < length; i++) {
+      let block = this.#blocks.find(low[i]!, high[i]!);
+      const known = block === 0 ? 0 : this.#residencies.find(list, block);
+      if (known !== 0) {
+        this.#residencies.move(list, known, newer);
+        newer = known;
+        continue;
+      }
+      const set = block === 0 ? 0 : this.#setOf.get(block);
+      // Neighbours share sets: one transition mostly serves the whole run.
+      if (set !== oldSet) {
+        newSet = this.#sets.with(set, list.bit);
+        oldSet = set;
+        if (newSet === 0) break;
+      }
+      if (block === 0) {
+        block = this.#blocks.add(low[i]!, high[i]!);
+        this.#setOf.reach(block);
+      }
+      this.#setOf.set(block, newSet);
+      this.#sets.move(set, newSet);
+      newer = this.#residencies.add(list, block, newer);
+    }
+    this.#shrink(list, length + evictionsPerCall);
+    this.#clearLeaving(evictionsPerCall);
+  }
+
+  setCapacity(slot: number, blocks: number): void {
+    const list = this.#listOf(slot);
+    list.capacity = Math.max(0, blocks);
+    this.#shrink(list, evictionsPerCall);
+  }
+
+  removeEndpoint(slot: number): void {
+    const list = this.#bySlot[slot];
+    if (list === undefined) return;
+    this.#bySlot[slot] = undefined;
+    list.capacity = 0;
+    this.#leaving.push(list);
+    this.#clearLeaving(evictionsPerCall);
+  }
+
+  stats(): PrefixIndexStats {
+    return {
+      blocks: this.#blocks.size,
+      residencies: this.#residencies.size,
+      endpointSets: this.#sets.size,
+      bytes: this.#blocks.bytes + this.#setOf.bytes + this.#sets.bytes + this.#residencies.bytes,
+    };
+  }
+
+  #listOf(slot: number): ResidentList {
+    const known = this.#bySlot[slot];
+    if (known !== undefined) return known;
+    const free = this.#byBit.indexOf(undefined);
+    const bit = free < 0 ? this.#byBit.length : free;
+    const list = { bit, newest: 0, oldest: 0, count: 0, capacity: this.#blocksPerEndpoint };
+    this.#byBit[bit] = list;
+    while (this.#bySlot.length <= slot) this.#bySlot.push(undefined);
+    this.#bySlot[slot] = list;
+    return list;
+  }
+
+  /** Evicts the oldest blocks of a list that holds too many, at most `budget` of them. */
+  #shrink(list: ResidentList, budget: number): number {
+    let left = budget;
+    for (; left > 0 && list.count > list.capacity; left--) this.#evict(list, list.oldest);
+    return left;
+  }
+
+  #evict(list: ResidentList, entry: number): void {
+    const block = this.#residencies.blockOf(entry);
+    this.#residencies.remove(list, entry);
+    const set = this.#setOf.get(block);
+    const smaller = this.#sets.without(set, list.bit);
+    this.#sets.move(set, smaller);
+    this.#setOf.set(block, smaller);
+    if (smaller === 0) this.#blocks.remove(block);
+  }
+
+  #clearLeaving(budget: number): void {
+    let left = budget;
+    while (left > 0) {
+      const list = this.#leaving[0];
+      if (list === undefined) return;
+      left = this.#shrink(list, left);
+      if (list.count > 0) return;
+      this.#leaving.shift();
+      this.#byBit[list.bit] = undefined;
+    }
+  }
+
+  /** Bits of the endpoints that are still there, `[words]`. */
+  #liveBits(): number[] {
+    const bits = new Array<number>(this.#sets.words).fill(0);
+    for (const list of this.#bySlot) {
+      const word = list === undefined ? bits.length : list.bit >>> 5;
+      if (word < bits.length) bits[word] = bits[word]! | (1 << (list!.bit & 31));
+    }
+    return bits;
+  }
+}
+
+function noteDepths(depths: number[], word: number, bits: number, depth: number): void {
+  for (let rest = bits; rest !== 0; rest &= rest - 1) {
+    depths[(word << 5) + 31 - Math.clz32(rest & -rest)] = depth;
+  }
+}

@@ -1,0 +1,85 @@
+import { IdColumn, PairTable } from './pair-table.ts';
+
+/** The blocks of one endpoint, as a list from the newest to the oldest. Owned by `Residencies`. */
+export interface ResidentList {
+  /** Number of this list's bit in endpoint sets. */
+  readonly bit: number;
+  newest: number;
+  oldest: number;
+  count: number;
+  /** Blocks that the endpoint's KV cache holds. */
+  capacity: number;
+}
+
+/**
+ * One entry per (block, endpoint), linked into its endpoint's list in the order in which the engine would
+ * evict. Engines free the blocks of a request tail first, so a block is always newer than what follows it:
+ *
+ *     newest ─▶ [A0 A1 A2 A3] [B0 B1] [C0 C1 C2] ◀─ oldest      each prompt's root first; C2 goes first
+ *
+ * and the chain of a prompt is never cut at its root.
+ */
+export class Residencies {
+  readonly #entries = new PairTable();
+  readonly #newer = new IdColumn();
+  readonly #older = new IdColumn();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The entry of this block in this list, or 0. */
+  find(list: ResidentList, block: number): number {
+    return this.#entries.find(block, list.bit);
+  }
+
+  blockOf(entry: number): number {
+    return this.#entries.first(entry);
+  }
+
+  /** Adds the block right behind `newer`, as the newest if that is 0; returns the entry. */
+  add(list: ResidentList, block: number, newer: number): number {
+    const entry = this.#entries.add(block, list.bit);
+    this.#newer.reach(entry);
+    this.#older.reach(entry);
+    this.#link(list, entry, newer);
+    list.count++;
+    return entry;
+  }
+
+  /** Puts the entry right behind `newer`, or first if that is 0. */
+  move(list: ResidentList, entry: number, newer: number): void {
+    if ((newer === 0 ? list.newest : this.#older.get(newer)) === entry) return;
+    this.#unlink(list, entry);
+    this.#link(list, entry, newer);
+  }
+
+  remove(list: ResidentList, entry: number): void {
+    this.#unlink(list, entry);
+    this.#entries.remove(entry);
+    list.count--;
+  }
+
+  get bytes(): number {
+    return this.#entries.bytes + this.#newer.bytes + this.#older.bytes;
+  }
+
+  #link(list: ResidentList, entry: number, newer: number): void {
+    const older = newer === 0 ? list.newest : this.#older.get(newer);
+    this.#newer.set(entry, newer);
+    this.#older.set(entry, older);
+    if (newer === 0) list.newest = entry;
+    else this.#older.set(newer, entry);
+    if (older === 0) list.oldest = entry;
+    else this.#newer.set(older, entry);
+  }
+
+  #unlink(list: ResidentList, entry: number): void {
+    const newer = this.#newer.get(entry);
+    const older = this.#older.get(entry);
+    if (newer === 0) list.newest = older;
+    else this.#older.set(newer, older);
+    if (older === 0) list.oldest = newer;
+    else this.#newer.set(older, newer);
+  }
+}
