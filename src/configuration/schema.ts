@@ -16,11 +16,12 @@ const gateway = z
     host: host('127.0.0.1'),
     port: port(8080, 'Port of the OpenAI-compatible HTTP gateway; 0 = any free one.'),
     maxBodyBytes: count(32 * 1024 * 1024, 'Longer request bodies are answered with 413.'),
+    maxConcurrentRequests: count(10_000, 'Requests in progress, above which new ones get 429.'),
     timeouts: z
       .strictObject({
-        connectMs: milliseconds(1000, 'To connect to an engine; the next endpoint is tried after it.'),
-        firstByteMs: milliseconds(300_000, "From the request's last byte to the engine's first."),
-        idleMs: milliseconds(60_000, 'Longest silence of an engine within an answer.'),
+        connectMs: milliseconds(2000, 'To connect to an engine; the next endpoint is tried after it.'),
+        firstByteMs: milliseconds(600_000, "From the request's last byte to the engine's first."),
+        idleMs: milliseconds(300_000, 'Longest silence of an engine within an answer.'),
       })
       .prefault({})
       .describe('How long the gateway waits for an engine, milliseconds.'),

@@ -4,6 +4,6 @@
  * else of ours.
  */
 export { createLog, type Log, type LogFormat, type LogLevel, silentLog } from './log.ts';
-export { createMetrics, type Metrics } from './metrics.ts';
+export { createMetrics, type Metrics, type MetricsText } from './metrics.ts';
 export { serveMetrics } from './metrics-server.ts';
 export { observers, requestLog } from './request-log.ts';

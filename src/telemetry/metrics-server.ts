@@ -1,11 +1,12 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { RunningServer } from '../protocol/running-server.ts';
+import type { MetricsText } from './metrics.ts';
 
 export interface MetricsServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly metricsText: () => Promise<string>;
+  readonly metricsText: () => Promise<MetricsText>;
   readonly isReady: () => boolean;
 }
 
@@ -17,9 +18,10 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Runni
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { 'content-type': type }).end(body);
     try {
-      if (pathname === '/metrics')
-        answer(200, 'text/plain; version=0.0.4; charset=utf-8', await metricsText());
-      else if (pathname === '/health' && isReady()) answer(200, 'application/json', '{"status":"ok"}');
+      if (pathname === '/metrics') {
+        const { contentType, body } = await metricsText();
+        answer(200, contentType, body);
+      } else if (pathname === '/health' && isReady()) answer(200, 'application/json', '{"status":"ok"}');
       else if (pathname === '/health') answer(503, 'application/json', '{"status":"no endpoint is ready"}');
       else answer(404, 'text/plain', 'Here are /metrics and /health.\n');
     } catch (error) {

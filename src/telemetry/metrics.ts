@@ -19,7 +19,12 @@ export interface MetricsOptions {
 export interface Metrics {
   readonly observer: PickerObserver;
   /** All series in Prometheus' text format. */
-  text(): Promise<string>;
+  text(): Promise<MetricsText>;
+}
+
+export interface MetricsText {
+  readonly contentType: string;
+  readonly body: string;
 }
 
 /** Turns finished and rejected requests, and the pool as it is, into Prometheus series. */
@@ -98,7 +103,7 @@ export function createMetrics({ snapshot, version, maxModels = 1000 }: MetricsOp
           forgetAbsent(each, present),
         ),
       );
-      return registry.metrics();
+      return { contentType: registry.contentType, body: await registry.metrics() };
     },
   };
 }

@@ -13,7 +13,7 @@ describe('metrics', () => {
   it("carry a finished request under llm-d's names", async () => {
     const metrics = metricsOf(two);
     metrics.observer.onFinished(finished());
-    const lines = (await metrics.text()).split('\n');
+    const lines = (await metrics.text()).body.split('\n');
     const labels = 'model_name="mini",target_model_name="mini",priority="0"';
     expect(lines).toEqual(
       expect.arrayContaining([
@@ -34,7 +34,7 @@ describe('metrics', () => {
   });
 
   it('show the pool as it is when they are asked for', async () => {
-    const lines = (await metricsOf(two).text()).split('\n');
+    const lines = (await metricsOf(two).text()).body.split('\n');
     expect(lines).toEqual(
       expect.arrayContaining([
         'llm_d_epp_ready_endpoints{name="default"} 1',
@@ -53,7 +53,7 @@ describe('metrics', () => {
     metrics.observer.onFinished(
       finished({ outcome: { kind: 'rejected_by_engine', status: 503 }, retries: 2 }),
     );
-    const text = await metrics.text();
+    const { body: text } = await metrics.text();
     expect(text).toContain('pointsman_rejections_total{code="no_endpoints"} 1');
     expect(text).toContain('priority="0",error_code="engine_5xx"} 1');
     expect(text).toContain('pointsman_plugin_failures_total{kind="scorer",plugin="mine"} 1');
@@ -65,16 +65,16 @@ describe('metrics', () => {
     let present: readonly Endpoint[] = two();
     const metrics = metricsOf(() => present);
     metrics.observer.onFinished(finished());
-    expect(await metrics.text()).toContain('endpoint="a"');
+    expect((await metrics.text()).body).toContain('endpoint="a"');
     present = [endpoint('b')];
-    expect(await metrics.text()).not.toMatch(/endpoint(_name)?="a"/);
+    expect((await metrics.text()).body).not.toMatch(/endpoint(_name)?="a"/);
   });
 
   it('keep the number of model names bounded', async () => {
     const metrics = metricsOf(two, 2);
     for (const model of ['m1', 'm2', 'm3', 'm4'])
       metrics.observer.onFinished(finished({ request: request({ model }) }));
-    const text = await metrics.text();
+    const { body: text } = await metrics.text();
     expect(text).toContain('llm_d_epp_request_total{model_name="m1"');
     expect(text).toContain(
       'llm_d_epp_request_total{model_name="other",target_model_name="other",priority="0"} 2',
@@ -90,7 +90,7 @@ describe('metrics', () => {
   ])('name %s as the reason of a decision', async (reason, given) => {
     const metrics = metricsOf(two);
     metrics.observer.onFinished(finished({ record: record(given) }));
-    expect(await metrics.text()).toContain(`reason="${reason}"} 1`);
+    expect((await metrics.text()).body).toContain(`reason="${reason}"} 1`);
   });
 
   it('are served over HTTP, beside health', async () => {
