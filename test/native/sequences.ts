@@ -1,0 +1,179 @@
+import type { ModelPlan, NativeModel, NativeModule, StepBatch } from '../../src/engine/native/native.ts';
+import {
+  SAMPLING_FLOATS,
+  SAMPLING_INTS,
+  SamplingFloat,
+  SamplingInt,
+} from '../../src/engine/native/native.ts';
+
+/** A plan with random weights, small enough for tests; `isa` is read by the native side in tests only. */
+export function dummyPlan(changes: Partial<ModelPlan> & { readonly isa?: string } = {}): ModelPlan {
+  const headDim = changes.headDim ?? 32;
+  const layers = changes.layers ?? 2;
+  return {
+    hiddenSize: 64,
+    layers,
+    heads: 6,
+    kvHeads: 2,
+    headDim,
+    intermediateSize: 112,
+    vocabSize: 331,
+    rmsNormEps: 1e-6,
+    ropeInverseFrequencies: Float32Array.from(
+      { length: headDim / 2 },
+      (_, i) => 10_000 ** ((-2 * i) / headDim),
+    ),
+    ropeAttentionFactor: 1,
+    slidingWindows: new Int32Array(layers),
+    qkNorm: false,
+    tieWordEmbeddings: true,
+    files: [],
+    tensors: [],
+    dummySeed: 42,
+    weightDtype: 'F32',
+    kvCacheDtype: 'F32',
+    blockSize: 16,
+    blocks: 256,
+    threads: 1,
+    maxTokens: 512,
+    maxSamples: 64,
+    ...changes,
+  };
+}
+
+/** Sampling of one row; everything off unless given. */
+export interface Sampling {
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  readonly topK?: number;
+  readonly seed?: bigint;
+  readonly draw?: number;
+  readonly logprobs?: number;
+  readonly prompt?: readonly number[];
+  readonly output?: readonly number[];
+  readonly bias?: ReadonlyMap<number, number>;
+}
+
+/** Tokens of one sequence to compute in a step, and the rows (relative to them) to sample. */
+export interface Part {
+  readonly tokens: readonly number[];
+  /** Position of the first token. */
+  readonly start: number;
+  readonly blocks: readonly number[];
+  readonly rows?: readonly number[];
+  readonly sampling?: Sampling;
+}
+
+/** Lays parts out as one step. */
+export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
+  const tokens = parts.reduce((sum, part) => sum + part.tokens.length, 0);
+  const picks = parts.flatMap((part, p) =>
+    (part.rows ?? [part.tokens.length - 1]).map((row) => ({ part, p, row })),
+  );
+  const stride = Math.max(1, ...parts.map((part) => part.blocks.length));
+  const starts = parts.reduce<number[]>((all, part) => [...all, (all.at(-1) ?? 0) + part.tokens.length], [0]);
+  const histories = picks.map(({ part }) => [
+    ...(part.sampling?.prompt ?? []),
+    ...(part.sampling?.output ?? []),
+  ]);
+  const biases = picks.map(({ part }) => [...(part.sampling?.bias ?? [])]);
+  const batch: StepBatch = {
+    tokens,
+    sequences: parts.length,
+    samples: picks.length,
+    tokenIds: Int32Array.from(parts.flatMap((part) => part.tokens)),
+    positions: Int32Array.from(parts.flatMap((part) => part.tokens.map((_, i) => part.start + i))),
+    slotMapping: Int32Array.from(
+      parts.flatMap((part) => part.tokens.map((_, i) => slotOf(part, part.start + i))),
+    ),
+    queryStarts: Int32Array.from(starts),
+    blockTables: new Int32Array(parts.length * stride),
+    blockTableStride: stride,
+    sampleRows: Int32Array.from(picks.map(({ p, row }) => starts[p]! + row)),
+    samplingFloats: new Float32Array(picks.length * SAMPLING_FLOATS),
+    samplingInts: new Int32Array(picks.length * SAMPLING_INTS),
+    history: Int32Array.from(histories.flat()),
+    biasStarts: Int32Array.from(
+      biases.reduce<number[]>((all, b) => [...all, (all.at(-1) ?? 0) + b.length], [0]),
+    ),
+    biasIds: Int32Array.from(biases.flat().map(([id]) => id)),
+    biasValues: Float32Array.from(biases.flat().map(([, value]) => value)),
+    sampledIds: new Int32Array(picks.length),
+    sampledLogprobs: new Float32Array(picks.length),
+    sampledRanks: new Int32Array(picks.length),
+    topStride,
+    topIds: new Int32Array(picks.length * topStride),
+    topLogprobs: new Float32Array(picks.length * topStride),
+  };
+  for (const [p, part] of parts.entries()) batch.blockTables.set(part.blocks, p * stride);
+  let historyStart = 0;
+  for (const [r, { part }] of picks.entries()) {
+    writeSampling(batch, r, part.sampling ?? {}, historyStart);
+    historyStart += histories[r]!.length;
+  }
+  return batch;
+}
+
+function slotOf(part: Part, position: number): number {
+  return part.blocks[Math.floor(position / 16)]! * 16 + (position % 16);
+}
+
+function writeSampling(batch: StepBatch, row: number, s: Sampling, historyStart: number): void {
+  const floats = batch.samplingFloats.subarray(row * SAMPLING_FLOATS);
+  floats[SamplingFloat.Temperature] = s.temperature ?? 0;
+  floats[SamplingFloat.TopP] = s.topP ?? 1;
+  floats[SamplingFloat.MinP] = s.minP ?? 0;
+  floats[SamplingFloat.RepetitionPenalty] = s.repetitionPenalty ?? 1;
+  floats[SamplingFloat.PresencePenalty] = s.presencePenalty ?? 0;
+  floats[SamplingFloat.FrequencyPenalty] = s.frequencyPenalty ?? 0;
+  const ints = batch.samplingInts.subarray(row * SAMPLING_INTS);
+  const seed = s.seed ?? 0n;
+  ints[SamplingInt.TopK] = s.topK ?? 0;
+  ints[SamplingInt.SeedLow] = Number(BigInt.asIntN(32, seed));
+  ints[SamplingInt.SeedHigh] = Number(BigInt.asIntN(32, seed >> 32n));
+  ints[SamplingInt.Draw] = s.draw ?? 0;
+  ints[SamplingInt.Logprobs] = s.logprobs ?? -1;
+  ints[SamplingInt.HistoryStart] = historyStart;
+  ints[SamplingInt.HistoryPromptLength] = s.prompt?.length ?? 0;
+  ints[SamplingInt.HistoryLength] = (s.prompt?.length ?? 0) + (s.output?.length ?? 0);
+}
+
+/** Blocks for `tokens` tokens, from `first` on, `step` apart: pages of a sequence need not be adjacent. */
+export function blocksFor(tokens: number, first: number, step = 1): readonly number[] {
+  return Array.from({ length: Math.ceil(tokens / 16) }, (_, i) => first + i * step);
+}
+
+/** Deterministic token ids. */
+export function prompt(length: number, seed: number, vocabSize: number): readonly number[] {
+  let state = seed * 2654435761 + 12345;
+  return Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state >>> 8) % vocabSize;
+  });
+}
+
+/** Runs the parts as one step and returns the raw logits of its sampled rows. */
+export function logitsOf(
+  model: NativeModel,
+  parts: readonly Part[],
+  vocabSize: number,
+): readonly Float32Array[] {
+  const batch = batchOf(parts);
+  const logits = new Float32Array(batch.samples * vocabSize);
+  model.step(batch, logits);
+  return Array.from({ length: batch.samples }, (_, r) => logits.slice(r * vocabSize, (r + 1) * vocabSize));
+}
+
+/** Opens a model for the length of `use`. */
+export function withModel<T>(native: NativeModule, plan: ModelPlan, use: (model: NativeModel) => T): T {
+  const model = native.open(plan);
+  try {
+    return use(model);
+  } finally {
+    model.close();
+  }
+}
