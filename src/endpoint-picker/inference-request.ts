@@ -193,8 +193,8 @@ function firstHeader(headers: ReadonlyMap<string, string>, names: readonly strin
   return undefined;
 }
 
-/** Requests that name no tenant share this one. */
-export const defaultTenant = 'default';
+/** Requests that name no tenant share this one; logs leave it out. */
+export const defaultTenant = '';
 
 /** Longer names are cut: a tenant is a key of queues. */
 const longestTenant = 128;

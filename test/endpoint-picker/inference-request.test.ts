@@ -43,7 +43,7 @@ describe('parseInferenceRequest', () => {
       id: 'id',
       model: 'llama',
       priority: 0,
-      tenant: 'default',
+      tenant: '',
       isStreaming: true,
       promptTokens: Math.ceil((body.indexOf(']') + 1 - body.indexOf('[')) / 4),
       slo: { ttftMs: undefined, tpotMs: undefined },

@@ -1,0 +1,30 @@
+import type { ServerResponse } from 'node:http';
+import { errorBody } from '../protocol/error-dialects.ts';
+import type { ServiceError } from '../protocol/errors.ts';
+import { requestIdHeader } from '../protocol/headers.ts';
+import { dialectOf, pathOf } from './routes.ts';
+
+export interface ErrorReply {
+  readonly requestId: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers with an error in the dialect of the path. Does nothing if an answer has begun or the client has gone. */
+export function replyError(
+  response: ServerResponse,
+  error: ServiceError,
+  { requestId, headers }: ErrorReply,
+): void {
+  if (response.headersSent || response.destroyed) return;
+  const body = Buffer.from(errorBody(dialectOf(pathOf(response.req.url ?? '')), error));
+  response.writeHead(error.kind.status, {
+    ...headers,
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': body.length,
+    [requestIdHeader]: requestId,
+    ...(error.retryAfterSeconds === undefined
+      ? {}
+      : { 'retry-after': String(Math.ceil(error.retryAfterSeconds)) }),
+  });
+  response.end(body);
+}
