@@ -1,4 +1,4 @@
-import { emptyPrefix, type PrefixHashes } from '../scheduling/inference-request.ts';
+import type { PrefixHashes } from '../scheduling/inference-request.ts';
 
 export interface BlockHashOptions {
   /** Tokens per block, at least 1. */
@@ -28,8 +28,6 @@ export function hashBlocks(
   for (const part of parts) bytes += part.length;
   const blockBytes = blockTokens * bytesPerToken;
   const count = Math.min(Math.floor(bytes / blockBytes), Math.floor(maxTokens / blockTokens));
-  if (count <= 0) return { ...emptyPrefix, blockTokens };
-
   const low = new Uint32Array(count);
   const high = new Uint32Array(count);
   // Lanes of even words (a0, b0) and of odd words (a1, b1): two chains that the processor runs side by side.

@@ -1,0 +1,138 @@
+import { Pool as ConnectionPool } from 'undici';
+import { type EngineMetrics, scanEngineMetrics } from '../protocol/engine-metrics.ts';
+import type { EndpointModels } from './endpoint-state.ts';
+
+export interface EngineClientOptions {
+  readonly address: string;
+  readonly timeoutMs: number;
+  readonly maxBodyBytes: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** What one look at an engine has shown. */
+export type EngineReport =
+  | {
+      readonly kind: 'alive';
+      /** Undefined: it tells no figures that we know. */
+      readonly metrics: EngineMetrics | undefined;
+      /** Undefined: not asked for, or not told. */
+      readonly models: EndpointModels | undefined;
+    }
+  | { readonly kind: 'down'; readonly reason: string; readonly isRefused: boolean };
+
+type Answer = { readonly status: number; readonly body: Buffer } | { readonly error: unknown };
+
+/** Asks one engine for `/metrics` and `/v1/models`. Owns its connections until `close`. */
+export class EngineClient {
+  readonly #connections: ConnectionPool;
+  readonly #timeoutMs: number;
+  readonly #headers: Readonly<Record<string, string>>;
+
+  constructor({ address, timeoutMs, maxBodyBytes, headers }: EngineClientOptions) {
+    this.#timeoutMs = timeoutMs;
+    this.#headers = headers;
+    this.#connections = new ConnectionPool(`http://${address}`, {
+      connections: 2,
+      connectTimeout: timeoutMs,
+      keepAliveTimeout: 30_000,
+      maxResponseSize: maxBodyBytes,
+    });
+  }
+
+  /**
+   * Never rejects. An engine without metrics that we can read is alive if `/v1/models` answers; with a
+   * refusal for lack of a key too, since it is the requests that carry keys.
+   */
+  async report({
+    withModels,
+    signal,
+  }: {
+    readonly withModels: boolean;
+    readonly signal: AbortSignal;
+  }): Promise<EngineReport> {
+    const [metricsAnswer, modelsAnswer] = await Promise.all([
+      this.#get('/metrics', signal),
+      withModels ? this.#get('/v1/models', signal) : undefined,
+    ]);
+    if ('error' in metricsAnswer) return this.#down('/metrics', metricsAnswer.error);
+    if (metricsAnswer.status >= 500) return answered('/metrics', metricsAnswer.status);
+    const metrics = metricsAnswer.status === 200 ? scanEngineMetrics(metricsAnswer.body) : undefined;
+    if (metrics !== undefined) return { kind: 'alive', metrics, models: modelsOf(modelsAnswer) };
+
+    const proof = modelsAnswer ?? (await this.#get('/v1/models', signal));
+    if ('error' in proof) return this.#down('/v1/models', proof.error);
+    if (proof.status >= 500 || proof.status === 404) return answered('/v1/models', proof.status);
+    return { kind: 'alive', metrics: undefined, models: modelsOf(proof) };
+  }
+
+  async close(): Promise<void> {
+    await this.#connections.destroy();
+  }
+
+  async #get(path: string, signal: AbortSignal): Promise<Answer> {
+    const answer = await this.#tryGet(path, signal);
+    // An engine may close a connection that it thinks idle just as we use it; a second one tells.
+    const isCut = 'error' in answer && cutConnection.has((answer.error as { code?: string }).code ?? '');
+    return isCut ? this.#tryGet(path, signal) : answer;
+  }
+
+  async #tryGet(path: string, signal: AbortSignal): Promise<Answer> {
+    try {
+      const { statusCode, body } = await this.#connections.request({
+        method: 'GET',
+        path,
+        headers: this.#headers,
+        signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
+      });
+      return { status: statusCode, body: Buffer.from(await body.arrayBuffer()) };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  #down(path: string, error: unknown): EngineReport {
+    const { name, code, message } = error as { name?: string; code?: string; message?: string };
+    const refusal = code === undefined ? undefined : refusals[code];
+    if (refusal !== undefined) return { kind: 'down', reason: refusal, isRefused: code === 'ECONNREFUSED' };
+    const isTimeout = name === 'TimeoutError' || code === 'UND_ERR_CONNECT_TIMEOUT';
+    const reason = isTimeout ? `no answer in ${this.#timeoutMs} ms` : `failed: ${message ?? code ?? name}`;
+    return { kind: 'down', reason: `GET ${path} ${isTimeout ? 'got ' : ''}${reason}`, isRefused: false };
+  }
+}
+
+const cutConnection: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
+
+const refusals: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ENOTFOUND: 'host name not found',
+  EAI_AGAIN: 'host name not found, the name server does not answer',
+  EHOSTUNREACH: 'host unreachable',
+  ENETUNREACH: 'network unreachable',
+  ECONNRESET: 'connection reset',
+};
+
+function answered(path: string, status: number): EngineReport {
+  return { kind: 'down', reason: `GET ${path} was answered with status ${status}`, isRefused: false };
+}
+
+/** `{"data":[{"id":"base"},{"id":"adapter","parent":"base"}]}`; undefined if it is not that. */
+function modelsOf(answer: Answer | undefined): EndpointModels | undefined {
+  if (answer === undefined || 'error' in answer || answer.status !== 200) return undefined;
+  let data: unknown;
+  try {
+    data = (JSON.parse(answer.body.toString()) as { data?: unknown } | null)?.data;
+  } catch {
+    // Not JSON: the engine has not told its models, and may serve any.
+    return undefined;
+  }
+  if (!Array.isArray(data)) return undefined;
+  const cards = data.filter(isModelCard);
+  return {
+    models: cards.map(({ id }) => id),
+    adapters: cards.filter(({ parent }) => typeof parent === 'string').map(({ id }) => id),
+  };
+}
+
+function isModelCard(card: unknown): card is { readonly id: string; readonly parent?: unknown } {
+  return typeof card === 'object' && card !== null && 'id' in card && typeof card.id === 'string';
+}
