@@ -2,7 +2,7 @@ import type { EngineModel } from './engine-model.ts';
 import type { Fault } from './faults.ts';
 import { measure, type RunMeasures, ttftMs } from './measures.ts';
 import type { Policy } from './policy.ts';
-import { type PrefixIndexFactory, productRouter } from './product-router.ts';
+import { productRouter } from './product-router.ts';
 import { type SimulationResult, simulate } from './simulation.ts';
 import type { RequestSource, Workload } from './workload.ts';
 
@@ -48,7 +48,6 @@ export interface ExperimentOptions {
   readonly scenario: Scenario;
   readonly policies: readonly Policy[];
   readonly seeds: readonly number[];
-  readonly makeIndex: PrefixIndexFactory;
   /** Milliseconds, for the wall time. */
   readonly clock: () => number;
   readonly progress: (done: number, total: number, policy: string) => void;
@@ -59,7 +58,7 @@ export interface ExperimentOptions {
  * numbers), and who runs first rotates, so that nothing drifts in favour of one.
  */
 export function runExperiment(options: ExperimentOptions): ExperimentResult {
-  const { scenario, policies, seeds, makeIndex, clock, progress } = options;
+  const { scenario, policies, seeds, clock, progress } = options;
   const runs = policies.map((): RunMeasures[] => []);
   const samples: (RunSample | undefined)[] = policies.map(() => undefined);
   const startedMs = clock();
@@ -71,7 +70,7 @@ export function runExperiment(options: ExperimentOptions): ExperimentResult {
       const index = (turn + round) % policies.length;
       const policy = policies[index]!;
       progress(done++, seeds.length * policies.length, policy.name);
-      const result = runOnce(scenario, policy, makeSource(), seed, makeIndex);
+      const result = runOnce(scenario, policy, makeSource(), seed);
       simulatedRequests += result.requests.length;
       runs[index]!.push(measure(result, scenario.model, scenario.workload.warmShare));
       if (round === 0) samples[index] = sampleOf(result, scenario.workload.warmShare);
@@ -95,13 +94,7 @@ function sourceOf(scenario: Scenario, seed: number): () => RequestSource {
   return first.next === undefined ? () => first : make;
 }
 
-function runOnce(
-  scenario: Scenario,
-  policy: Policy,
-  source: RequestSource,
-  seed: number,
-  makeIndex: PrefixIndexFactory,
-): SimulationResult {
+function runOnce(scenario: Scenario, policy: Policy, source: RequestSource, seed: number): SimulationResult {
   const { model, pods, scrapeMs, routers, workload } = scenario;
   const durationMs = source.arrivals.at(-1)?.arrivalMs ?? 0;
   const faults: readonly Fault[] = workload.faults?.(pods, durationMs) ?? [];
@@ -112,7 +105,7 @@ function runOnce(
     seed,
     scrapeMs,
     routers,
-    router: productRouter(policy, makeIndex),
+    router: productRouter(policy),
     faults,
     maxMs: Number.POSITIVE_INFINITY,
   });

@@ -1,8 +1,10 @@
 import { InferencePool, type Reservation } from '../pool/inference-pool.ts';
+import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { createProfile, type Profile } from '../scheduling/profile.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
+import type { EngineModel } from './engine-model.ts';
 import { EventPrefixIndex } from './event-prefix-index.ts';
 import type { ScrapedGauges } from './gauge-scraper.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
@@ -11,18 +13,16 @@ import type { RunningRequest } from './running-request.ts';
 import { blockTokens } from './workload.ts';
 import { simulatedModel } from './workload-request.ts';
 
-/** Makes the product's approximate prefix index. */
-export type PrefixIndexFactory = () => PrefixIndex;
-
 /** A router made of the product's pool, prefix index and profile, under the simulation's clock. */
-export function productRouter(policy: Policy, makeIndex: PrefixIndexFactory): RouterFactory {
+export function productRouter(policy: Policy): RouterFactory {
   return (environment) => {
-    const instance = policy.create({
-      model: environment.models[0]!,
-      pods: environment.models.length,
-      random: environment.random,
-    });
-    const index = instance.residency === 'events' ? new EventPrefixIndex(blockTokens) : makeIndex();
+    const { models, random } = environment;
+    const model = models[0]!;
+    const instance = policy.create({ model, pods: models.length, random });
+    const index =
+      instance.residency === 'events'
+        ? new EventPrefixIndex(blockTokens)
+        : new ApproximateIndex({ blockTokens, blocksPerEndpoint: kvBlocks(model) });
     return new ProductRouter(environment, instance, index);
   };
 }
@@ -159,12 +159,16 @@ class ProductRouter implements Router {
       runningRequests: gauges.runningRequests,
       kvCacheUsage: gauges.kvCacheUsage,
       blockSizeTokens: blockTokens,
-      totalBlocks: Math.floor(this.#environment.models[engine]!.kvCapacityTokens / blockTokens),
+      totalBlocks: kvBlocks(this.#environment.models[engine]!),
       runningAdapters: noAdapters,
       waitingAdapters: noAdapters,
       maxAdapters: undefined,
     });
   }
+}
+
+function kvBlocks(model: EngineModel): number {
+  return Math.floor(model.kvCapacityTokens / blockTokens);
 }
 
 const noAdapters: readonly string[] = Object.freeze([]);

@@ -1,0 +1,194 @@
+import { writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { Command } from 'commander';
+import { loadConfiguration } from '../configuration/index.ts';
+import {
+  claimLines,
+  type EngineModel,
+  enginePresets,
+  findPolicy,
+  findWorkload,
+  jsonLines,
+  markdownReport,
+  type Policy,
+  policies,
+  runExperiment,
+  svgPlot,
+  traceWorkload,
+  type Workload,
+  workloads,
+} from '../simulation/index.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
+
+interface SimulateFlags {
+  readonly workload?: string;
+  readonly trace?: string;
+  readonly load: number;
+  readonly rps?: number;
+  readonly pods?: number;
+  readonly preset?: string;
+  readonly seeds: number;
+  readonly firstSeed: number;
+  readonly share: number;
+  readonly scrapeMs: number;
+  readonly routers: number;
+  readonly policy: readonly string[];
+  readonly config: readonly string[];
+  readonly json?: string;
+  readonly svg?: string;
+}
+
+const defaultPolicies = ['llm-d-3-2-2', 'spr'];
+
+export function simulateCommand(): Command {
+  return new Command('simulate')
+    .summary('try policies or configurations on a simulated fleet')
+    .description(
+      'Replays a workload on a simulated fleet of engines, routed by the code that would route it for real, ' +
+        'and prints one table per scenario. Nothing is started and nothing is sent.',
+    )
+    .option('--workload <name>', 'what is sent (default: trace-conversation)')
+    .option('--trace <file>', 'a trace of your own instead: JSON Lines like Mooncake, or CSV like Azure')
+    .option('--load <share>', 'load, 1 = the capacity of the reference policy', positive('--load'), 1)
+    .option('--rps <number>', 'requests/s instead of --load', positive('--rps'))
+    .option('--pods <count>', "engines (default: the workload's)", whole('--pods'))
+    .option('--preset <name>', "model and GPU of the engines (default: the workload's)")
+    .option('--seeds <count>', 'runs per policy, with other arrivals each', whole('--seeds'), 3)
+    .option('--first-seed <number>', 'the seeds count from here', whole('--first-seed'), 11)
+    .option('--policy <name>', 'a policy to compare; may be repeated', collect, [])
+    .option('--config <file>', 'a configuration whose profile to compare; may be repeated', collect, [])
+    .option(
+      '--share <share>',
+      "run only this leading share of the workload's requests",
+      positive('--share'),
+      1,
+    )
+    .option('--scrape-ms <ms>', "how often the engines' metrics are read", positive('--scrape-ms'), 50)
+    .option('--routers <count>', 'replicas of the router that share nothing', whole('--routers'), 1)
+    .option('--json <file>', 'write the results as JSON Lines')
+    .option('--svg <file>', 'draw the TTFT distribution and the load over time')
+    .addHelpText('after', helpText())
+    .action(run);
+}
+
+async function run(flags: SimulateFlags): Promise<void> {
+  if (flags.workload !== undefined && flags.trace !== undefined)
+    throw new CommandError('give --workload or --trace, not both', exitCodes.usage);
+  const workload = chosenWorkload(flags);
+  const compared = await chosenPolicies(flags);
+  const result = runExperiment({
+    scenario: {
+      workload,
+      load: flags.load,
+      requestsPerSecond: flags.rps,
+      pods: flags.pods ?? workload.pods,
+      model: chosenModel(flags.preset ?? workload.preset),
+      scrapeMs: flags.scrapeMs,
+      routers: flags.routers,
+      share: Math.min(1, flags.share),
+    },
+    policies: compared,
+    seeds: Array.from({ length: flags.seeds }, (_, i) => flags.firstSeed + i),
+    clock: () => performance.now(),
+    progress: (done, total, policy) => {
+      const line = `${done}/${total} runs  ${policy}`;
+      process.stderr.write(process.stderr.isTTY ? `\r\u001b[K${line}` : `${line}\n`);
+    },
+  });
+  if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+  process.stdout.write(`${markdownReport(result)}\n`);
+  for (const line of claimLines(result)) process.stderr.write(`${line}\n`);
+  process.stderr.write(
+    `${result.simulatedRequests} requests simulated in ${(result.wallMs / 1000).toFixed(1)} s\n`,
+  );
+  if (flags.json !== undefined) writeFileSync(flags.json, jsonLines(result));
+  if (flags.svg !== undefined) writeFileSync(flags.svg, svgPlot(result));
+}
+
+function chosenWorkload({ workload, trace }: SimulateFlags): Workload {
+  if (trace === undefined) return asUsage(() => findWorkload(workload ?? 'trace-conversation'));
+  return traceWorkload({
+    name: basename(trace).replace(/\.(jsonl|csv)(\.gz)?$/, ''),
+    description: trace,
+    pods: 16,
+    trace: { path: trace },
+  });
+}
+
+async function chosenPolicies(flags: SimulateFlags): Promise<readonly Policy[]> {
+  const named = flags.policy.map((name) => asUsage(() => findPolicy(name)));
+  const configured = await Promise.all(
+    flags.config.map((file) => configuredPolicy(file, flags.seeds * flags.routers)),
+  );
+  const chosen = [...named, ...configured];
+  return chosen.length > 0 ? chosen : defaultPolicies.map(findPolicy);
+}
+
+/** Plugins may keep state, so each router of each run gets instances of its own. */
+async function configuredPolicy(file: string, instances: number): Promise<Policy> {
+  const loaded = await Promise.all(Array.from({ length: instances }, () => loadConfiguration({ file })));
+  const name = basename(file).replace(/\.ya?ml$/, '');
+  let next = 0;
+  return {
+    name,
+    description: file,
+    create: () => ({ residency: 'approximate', profile: { ...loaded[next++]!.profile, name } }),
+  };
+}
+
+function chosenModel(name: string): EngineModel {
+  const model = Object.values(enginePresets).find((preset) => preset.name === name);
+  if (model !== undefined) return model;
+  throw new CommandError(
+    `preset "${name}" is unknown; known: ${Object.keys(enginePresets).join(', ')}`,
+    exitCodes.usage,
+  );
+}
+
+function asUsage<T>(find: () => T): T {
+  try {
+    return find();
+  } catch (error) {
+    throw new CommandError(error instanceof Error ? error.message : String(error), exitCodes.usage);
+  }
+}
+
+function positive(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isFinite(value) && value > 0) return value;
+    throw new CommandError(`${flag} must be a number above 0, found "${text}"`, exitCodes.usage);
+  };
+}
+
+function whole(flag: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value > 0) return value;
+    throw new CommandError(`${flag} must be a whole number above 0, found "${text}"`, exitCodes.usage);
+  };
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+function helpText(): string {
+  const list = (items: readonly { readonly name: string; readonly description: string }[]) =>
+    items.map(({ name, description }) => `  ${name.padEnd(22)} ${description}`).join('\n');
+  return `
+Workloads:
+${list(workloads)}
+
+Policies:
+${list(policies)}
+
+Presets: ${Object.keys(enginePresets).join(', ')}
+
+The table goes to standard output; TTFT and TPOT are milliseconds, ± is the 95 % interval over seeds. SLO% counts
+requests with TTFT within 1 s + 3 x their prefill alone and TPOT within 100 ms, unless they name their own.
+
+Examples:
+  pointsman simulate --workload trace-conversation --load 0.9 --policy llm-d-3-2-2 --policy spr
+  pointsman simulate --trace ours.jsonl --rps 20 --config today.yaml --config tomorrow.yaml --svg compare.svg`;
+}
