@@ -19,12 +19,13 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const dist = join(root, 'dist');
 const mainFile = join(dist, 'src', 'commands', 'main.js');
 const stampFile = join(dist, '.sources');
+const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 const sourceFolders = ['src', 'scorers', 'bench'];
 const settings = ['tsconfig.json', 'tsconfig.build.json', 'package.json'];
 
@@ -35,6 +36,7 @@ async function main() {
   const isQuiet = process.argv.includes('--if-stale');
   const started = performance.now();
   checkNode();
+  checkNodeModules();
   const didTypeScript = await buildTypeScript();
   const didNative = await buildNativeCode();
   if (didTypeScript || didNative) console.log(`built in ${seconds(started)}`);
@@ -47,13 +49,16 @@ function checkNode() {
   throw new BuildError(`Node 20.18 or newer is needed, this is ${process.versions.node}`);
 }
 
+function checkNodeModules() {
+  const isComplete = existsSync(tsc) && existsSync(join(root, 'node_modules', 'node-addon-api'));
+  if (!isComplete) throw new BuildError('node_modules is missing or incomplete: run `npm ci` first');
+}
+
 async function buildTypeScript() {
   const sources = sourceFolders.flatMap((folder) => typeScriptFiles(join(root, folder)));
   const stamp = fingerprint([...sources, ...settings.map((name) => join(root, name))]);
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return false;
 
-  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
-  if (!existsSync(tsc)) throw new BuildError('node_modules is missing or incomplete: run `npm ci` first');
   const started = performance.now();
   console.log(`TypeScript: compiling ${sources.length} files`);
   removeOrphans(sources);
@@ -70,10 +75,20 @@ async function buildTypeScript() {
 }
 
 async function buildNativeCode() {
-  const script = join(root, 'src', 'engine', 'native', 'build.mjs');
-  if (!existsSync(script)) return false;
-  const { buildNative } = await import(pathToFileURL(script).href);
-  return (await buildNative({ log: (line) => console.log(line) })) === true;
+  const { buildNative } = await import('../engine/native/build.mjs');
+  const started = performance.now();
+  let steps = 0;
+  const log = (line) => {
+    steps++;
+    console.log(line);
+  };
+  try {
+    await buildNative({ log });
+  } catch (error) {
+    throw new BuildError(error.message, { cause: error });
+  }
+  if (steps > 0) console.log(`native: done in ${seconds(started)}`);
+  return steps > 0;
 }
 
 function typeScriptFiles(folder) {
@@ -130,6 +145,6 @@ function seconds(started) {
 
 main().catch((error) => {
   console.error(`build failed: ${error.message}`);
-  if (!(error instanceof BuildError) && error.name !== 'NativeBuildError') console.error(error.stack);
+  if (!(error instanceof BuildError)) console.error(error.stack);
   process.exitCode = 1;
 });

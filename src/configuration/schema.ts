@@ -97,7 +97,7 @@ const pool = z
       .string()
       .min(1)
       .optional()
-      .describe('A YAML or JSON file with a list of endpoints; watched, so it can change while running.'),
+      .describe('A YAML or JSON file with `endpoints:` as above; watched, so it can change while running.'),
     scrape: z
       .strictObject({
         intervalMs: milliseconds(200, "How often each engine's /metrics is read."),

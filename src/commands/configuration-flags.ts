@@ -1,0 +1,129 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { configurationSchema, type LoadOptions, type Override } from '../configuration/index.ts';
+
+/** A flag that sets values of the configuration. The schema judges the value; here it only gets a type. */
+interface ConfigurationFlag {
+  /** As in `--help`. */
+  readonly flags: string;
+  readonly description: string;
+  readonly paths: readonly (readonly string[])[];
+  readonly parse?: (text: string) => unknown;
+}
+
+export const configurationFlags = {
+  host: {
+    flags: '--host <address>',
+    description: 'address that every server listens on; 0.0.0.0 for all',
+    paths: [
+      ['gateway', 'host'],
+      ['extProc', 'host'],
+      ['health', 'host'],
+      ['metrics', 'host'],
+    ],
+  },
+  port: {
+    flags: '--port <number>',
+    description: 'port of the HTTP gateway',
+    paths: [['gateway', 'port']],
+    parse: wholeNumber,
+  },
+  extProcPort: {
+    flags: '--ext-proc-port <number>',
+    description: 'port of ext-proc gRPC',
+    paths: [['extProc', 'port']],
+    parse: wholeNumber,
+  },
+  healthPort: {
+    flags: '--health-port <number>',
+    description: 'port of gRPC health',
+    paths: [['health', 'port']],
+    parse: wholeNumber,
+  },
+  metricsPort: {
+    flags: '--metrics-port <number>',
+    description: 'port of /metrics and /health',
+    paths: [['metrics', 'port']],
+    parse: wholeNumber,
+  },
+  endpoints: {
+    flags: '--endpoints <list>',
+    description: 'engines to choose from, host:port,host:port; replaces pool.endpoints',
+    paths: [['pool', 'endpoints']],
+    parse: endpointList,
+  },
+  endpointsFile: {
+    flags: '--endpoints-file <path>',
+    description: 'file with the list of engines, watched; replaces pool.file',
+    paths: [['pool', 'file']],
+  },
+  pods: {
+    flags: '--pods <number>',
+    description: 'engines to start',
+    paths: [['up', 'pods']],
+    parse: wholeNumber,
+  },
+  model: {
+    flags: '--model <folder>',
+    description: 'model folder that the engines serve (the bundled small model)',
+    paths: [['up', 'model']],
+  },
+  enginePortBase: {
+    flags: '--engine-port-base <number>',
+    description: 'port of the first engine; the next take the following ones',
+    paths: [['up', 'enginePortBase']],
+    parse: wholeNumber,
+  },
+  logLevel: {
+    flags: '--log-level <level>',
+    description: 'error, warn, info, debug or silent',
+    paths: [['log', 'level']],
+  },
+  logFormat: {
+    flags: '--log-format <format>',
+    description: 'json, pretty, or auto: pretty on a terminal',
+    paths: [['log', 'format']],
+  },
+} as const satisfies Record<string, ConfigurationFlag>;
+
+export type FlagName = keyof typeof configurationFlags;
+
+/** Adds `--config` and the named flags, each with its default in the help. */
+export function addConfigurationFlags(command: Command, names: readonly FlagName[]): Command {
+  const defaults = configurationSchema.parse({});
+  command.option('-c, --config <file>', 'configuration file, YAML; flags beat it, it beats the defaults');
+  for (const name of names) {
+    const flag: ConfigurationFlag = configurationFlags[name];
+    const usual = valueAt(defaults, flag.paths[0]!);
+    const isShown = typeof usual === 'string' || typeof usual === 'number';
+    const description = isShown ? `${flag.description} (${usual})` : flag.description;
+    if (flag.parse === undefined) command.option(flag.flags, description);
+    else command.option(flag.flags, description, flag.parse);
+  }
+  return command;
+}
+
+/** What the user gave, for `loadConfiguration`. */
+export function loadOptionsOf(given: object): LoadOptions {
+  const options = given as Readonly<Record<string, unknown>>;
+  const overrides: Override[] = [];
+  for (const [name, { flags, paths }] of Object.entries(configurationFlags)) {
+    const value = options[name];
+    if (value === undefined) continue;
+    for (const path of paths) overrides.push({ path, value, flag: flags.split(' ')[0]! });
+  }
+  const file = options['config'];
+  return { overrides, ...(typeof file === 'string' ? { file } : {}) };
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(text);
+}
+
+function endpointList(text: string): readonly { readonly address: string }[] {
+  return text.split(',').map((address) => ({ address: address.trim() }));
+}
+
+function valueAt(value: unknown, path: readonly string[]): unknown {
+  return path.reduce((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
+}

@@ -1,0 +1,129 @@
+import { resolve } from 'node:path';
+import type { LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
+import { createEndpointPicker, type InspectableEndpointPicker } from '../endpoint-picker/index.ts';
+import {
+  applyStaticEndpoints,
+  type EndpointSpec,
+  InferencePool,
+  type PoolListener,
+  startFileDiscovery,
+  startScraper,
+} from '../pool/index.ts';
+import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
+import { createProfile } from '../scheduling/profile.ts';
+import { createMetrics, type Log, type MetricsText, observers, requestLog } from '../telemetry/index.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
+import { packageVersion } from './package-folder.ts';
+
+/** The decision service with its pool and telemetry: what every door of the process shares. */
+export interface PickerService {
+  readonly picker: InspectableEndpointPicker;
+  readonly pool: InferencePool;
+  readonly metricsText: () => Promise<MetricsText>;
+  /** Priorities by objective, as of the last reload. */
+  readonly objectives: () => ReadonlyMap<string, number>;
+  /** False from the moment that the process wants to stop. */
+  readonly isServing: () => boolean;
+  /** Takes the profile and the objectives of a new configuration; the next decision uses them. */
+  reload(loaded: LoadedConfiguration): void;
+  /** New requests are refused from now on; those in progress go on. */
+  shutDown(): void;
+  /** Stops reading the engines. */
+  close(): Promise<void>;
+}
+
+export interface PickerServiceOptions {
+  readonly loaded: LoadedConfiguration;
+  /** Beside those of the configuration. */
+  readonly endpoints?: readonly EndpointSpec[];
+  readonly log: Log;
+}
+
+export async function startPickerService(options: PickerServiceOptions): Promise<PickerService> {
+  const { loaded, log, endpoints = [] } = options;
+  const { configuration } = loaded;
+  const clock = () => performance.now();
+  const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
+  const pool = new InferencePool({ clock, prefixIndex });
+  pool.subscribe(poolLog(log));
+  const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: packageVersion() });
+  let profile = profileOf(loaded.profile);
+  let objectives = objectivesOf(configuration);
+  let isServing = true;
+  const picker = createEndpointPicker({
+    pool,
+    profile: () => profile,
+    prefixIndex,
+    clock,
+    random: Math.random,
+    observer: observers(metrics.observer, requestLog(log)),
+  });
+
+  applyStaticEndpoints(pool, [...endpoints, ...configuration.pool.endpoints.map(specOf)]);
+  const discovery = await discoverFromFile(loaded, pool, log);
+  const scraper = startScraper({ pool, clock, random: Math.random, ...configuration.pool.scrape });
+
+  return {
+    picker,
+    pool,
+    metricsText: metrics.text,
+    objectives: () => objectives,
+    isServing: () => isServing,
+    reload: (next) => {
+      profile = profileOf(next.profile);
+      objectives = objectivesOf(next.configuration);
+    },
+    shutDown: () => {
+      isServing = false;
+      picker.shutDown();
+    },
+    close: async () => {
+      discovery?.close();
+      await scraper.close();
+    },
+  };
+}
+
+type ConfiguredEndpoint = LoadedConfiguration['configuration']['pool']['endpoints'][number];
+
+function specOf({ name, address, labels }: ConfiguredEndpoint): EndpointSpec {
+  return { name: name ?? address, address, labels };
+}
+
+async function discoverFromFile(
+  { configuration, folder }: LoadedConfiguration,
+  pool: InferencePool,
+  log: Log,
+) {
+  const { file } = configuration.pool;
+  if (file === undefined) return undefined;
+  try {
+    return await startFileDiscovery({
+      pool,
+      path: resolve(folder, file),
+      onProblem: (reason) => log.error({ reason }, 'endpoints not reloaded'),
+      onLoaded: (endpoints) => log.info({ file, endpoints }, 'endpoints loaded'),
+    });
+  } catch (error) {
+    throw new CommandError((error as Error).message, exitCodes.usage);
+  }
+}
+
+function profileOf(profile: LoadedProfile) {
+  return createProfile({ name: 'default', ...profile });
+}
+
+function objectivesOf({ objectives }: LoadedConfiguration['configuration']): ReadonlyMap<string, number> {
+  return new Map(Object.entries(objectives));
+}
+
+function poolLog(log: Log): PoolListener {
+  return {
+    added: ({ name, address }) => log.info({ endpoint: name, address }, 'endpoint added'),
+    removed: ({ name, address }) => log.info({ endpoint: name, address }, 'endpoint removed'),
+    readinessChanged: ({ name }, reason) => {
+      if (reason === undefined) log.info({ endpoint: name }, 'endpoint ready');
+      else log.warn({ endpoint: name, reason }, 'endpoint not ready');
+    },
+  };
+}

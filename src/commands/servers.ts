@@ -1,0 +1,107 @@
+import { resolve } from 'node:path';
+import type { LoadedConfiguration } from '../configuration/index.ts';
+import { serveExtProc, serveHealth, type TlsOptions } from '../ext-proc/index.ts';
+import { serveGateway } from '../gateway/index.ts';
+import type { RunningServer } from '../protocol/running-server.ts';
+import { type Log, serveMetrics } from '../telemetry/index.ts';
+import type { WantedPort } from './free-ports.ts';
+import type { PickerService } from './picker-service.ts';
+
+/** What a process can listen with; which of them are open depends on the command. */
+export type Door = 'gateway' | 'extProc' | 'health' | 'metrics';
+export type Servers = ReadonlyMap<Door, RunningServer>;
+
+const doorNames: Readonly<Record<Door, { readonly owner: string; readonly flag: string }>> = {
+  gateway: { owner: 'gateway', flag: '--port' },
+  extProc: { owner: 'ext-proc', flag: '--ext-proc-port' },
+  health: { owner: 'gRPC health', flag: '--health-port' },
+  metrics: { owner: 'metrics', flag: '--metrics-port' },
+};
+
+export function wantedPorts(
+  { configuration }: LoadedConfiguration,
+  doors: readonly Door[],
+): readonly WantedPort[] {
+  return doors.map((door) => ({ ...configuration[door], ...doorNames[door] }));
+}
+
+export interface ServersOptions {
+  readonly doors: readonly Door[];
+  readonly loaded: LoadedConfiguration;
+  readonly service: PickerService;
+  readonly log: Log;
+}
+
+/** Opens the doors; if one cannot be opened, closes the others again. */
+export async function startServers(options: ServersOptions): Promise<Servers> {
+  const servers = new Map<Door, RunningServer>();
+  try {
+    for (const door of options.doors) servers.set(door, await open(door, options));
+    return servers;
+  } catch (error) {
+    await stopServers(servers, 0);
+    throw error;
+  }
+}
+
+/** Each finishes what it has in progress, until the deadline. */
+export async function stopServers(servers: Servers, deadlineMs: number): Promise<void> {
+  await Promise.all([...servers.values()].map((server) => server.close(deadlineMs)));
+}
+
+function open(door: Door, { loaded, service, log }: ServersOptions): Promise<RunningServer> {
+  const { configuration, folder } = loaded;
+  const { picker, metricsText, isServing, objectives } = service;
+  const { blockTokens, maxPromptTokens: maxPrefixTokens } = configuration.prefixIndex;
+  switch (door) {
+    case 'gateway': {
+      const { host, port, maxBodyBytes, maxConcurrentRequests, timeouts } = configuration.gateway;
+      return serveGateway({
+        host,
+        port,
+        picker,
+        log,
+        limits: { maxBodyBytes, maxConcurrentRequests, blockTokens, maxPrefixTokens },
+        timeouts,
+        apiKeys: apiKeys(configuration.gateway.apiKeysEnv),
+        objectives,
+        metricsText,
+        isDraining: () => !isServing(),
+      });
+    }
+    case 'extProc': {
+      const { host, port, fallbacks } = configuration.extProc;
+      return serveExtProc({
+        host,
+        port,
+        picker,
+        log,
+        tls: tlsOptions(configuration.extProc.tls, folder),
+        limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
+        isServing,
+        fallbacks,
+      });
+    }
+    case 'health':
+      return serveHealth({
+        ...configuration.health,
+        isReady: () => isServing() && picker.isReady(),
+        isAlive: () => true,
+      });
+    case 'metrics':
+      return serveMetrics({ ...configuration.metrics, metricsText, isReady: () => picker.isReady() });
+  }
+}
+
+function tlsOptions(tls: LoadedConfiguration['configuration']['extProc']['tls'], folder: string): TlsOptions {
+  const { mode, cert, key } = tls;
+  if (mode !== 'files') return { mode };
+  // The schema demands both for this mode.
+  return { mode, cert: resolve(folder, cert!), key: resolve(folder, key!) };
+}
+
+function apiKeys(variable: string | undefined): readonly string[] {
+  if (variable === undefined) return [];
+  const keys = (process.env[variable] ?? '').split(',').map((key) => key.trim());
+  return keys.filter((key) => key !== '');
+}

@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { addConfigurationFlags } from './configuration-flags.ts';
+
+export function upCommand(): Command {
+  const command = new Command('up')
+    .summary('everything on this machine: engines, picker, gateway')
+    .description(
+      'Starts engines that serve a real model, the picker, the HTTP gateway, ext-proc gRPC, gRPC health and metrics on this machine. Ctrl-C stops all of it.',
+    );
+  addConfigurationFlags(command, [
+    'pods',
+    'model',
+    'host',
+    'port',
+    'extProcPort',
+    'healthPort',
+    'metricsPort',
+    'enginePortBase',
+    'logLevel',
+    'logFormat',
+  ]);
+  return command
+    .addHelpText('after', '\nExample:\n  pointsman up --pods 4 --port 8000')
+    .action(async (options: object) => {
+      const { runUp } = await import('./run-up.ts');
+      await runUp(options);
+    });
+}
