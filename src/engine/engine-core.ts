@@ -108,9 +108,9 @@ export class EngineCore {
     this.#scheduler.add({ id: request.id, sequences });
   }
 
-  /** Ends a request; nothing more is reported of it. False if it is not known, or over. */
-  abort(requestId: number): boolean {
-    return this.#scheduler.abort(requestId);
+  /** Ends a request, or one choice of it; nothing more is reported of it. False if there is nothing to end. */
+  abort(requestId: number, choice?: number): boolean {
+    return this.#scheduler.abort(requestId, choice);
   }
 
   /** Computes one step. Empty if there is nothing to do, or if no sequence has reached a new token. */

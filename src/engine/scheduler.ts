@@ -89,14 +89,16 @@ export class Scheduler {
     }
   }
 
-  /** Ends all sequences of a request at once; false if there is no such request. */
-  abort(id: number): boolean {
+  /** Ends one choice of a request at once, or all of them; false if there is nothing to end. */
+  abort(id: number, choice?: number): boolean {
     const group = this.#groups.get(id);
     if (group === undefined) return false;
-    for (const sequence of group.sequences) this.#end(sequence);
-    this.#running = this.#running.filter(isRunning);
-    this.#groups.delete(id);
-    return true;
+    const ending = choice === undefined ? group.sequences : group.sequences.slice(choice, choice + 1);
+    const live = ending.filter((sequence) => sequence.status !== 'finished');
+    this.finish(live);
+    // A leader that ends early cannot lead: the others compute the prompt themselves.
+    if (choice === 0) this.#releaseDeferred(group.sequences[0]!);
+    return live.length > 0;
   }
 
   /** Chooses the tokens of the next step and gives them blocks. `nowMs` dates first schedulings. */

@@ -1,0 +1,179 @@
+import { ServiceError } from '../protocol/errors.ts';
+import type { EngineInfo, EngineMessage } from './engine-messages.ts';
+import type { EngineTransport } from './engine-transport.ts';
+import { Generation } from './generation.ts';
+import type { KvEvent } from './kv-events.ts';
+import type { EngineRequest } from './sequence.ts';
+import type { EngineGauges } from './step-output.ts';
+import { unpackOutputs } from './step-packing.ts';
+
+export interface EngineClientOptions {
+  readonly transport: EngineTransport;
+  /** The engine ended without having been asked to. */
+  readonly onCrash?: (error: Error) => void;
+}
+
+/** Looks on: metrics count steps, a publisher sends KV events. */
+export interface EngineObserver {
+  onStep?(gauges: EngineGauges): void;
+  onKvEvents?(events: readonly KvEvent[]): void;
+}
+
+interface LiveRequest {
+  readonly generation: Generation;
+  /** Choices that have not ended. */
+  readonly open: Set<number>;
+}
+
+const noGauges: EngineGauges = {
+  running: 0,
+  waiting: 0,
+  kvCacheUsage: 0,
+  cachedBlocks: 0,
+  preemptions: 0,
+  prefixQueries: 0,
+  prefixHits: 0,
+  stepTokens: 0,
+};
+
+/** The engine as the server sees it: asynchronous, and able to die. Owns the requests that are under way. */
+export class EngineClient {
+  readonly info: EngineInfo;
+  readonly #transport: EngineTransport;
+  readonly #live = new Map<number, LiveRequest>();
+  readonly #resets = new Map<number, (isCleared: boolean) => void>();
+  readonly #observers: EngineObserver[] = [];
+  #gauges = noGauges;
+  #sent = 0;
+  #accepted = 0;
+  #calls = 0;
+  #failure: Error | undefined;
+
+  /** Resolves when the engine has opened its model; rejects with its reason if it cannot. */
+  static open(options: EngineClientOptions): Promise<EngineClient> {
+    return new Promise((resolve, reject) => {
+      let client: EngineClient | undefined;
+      options.transport.start({
+        onMessage: (message) => {
+          if (message.type === 'failed') reject(new Error(message.message));
+          else if (message.type === 'ready') {
+            client = new EngineClient(options.transport, message.info);
+            resolve(client);
+          } else if (client !== undefined) client.#receive(message);
+        },
+        onCrash: (error) => {
+          if (client === undefined) reject(error);
+          else if (client.#fail(error)) options.onCrash?.(error);
+        },
+      });
+    });
+  }
+
+  private constructor(transport: EngineTransport, info: EngineInfo) {
+    this.#transport = transport;
+    this.info = info;
+  }
+
+  get isAlive(): boolean {
+    return this.#failure === undefined;
+  }
+
+  /** As of the latest step; requests that the engine has not taken in yet count as waiting. */
+  get gauges(): EngineGauges {
+    return { ...this.#gauges, waiting: this.#gauges.waiting + this.#sent - this.#accepted };
+  }
+
+  /** Requests under way. */
+  get liveRequests(): number {
+    return this.#live.size;
+  }
+
+  observe(observer: EngineObserver): void {
+    this.#observers.push(observer);
+  }
+
+  /** Starts a request. Read its outputs to the end, or abort it. */
+  generate(request: Omit<EngineRequest, 'id'>): Generation {
+    const requestId = this.#sent++ % 0x7fffffff;
+    const generation = new Generation(requestId);
+    if (this.#failure !== undefined) {
+      generation.end(engineGone(this.#failure));
+      return generation;
+    }
+    const open = new Set(Array.from({ length: request.choices }, (_, choice) => choice));
+    this.#live.set(requestId, { generation, open });
+    this.#transport.send({ type: 'add', request: { ...request, id: requestId } });
+    return generation;
+  }
+
+  /** Ends one choice, or the whole request; a whole request's outputs end with it. */
+  abort(requestId: number, choice?: number): void {
+    const live = this.#live.get(requestId);
+    if (live === undefined) return;
+    this.#transport.send({ type: 'abort', requestId, choice });
+    if (choice === undefined) live.open.clear();
+    else live.open.delete(choice);
+    this.#endIfDone(requestId, live);
+  }
+
+  /** False if sequences run: what they hold cannot be forgotten. */
+  resetPrefixCache(): Promise<boolean> {
+    if (this.#failure !== undefined) return Promise.reject(engineGone(this.#failure));
+    const callId = this.#calls++;
+    return new Promise((resolve) => {
+      this.#resets.set(callId, resolve);
+      this.#transport.send({ type: 'reset_prefix_cache', callId });
+    });
+  }
+
+  /** Ends what is under way and closes the engine. */
+  async close(): Promise<void> {
+    for (const requestId of [...this.#live.keys()]) this.abort(requestId);
+    if (this.#failure === undefined) await this.#transport.close();
+  }
+
+  #receive(message: EngineMessage): void {
+    if (message.type === 'step') {
+      this.#gauges = message.gauges;
+      this.#accepted = message.accepted;
+      for (const output of unpackOutputs(message.outputs)) {
+        const live = this.#live.get(output.requestId);
+        if (live === undefined || !live.open.has(output.choice)) continue;
+        live.generation.push(output);
+        if (output.finish === undefined) continue;
+        live.open.delete(output.choice);
+        this.#endIfDone(output.requestId, live);
+      }
+      for (const observer of this.#observers) {
+        observer.onStep?.(message.gauges);
+        if (message.kvEvents.length > 0) observer.onKvEvents?.(message.kvEvents);
+      }
+    } else if (message.type === 'rejected') {
+      const live = this.#live.get(message.requestId);
+      live?.generation.end(new ServiceError('invalid_request', message.message));
+      this.#live.delete(message.requestId);
+    } else if (message.type === 'prefix_cache_reset') {
+      this.#resets.get(message.callId)?.(message.isCleared);
+      this.#resets.delete(message.callId);
+    }
+  }
+
+  #endIfDone(requestId: number, live: LiveRequest): void {
+    if (live.open.size > 0) return;
+    this.#live.delete(requestId);
+    live.generation.end();
+  }
+
+  /** True the first time. */
+  #fail(error: Error): boolean {
+    if (this.#failure !== undefined) return false;
+    this.#failure = error;
+    for (const { generation } of this.#live.values()) generation.end(engineGone(error));
+    this.#live.clear();
+    return true;
+  }
+}
+
+function engineGone(cause: Error): ServiceError {
+  return new ServiceError('internal', 'The engine has stopped; restart it. Its log says why.', { cause });
+}

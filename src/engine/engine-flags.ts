@@ -1,0 +1,245 @@
+import type { EngineOptions } from './engine-options.ts';
+
+export interface EngineFlag {
+  /** As on the command line, without dashes; vLLM's name where vLLM has it. */
+  readonly name: string;
+  readonly option: Exclude<keyof EngineOptions, 'log' | 'onCrash' | 'model'>;
+  /** `size`: an integer that may end in k, K, m, M, g or G (lower case: thousands, upper case: 1024s). */
+  readonly type: 'string' | 'integer' | 'size' | 'number' | 'boolean' | 'list';
+  readonly choices?: readonly string[];
+  readonly default: string | number | boolean | undefined;
+  readonly help: string;
+}
+
+/** The flags of `pointsman engine MODEL`. A boolean flag also has its `--no-` form. */
+export const engineFlags: readonly EngineFlag[] = [
+  { name: 'host', option: 'host', type: 'string', default: '127.0.0.1', help: 'Address to listen on.' },
+  { name: 'port', option: 'port', type: 'integer', default: 8000, help: 'Port to listen on; 0 picks one.' },
+  {
+    name: 'served-model-name',
+    option: 'servedModelName',
+    type: 'list',
+    default: undefined,
+    help: 'Names for the "model" field of requests; the first one labels metrics. Default: MODEL.',
+  },
+  {
+    name: 'api-key',
+    option: 'apiKey',
+    type: 'string',
+    default: undefined,
+    help: 'Key that requests must bear; protects everything but /health, /ping and /metrics.',
+  },
+  {
+    name: 'max-model-len',
+    option: 'maxModelLen',
+    type: 'size',
+    default: undefined,
+    help: 'Longest sequence, prompt and output. Default: the model’s own, or what the KV cache holds.',
+  },
+  {
+    name: 'max-num-seqs',
+    option: 'maxNumSeqs',
+    type: 'integer',
+    default: 256,
+    help: 'Sequences that run at the same time.',
+  },
+  {
+    name: 'max-num-batched-tokens',
+    option: 'maxNumBatchedTokens',
+    type: 'size',
+    default: 2048,
+    help: 'Tokens that one step computes. Less gives smoother streams, more gives faster prompts.',
+  },
+  {
+    name: 'long-prefill-token-threshold',
+    option: 'longPrefillTokenThreshold',
+    type: 'integer',
+    default: 0,
+    help: 'Tokens of one prompt that one step computes; 0 leaves it to the step’s own limit.',
+  },
+  {
+    name: 'enable-chunked-prefill',
+    option: 'enableChunkedPrefill',
+    type: 'boolean',
+    default: true,
+    help: 'Compute long prompts over several steps, mixed with decoding.',
+  },
+  {
+    name: 'enable-prefix-caching',
+    option: 'enablePrefixCaching',
+    type: 'boolean',
+    default: true,
+    help: 'Reuse the KV blocks of prompts that begin alike.',
+  },
+  {
+    name: 'prefix-hash-seed',
+    option: 'prefixHashSeed',
+    type: 'string',
+    default: undefined,
+    help: 'Makes block hashes equal between engines (vLLM: PYTHONHASHSEED). Default: random.',
+  },
+  {
+    name: 'scheduling-policy',
+    option: 'schedulingPolicy',
+    type: 'string',
+    choices: ['fcfs', 'priority'],
+    default: 'fcfs',
+    help: 'Who runs first: by arrival, or by the request’s "priority", lower first.',
+  },
+  {
+    name: 'block-size',
+    option: 'blockSize',
+    type: 'integer',
+    choices: ['16'],
+    default: 16,
+    help: 'Tokens per KV block.',
+  },
+  {
+    name: 'num-gpu-blocks-override',
+    option: 'numGpuBlocksOverride',
+    type: 'integer',
+    default: undefined,
+    help: 'KV blocks to allocate, whatever memory there is.',
+  },
+  {
+    name: 'kv-cache-memory-bytes',
+    option: 'kvCacheMemoryBytes',
+    type: 'size',
+    default: undefined,
+    help: 'Memory for the KV cache. Default: 4G, at most a quarter of what is free.',
+  },
+  {
+    name: 'gpu-memory-utilization',
+    option: 'gpuMemoryUtilization',
+    type: 'number',
+    default: undefined,
+    help: 'Part of the memory free at start that the KV cache may take, 0 to 1; on a CPU, of main memory.',
+  },
+  {
+    name: 'kv-cache-dtype',
+    option: 'kvCacheDtype',
+    type: 'string',
+    choices: ['auto', 'bfloat16', 'float32'],
+    default: 'auto',
+    help: 'How keys and values are stored; auto is bfloat16.',
+  },
+  {
+    name: 'dtype',
+    option: 'dtype',
+    type: 'string',
+    choices: ['auto', 'bfloat16', 'float16', 'float32'],
+    default: 'auto',
+    help: 'How weights are held in memory; auto is as in the checkpoint.',
+  },
+  {
+    name: 'load-format',
+    option: 'loadFormat',
+    type: 'string',
+    choices: ['auto', 'safetensors', 'dummy'],
+    default: 'auto',
+    help: 'dummy: random weights from config.json alone; without tokenizer.json, text is bytes.',
+  },
+  {
+    name: 'threads',
+    option: 'threads',
+    type: 'integer',
+    default: undefined,
+    help: 'Threads that compute. Default: the processors that this process may use.',
+  },
+  {
+    name: 'seed',
+    option: 'seed',
+    type: 'integer',
+    default: 0,
+    help: 'Seeds random weights and the sampling of requests without a seed.',
+  },
+  {
+    name: 'generation-config',
+    option: 'generationConfig',
+    type: 'string',
+    choices: ['auto', 'vllm'],
+    default: 'auto',
+    help: 'Where sampling defaults come from: generation_config.json, or the API’s own.',
+  },
+  {
+    name: 'max-logprobs',
+    option: 'maxLogprobs',
+    type: 'integer',
+    default: 20,
+    help: 'Log-probabilities per token that a request may ask for.',
+  },
+  {
+    name: 'chat-template',
+    option: 'chatTemplate',
+    type: 'string',
+    default: undefined,
+    help: 'Jinja file that replaces the model’s chat template.',
+  },
+];
+
+export type FlagValue = string | number | boolean | readonly string[] | undefined;
+
+/**
+ * Options from what was given on the command line, keyed by flag name (`max-model-len`) or option name
+ * (`maxModelLen`); values may still be text. Throws one message with everything that is wrong.
+ */
+export function engineOptionsFromFlags(
+  model: string,
+  values: Readonly<Record<string, FlagValue>>,
+): EngineOptions {
+  const problems: string[] = [];
+  const options: Record<string, unknown> = { model };
+  for (const flag of engineFlags) {
+    const value = values[flag.name] ?? values[flag.option];
+    if (value === undefined) continue;
+    try {
+      options[flag.option] = parseFlag(flag, value);
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  }
+  if (problems.length > 0) throw new Error(problems.join('\n'));
+  return options as unknown as EngineOptions;
+}
+
+function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
+  const refuse = (expected: string) =>
+    new Error(`--${flag.name} must be ${expected}, got ${JSON.stringify(value)}`);
+  if (flag.choices !== undefined && !flag.choices.includes(String(value)))
+    throw refuse(`one of ${flag.choices.join(', ')}`);
+  switch (flag.type) {
+    case 'string':
+      return String(value);
+    case 'list':
+      return typeof value === 'string' ? value.split(',') : value;
+    case 'boolean':
+      if (value === true || value === 'true') return true;
+      if (value === false || value === 'false') return false;
+      throw refuse('true or false');
+    case 'number': {
+      const number = Number(value);
+      if (value === '' || !Number.isFinite(number) || number <= 0) throw refuse('a positive number');
+      return number;
+    }
+    case 'integer':
+    case 'size': {
+      const number = flag.type === 'size' ? parseSize(String(value)) : Number(value);
+      if (value === '' || !Number.isSafeInteger(number) || number < 0) throw refuse('a whole number');
+      return number;
+    }
+  }
+}
+
+const multipliers: Readonly<Record<string, number>> = {
+  k: 1e3,
+  K: 2 ** 10,
+  m: 1e6,
+  M: 2 ** 20,
+  g: 1e9,
+  G: 2 ** 30,
+};
+
+function parseSize(text: string): number {
+  const [, digits, unit] = /^([\d.]+)([kKmMgG]?)$/.exec(text.trim()) ?? [];
+  return digits === undefined ? Number.NaN : Math.round(Number(digits) * (multipliers[unit ?? ''] ?? 1));
+}

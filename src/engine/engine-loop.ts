@@ -1,0 +1,70 @@
+import type { EngineCore } from './engine-core.ts';
+import type { EngineCommand, EngineMessage } from './engine-messages.ts';
+import type { StepOutput } from './step-output.ts';
+import { packOutputs } from './step-packing.ts';
+
+/** Drives a core by commands and reports by messages. The thread it runs on decides when to step. */
+export interface EngineLoop {
+  /** Applies commands between steps. */
+  handle(commands: readonly EngineCommand[]): void;
+  /** One step, and its message. Throws what the model throws: the engine is broken then. */
+  step(): void;
+  readonly hasWork: boolean;
+  readonly isClosed: boolean;
+}
+
+export function createEngineLoop(core: EngineCore, post: (message: EngineMessage) => void): EngineLoop {
+  let accepted = 0;
+  let isClosed = false;
+
+  const report = (outputs: readonly StepOutput[]) =>
+    post({
+      type: 'step',
+      outputs: packOutputs(outputs),
+      gauges: core.gauges,
+      accepted,
+      kvEvents: core.drainKvEvents(),
+    });
+
+  const apply = (command: EngineCommand): void => {
+    switch (command.type) {
+      case 'add':
+        accepted++;
+        try {
+          core.add(command.request);
+        } catch (error) {
+          post({ type: 'rejected', requestId: command.request.id, message: (error as Error).message });
+        }
+        break;
+      case 'abort':
+        core.abort(command.requestId, command.choice);
+        break;
+      case 'reset_prefix_cache':
+        post({
+          type: 'prefix_cache_reset',
+          callId: command.callId,
+          isCleared: core.resetPrefixCache(),
+        });
+        break;
+      case 'close':
+        isClosed = true;
+        core.close();
+        break;
+    }
+  };
+
+  return {
+    handle: (commands) => {
+      for (const command of commands) if (!isClosed) apply(command);
+      // No step will follow that could tell the new gauges.
+      if (!isClosed && !core.hasWork) report([]);
+    },
+    step: () => report(core.step()),
+    get hasWork() {
+      return !isClosed && core.hasWork;
+    },
+    get isClosed() {
+      return isClosed;
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import type { KvEvent } from './kv-events.ts';
+import type { EngineRequest } from './sequence.ts';
+import type { EngineGauges } from './step-output.ts';
+import type { PackedOutputs } from './step-packing.ts';
+
+/** What the server's thread tells the engine's thread. */
+export type EngineCommand =
+  | { readonly type: 'add'; readonly request: EngineRequest }
+  | { readonly type: 'abort'; readonly requestId: number; readonly choice: number | undefined }
+  | { readonly type: 'reset_prefix_cache'; readonly callId: number }
+  | { readonly type: 'close' };
+
+/** What the engine's thread tells the server's thread: one message a step. */
+export type EngineMessage =
+  | { readonly type: 'ready'; readonly info: EngineInfo }
+  /** The model could not be opened; the message is for the person who started the engine. */
+  | { readonly type: 'failed'; readonly message: string }
+  | {
+      readonly type: 'step';
+      readonly outputs: PackedOutputs;
+      readonly gauges: EngineGauges;
+      /** `add` commands taken in so far: what was sent beyond them still waits at the door. */
+      readonly accepted: number;
+      readonly kvEvents: readonly KvEvent[];
+    }
+  | { readonly type: 'rejected'; readonly requestId: number; readonly message: string }
+  | { readonly type: 'prefix_cache_reset'; readonly callId: number; readonly isCleared: boolean };
+
+/** What an opened engine is. Fixed for its life. */
+export interface EngineInfo {
+  readonly device: 'cpu';
+  /** Instruction set in use. */
+  readonly isa: string;
+  readonly vocabSize: number;
+  readonly maxModelLen: number;
+  readonly maxNumSeqs: number;
+  readonly maxNumBatchedTokens: number;
+  readonly maxLogprobs: number;
+  readonly blockSize: number;
+  readonly blocks: number;
+  readonly hasPrefixCaching: boolean;
+  readonly kvCacheDtype: string;
+  readonly threads: number;
+  readonly policy: string;
+  /** Bytes. */
+  readonly memory: { readonly weights: number; readonly kvCache: number; readonly scratch: number };
+}

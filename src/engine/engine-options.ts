@@ -1,0 +1,38 @@
+import type { Log } from '../telemetry/index.ts';
+
+/** How to serve one model; names as vLLM's, in camel case. Defaults are in `engineFlags`. */
+export interface EngineOptions {
+  /** Folder with config.json, safetensors and tokenizer.json. */
+  readonly model: string;
+  readonly host?: string;
+  /** 0 = any free port. */
+  readonly port?: number;
+  /** Names that requests may use; the first one names the metrics. The folder's path if absent. */
+  readonly servedModelName?: readonly string[];
+  readonly apiKey?: string;
+  readonly maxModelLen?: number;
+  readonly maxNumSeqs?: number;
+  readonly maxNumBatchedTokens?: number;
+  readonly longPrefillTokenThreshold?: number;
+  readonly blockSize?: number;
+  readonly numGpuBlocksOverride?: number;
+  readonly kvCacheMemoryBytes?: number;
+  readonly gpuMemoryUtilization?: number;
+  readonly enablePrefixCaching?: boolean;
+  readonly enableChunkedPrefill?: boolean;
+  readonly prefixHashSeed?: string;
+  readonly schedulingPolicy?: 'fcfs' | 'priority';
+  readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
+  readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';
+  readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32';
+  readonly threads?: number;
+  readonly seed?: number;
+  /** `auto`: defaults of sampling come from generation_config.json; `vllm`: from the API alone. */
+  readonly generationConfig?: 'auto' | 'vllm';
+  readonly maxLogprobs?: number;
+  /** Path of a Jinja file that replaces the model's chat template. */
+  readonly chatTemplate?: string;
+  readonly log?: Log;
+  /** The engine died. By default the process logs it and exits with 1. */
+  readonly onCrash?: (error: Error) => void;
+}

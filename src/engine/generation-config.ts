@@ -1,0 +1,39 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** `generation_config.json` of a model folder: what its authors recommend. */
+export interface GenerationConfig {
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly maxTokens?: number;
+  readonly eosTokenIds: readonly number[];
+}
+
+const fields = {
+  temperature: 'temperature',
+  topP: 'top_p',
+  topK: 'top_k',
+  minP: 'min_p',
+  repetitionPenalty: 'repetition_penalty',
+  maxTokens: 'max_new_tokens',
+} as const;
+
+/** Empty if the folder has no such file; wrong types are left out, as transformers treats them as unset. */
+export function readGenerationConfig(folder: string): GenerationConfig {
+  const path = join(folder, 'generation_config.json');
+  if (!existsSync(path)) return { eosTokenIds: [] };
+  let file: Readonly<Record<string, unknown>>;
+  try {
+    file = JSON.parse(readFileSync(path, 'utf8')) as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    throw new Error(`${path} could not be read as JSON: ${(error as Error).message}`, { cause: error });
+  }
+  const numbers = Object.entries(fields).flatMap(([name, key]) =>
+    typeof file[key] === 'number' ? [[name, file[key]] as const] : [],
+  );
+  const eos = [file['eos_token_id']].flat().filter((id) => typeof id === 'number');
+  return { ...Object.fromEntries(numbers), eosTokenIds: eos };
+}

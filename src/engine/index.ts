@@ -1,0 +1,13 @@
+/**
+ * The companion engine: serves one model over HTTP with vLLM's endpoints, metrics and KV semantics.
+ *
+ *   server/ ── EngineClient ──(commands, one message a step)── engine-worker ── EngineCore
+ *                                                        Scheduler ── BlockManager, BatchBuilder ── native/
+ *
+ * State owned: sequences, KV blocks and their prefix table, the native model, requests under way.
+ * Imports allowed: protocol, tokenizer, telemetry. The engine does not know that a gateway exists.
+ */
+export type { EngineFlag, FlagValue } from './engine-flags.ts';
+export { engineFlags, engineOptionsFromFlags } from './engine-flags.ts';
+export type { EngineOptions } from './engine-options.ts';
+export { serveEngine } from './serve-engine.ts';

@@ -1,0 +1,110 @@
+import { randomBytes } from 'node:crypto';
+import { freemem } from 'node:os';
+import { performance } from 'node:perf_hooks';
+import { rootDigest } from './block-hash.ts';
+import { EngineCore } from './engine-core.ts';
+import type { EngineInfo } from './engine-messages.ts';
+import { planKvCache } from './kv-cache-size.ts';
+import { readModelConfig } from './model/config.ts';
+import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
+import { loadNative } from './native/load.ts';
+import type { NativeModule, WeightDtype } from './native/native.ts';
+import type { SchedulingPolicy } from './waiting-queue.ts';
+
+/** Everything needed to open an engine, as data that can be sent to its thread. */
+export interface OpenEngineOptions {
+  readonly model: string;
+  readonly loadFormat: 'safetensors' | 'dummy';
+  readonly weightDtype: 'auto' | WeightDtype;
+  readonly kvCacheDtype: 'F32' | 'BF16';
+  readonly threads: number;
+  /** Absent: the model's own, or what the KV cache holds if that is less. */
+  readonly maxModelLen: number | undefined;
+  readonly maxNumSeqs: number;
+  readonly maxNumBatchedTokens: number;
+  readonly longPrefillTokenThreshold: number;
+  readonly blockSize: number;
+  readonly numGpuBlocksOverride: number | undefined;
+  readonly kvCacheMemoryBytes: number | undefined;
+  readonly gpuMemoryUtilization: number | undefined;
+  readonly hasPrefixCaching: boolean;
+  readonly hasChunkedPrefill: boolean;
+  /** Engines with the same seed hash equal prefixes equally; random if absent. */
+  readonly prefixHashSeed: string | undefined;
+  readonly collectsKvEvents: boolean;
+  readonly policy: SchedulingPolicy;
+  readonly maxLogprobs: number;
+  /** Besides those in the model's configuration. */
+  readonly eosTokenIds: readonly number[];
+  readonly seed: number;
+}
+
+/** Reads the checkpoint, loads the weights, allocates the KV cache. Blocks; throws with what to change. */
+export function openEngine(
+  options: OpenEngineOptions,
+  native: NativeModule = loadNative(),
+): { readonly core: EngineCore; readonly info: EngineInfo } {
+  const config = readModelConfig(options.model);
+  const { blocks, maxModelLen } = planKvCache({
+    blockBytes: kvBlockBytes(config, options.kvCacheDtype),
+    blockSize: options.blockSize,
+    modelMaxLen: config.maxPositionEmbeddings,
+    maxModelLen: options.maxModelLen,
+    numGpuBlocksOverride: options.numGpuBlocksOverride,
+    kvCacheMemoryBytes: options.kvCacheMemoryBytes,
+    gpuMemoryUtilization: options.gpuMemoryUtilization,
+    freeBytes: freemem(),
+  });
+  const plan = createModelPlan(
+    options.model,
+    {
+      blocks,
+      threads: options.threads,
+      maxTokens: options.maxNumBatchedTokens,
+      maxSamples: options.maxNumSeqs,
+      loadFormat: options.loadFormat,
+      dummySeed: options.seed,
+      weightDtype: options.weightDtype,
+      kvCacheDtype: options.kvCacheDtype,
+    },
+    config,
+  );
+  const model = native.open(plan);
+  const core = new EngineCore({
+    model,
+    vocabSize: plan.vocabSize,
+    maxModelLen,
+    blocks,
+    blockSize: options.blockSize,
+    maxNumSeqs: options.maxNumSeqs,
+    maxNumBatchedTokens: options.maxNumBatchedTokens,
+    longPrefillTokenThreshold: options.longPrefillTokenThreshold,
+    hasChunkedPrefill: options.hasChunkedPrefill,
+    hasPrefixCaching: options.hasPrefixCaching,
+    prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
+    collectsKvEvents: options.collectsKvEvents,
+    policy: options.policy,
+    maxLogprobs: options.maxLogprobs,
+    eosTokenIds: [...new Set([...config.eosTokenIds, ...options.eosTokenIds])],
+    seed: options.seed,
+    // Absolute, so that the server's thread can compare.
+    now: () => performance.timeOrigin + performance.now(),
+  });
+  const info: EngineInfo = {
+    device: 'cpu',
+    isa: native.cpuInfo().isa,
+    vocabSize: plan.vocabSize,
+    maxModelLen,
+    maxNumSeqs: options.maxNumSeqs,
+    maxNumBatchedTokens: options.maxNumBatchedTokens,
+    maxLogprobs: options.maxLogprobs,
+    blockSize: options.blockSize,
+    blocks,
+    hasPrefixCaching: options.hasPrefixCaching,
+    kvCacheDtype: options.kvCacheDtype === 'F32' ? 'float32' : 'bfloat16',
+    threads: options.threads,
+    policy: options.policy,
+    memory: model.memory(),
+  };
+  return { core, info };
+}

@@ -1,0 +1,111 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Log } from '../telemetry/index.ts';
+import { createLog } from '../telemetry/index.ts';
+import type { LoadedTokenizer } from '../tokenizer/index.ts';
+import { createByteTokenizer, createChatTemplate, loadTokenizer } from '../tokenizer/index.ts';
+import { EngineClient } from './engine-client.ts';
+import type { EngineOptions } from './engine-options.ts';
+import { createWorkerTransport } from './engine-transport.ts';
+import { readGenerationConfig } from './generation-config.ts';
+import { readModelConfig } from './model/config.ts';
+import type { RunningEngine } from './serve-open-engine.ts';
+import { serveOpenEngine } from './serve-open-engine.ts';
+import { toOpenOptions } from './to-open-options.ts';
+
+/**
+ * Opens the model in its own thread and serves it. Rejects with one clear message if the folder, the weights,
+ * the memory or the port do not allow it.
+ */
+export async function serveEngine(options: EngineOptions): Promise<RunningEngine> {
+  const startedMs = performance.now();
+  const log = options.log ?? createLog({ level: 'info', format: 'auto' });
+  checkFolder(options.model);
+  const { tokenizer, chatTemplate } = readTokenizer(options);
+  const recommended = readGenerationConfig(options.model);
+  const eosTokenIds = [...recommended.eosTokenIds];
+  if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
+  const opening = toOpenOptions(options, eosTokenIds);
+  const engine = await EngineClient.open({
+    transport: createWorkerTransport(opening),
+    onCrash: options.onCrash ?? exitAfterCrash(log),
+  });
+  try {
+    const server = await serveOpenEngine({
+      engine,
+      tokenizer,
+      chatTemplate: chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer),
+      modelPath: options.model,
+      modelNames: options.servedModelName ?? [options.model],
+      defaults: options.generationConfig === 'vllm' ? {} : recommended,
+      version: packageVersion(),
+      gpuMemoryUtilization: options.gpuMemoryUtilization,
+      host: options.host ?? '127.0.0.1',
+      port: options.port ?? 8000,
+      apiKey: options.apiKey,
+      log,
+    });
+    const startMs = Math.round(performance.now() - startedMs);
+    log.info(
+      { model: options.model, address: server.address, ...engine.info, startMs },
+      'the engine is serving',
+    );
+    return server;
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+function checkFolder(folder: string): void {
+  const found = existsSync(folder)
+    ? statSync(folder).isDirectory()
+      ? undefined
+      : 'is a file'
+    : 'does not exist';
+  if (found !== undefined)
+    throw new Error(
+      `the model must be a folder with config.json, safetensors and tokenizer.json; ${folder} ${found}`,
+    );
+}
+
+/** The chat template of a model without a tokenizer: roles and contents, line by line. */
+const plainChatTemplate =
+  '{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
+
+/** A checkpoint needs its tokenizer; random weights may do without one, their text is bytes then. */
+function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): LoadedTokenizer {
+  const own = loadTokenizer(model);
+  if (own === undefined && loadFormat !== 'dummy')
+    throw new Error(
+      `${join(model, 'tokenizer.json')} does not exist; without it only --load-format dummy can be served`,
+    );
+  const loaded = own ?? {
+    tokenizer: createByteTokenizer(readModelConfig(model).vocabSize),
+    chatTemplate: plainChatTemplate,
+  };
+  if (chatTemplate === undefined) return loaded;
+  if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
+  return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
+}
+
+function exitAfterCrash(log: Log): (error: Error) => void {
+  return (error) => {
+    log.error({ err: error }, 'the engine died; the process ends');
+    process.exitCode = 1;
+    // Requests under way get their error first.
+    setTimeout(() => process.exit(1), 250);
+  };
+}
+
+/** The version in the package.json above this file, in `src/` and in `dist/` alike. */
+function packageVersion(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json'))) {
+    if (dirname(folder) === folder) return 'unknown';
+    folder = dirname(folder);
+  }
+  const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { version: string };
+  return version;
+}

@@ -1,0 +1,103 @@
+import type { AddressInfo } from 'node:net';
+import type { RunningServer } from '../protocol/running-server.ts';
+import type { Log } from '../telemetry/index.ts';
+import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
+import type { EngineClient } from './engine-client.ts';
+import { createEngineMetrics } from './server/engine-metrics.ts';
+import type { GenerationDefaults } from './server/generation-options.ts';
+import type { ServerContext } from './server/index.ts';
+import { createEngineServer } from './server/index.ts';
+
+export interface ServeOpenEngineOptions {
+  /** Closed with the server. */
+  readonly engine: EngineClient;
+  readonly tokenizer: Tokenizer;
+  readonly chatTemplate: ChatTemplate | undefined;
+  readonly modelPath: string;
+  readonly modelNames: readonly string[];
+  readonly defaults: GenerationDefaults;
+  readonly version: string;
+  readonly gpuMemoryUtilization: number | undefined;
+  readonly host: string;
+  readonly port: number;
+  readonly apiKey: string | undefined;
+  readonly log: Log;
+}
+
+export interface RunningEngine extends RunningServer {
+  readonly engine: EngineClient;
+}
+
+const maxChoices = 128;
+const defaultDeadlineMs = 30_000;
+
+/** Serves an engine that is open already. Rejects if the port cannot be had. */
+export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<RunningEngine> {
+  const { engine, log } = options;
+  const metrics = createEngineMetrics({
+    modelName: options.modelNames[0]!,
+    info: engine.info,
+    gpuMemoryUtilization: options.gpuMemoryUtilization,
+    gauges: () => engine.gauges,
+  });
+  engine.observe({
+    onStep: ({ stepTokens }) => {
+      if (stepTokens > 0) metrics.iterationTokens.observe(stepTokens);
+    },
+  });
+  const context: ServerContext = {
+    engine,
+    tokenizer: options.tokenizer,
+    chatTemplate: options.chatTemplate,
+    metrics,
+    modelNames: options.modelNames,
+    modelPath: options.modelPath,
+    limits: {
+      vocabSize: engine.info.vocabSize,
+      maxLogprobs: engine.info.maxLogprobs,
+      maxChoices,
+      isPriorityScheduling: engine.info.policy === 'priority',
+      defaults: options.defaults,
+    },
+    version: options.version,
+    createdSeconds: Math.floor(Date.now() / 1000),
+    load: 0,
+    isClosing: false,
+  };
+  const app = createEngineServer({ context, apiKey: options.apiKey, log });
+  await app.listen({ host: options.host, port: options.port }).catch(explainListen(options));
+  const bound = app.server.address() as AddressInfo;
+  let closing: Promise<void> | undefined;
+
+  const close = async (deadlineMs: number): Promise<void> => {
+    context.isClosing = true;
+    const cut = setTimeout(() => {
+      log.warn({ requests: engine.liveRequests }, 'the deadline has passed; requests are cut');
+      app.server.closeAllConnections();
+    }, deadlineMs);
+    await app.close();
+    clearTimeout(cut);
+    await engine.close();
+  };
+  return {
+    engine,
+    address: `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
+    port: bound.port,
+    close: (deadlineMs = defaultDeadlineMs) => {
+      closing ??= close(deadlineMs);
+      return closing;
+    },
+  };
+}
+
+function explainListen({ host, port }: ServeOpenEngineOptions) {
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'the port is in use; stop what listens there or choose another --port',
+    EACCES: 'this process may not use that port; choose one above 1023',
+    EADDRNOTAVAIL: 'this machine has no such address; choose another --host',
+  };
+  return (error: NodeJS.ErrnoException): never => {
+    const reason = reasons[error.code ?? ''] ?? error.message;
+    throw new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error });
+  };
+}

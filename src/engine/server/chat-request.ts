@@ -1,0 +1,118 @@
+import { ServiceError } from '../../protocol/errors.ts';
+import type { RenderedChat } from '../../tokenizer/chat-template.ts';
+import type { RequestBody } from './request-fields.ts';
+import {
+  invalid,
+  readBoolean,
+  readNumber,
+  readObject,
+  readRecords,
+  refuseUnsupported,
+  shown,
+} from './request-fields.ts';
+import type { ServerContext } from './server-context.ts';
+
+type Message = Readonly<Record<string, unknown>>;
+
+/** The prompt of a chat: messages through the model's template. */
+export function renderChat(body: RequestBody, { chatTemplate }: ServerContext): RenderedChat {
+  refuseUnsupported(body, {
+    chat_template: undefined,
+    continue_final_message: false,
+    functions: undefined,
+    echo: false,
+    add_special_tokens: false,
+  });
+  const messages = readMessages(body);
+  const tools = readTools(body);
+  if (chatTemplate === undefined)
+    throw new ServiceError(
+      'invalid_request',
+      'This model has no chat template. Use /v1/completions, or start the engine with --chat-template.',
+      { param: 'messages' },
+    );
+  return chatTemplate.render({
+    messages,
+    tools,
+    addGenerationPrompt: readBoolean(body, 'add_generation_prompt', true),
+    variables: { ...readObject(body, 'chat_template_kwargs'), documents: body['documents'] },
+  });
+}
+
+/** How many top log-probabilities chat asks for; undefined for none at all. */
+export function readChatLogprobs(body: RequestBody, maxLogprobs: number): number | undefined {
+  const isWanted = readBoolean(body, 'logprobs', false);
+  const top = readNumber(body, 'top_logprobs', { min: 0, isInteger: true });
+  if (top !== undefined && top > 0 && !isWanted)
+    throw invalid('when using `top_logprobs`, `logprobs` must be set to true.', 'top_logprobs');
+  if (top !== undefined && top > maxLogprobs)
+    throw invalid(
+      `Requested sample logprobs of ${top}, which is greater than max allowed: ${maxLogprobs}`,
+      'top_logprobs',
+    );
+  return isWanted ? (top ?? 0) : undefined;
+}
+
+function readMessages(body: RequestBody): readonly Message[] {
+  const messages = readRecords(body, 'messages');
+  if (messages === undefined) throw invalid('messages is required: a list of chat messages.', 'messages');
+  if (messages.length === 0) throw invalid('messages must not be empty.', 'messages');
+  return messages.map((message, i) => {
+    const where = `messages[${i}]`;
+    if (typeof message['role'] !== 'string')
+      throw invalid(`${where}.role must be a string, got ${shown(message['role'])}.`, 'messages');
+    return {
+      ...message,
+      content: readContent(message['content'], where),
+      ...(Array.isArray(message['tool_calls'])
+        ? { tool_calls: message['tool_calls'].map(parseArguments) }
+        : {}),
+    };
+  });
+}
+
+/** Text, or a list of text parts, which are joined by line feeds as vLLM does for templates that expect text. */
+function readContent(content: unknown, where: string): string {
+  if (typeof content === 'string') return content;
+  // An assistant message that only calls tools has none.
+  if (content === undefined || content === null) return '';
+  if (!Array.isArray(content))
+    throw invalid(`${where}.content must be a string or a list of parts, got ${shown(content)}.`, 'messages');
+  return content
+    .map((part: unknown, i) => {
+      if (typeof part === 'string') return part;
+      const record = (typeof part === 'object' && part !== null ? part : {}) as Message;
+      if (record['type'] === 'text' && typeof record['text'] === 'string') return record['text'];
+      throw invalid(
+        `${where}.content[${i}] must be {"type": "text", "text": …}; this model reads text only.`,
+        'messages',
+      );
+    })
+    .join('\n');
+}
+
+/** Templates want the arguments of earlier calls as an object; clients send them as JSON text. */
+function parseArguments(call: unknown): unknown {
+  if (typeof call !== 'object' || call === null || !('function' in call)) return call;
+  const { function: called } = call;
+  if (typeof called !== 'object' || called === null || !('arguments' in called)) return call;
+  if (typeof called.arguments !== 'string') return call;
+  try {
+    return { ...call, function: { ...called, arguments: JSON.parse(called.arguments) as unknown } };
+  } catch {
+    // Not JSON: the template shows the text as it is.
+    return call;
+  }
+}
+
+/** Tools reach the template; calls in the answer stay text. `none` hides them, forcing one is not possible. */
+function readTools(body: RequestBody): readonly unknown[] | undefined {
+  const choice = body['tool_choice'];
+  if (choice !== undefined && choice !== null && choice !== 'none' && choice !== 'auto')
+    throw invalid(
+      `tool_choice must be "none" or "auto" with this engine, got ${shown(choice)}.`,
+      'tool_choice',
+    );
+  const tools = readRecords(body, 'tools');
+  return choice === 'none' || tools?.length === 0 ? undefined : tools;
+}

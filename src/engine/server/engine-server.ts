@@ -1,0 +1,103 @@
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import fastify from 'fastify';
+import { ServiceError } from '../../protocol/errors.ts';
+import type { Log } from '../../telemetry/index.ts';
+import { chatCompletions } from './chat-completions.ts';
+import { completions } from './completions.ts';
+import { clientError, vllmErrorBody } from './error-body.ts';
+import { models } from './models.ts';
+import type { ServerContext } from './server-context.ts';
+import { detokenize, tokenize } from './tokenize.ts';
+
+export interface EngineServerOptions {
+  readonly context: ServerContext;
+  readonly apiKey: string | undefined;
+  readonly log: Log;
+}
+
+const bodyLimitBytes = 64 * 2 ** 20;
+const openPaths = new Set(['/health', '/ping', '/metrics']);
+
+type Handler = (context: ServerContext, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
+
+/** All routes, not listening yet. */
+export function createEngineServer({ context, apiKey, log }: EngineServerOptions): FastifyInstance {
+  const app = fastify({
+    bodyLimit: bodyLimitBytes,
+    genReqId: () => randomUUID().replaceAll('-', ''),
+    logger: false,
+    routerOptions: { ignoreTrailingSlash: true },
+  });
+  if (apiKey !== undefined) app.addHook('onRequest', requireKey(apiKey));
+  app.setErrorHandler((error, request, reply) => {
+    const known = clientError(error);
+    if (known === undefined) log.error({ err: error, url: request.url }, 'a request failed');
+    const answer =
+      known ?? new ServiceError('internal', 'The engine met an unexpected error; its log has the details.');
+    if (answer.retryAfterSeconds !== undefined) reply.header('retry-after', answer.retryAfterSeconds);
+    return reply.code(answer.kind.status).send(vllmErrorBody(answer));
+  });
+  app.setNotFoundHandler((request, reply) =>
+    reply
+      .code(404)
+      .send(
+        vllmErrorBody(
+          new ServiceError('not_found', `There is no ${request.method} ${request.url.split('?')[0]} here.`),
+        ),
+      ),
+  );
+
+  const generating = (handler: Handler) => async (request: FastifyRequest, reply: FastifyReply) => {
+    if (context.isClosing)
+      throw new ServiceError('shutting_down', 'This engine is shutting down; send the request elsewhere.');
+    context.load++;
+    const startedMs = Date.now();
+    try {
+      return await handler(context, request, reply);
+    } finally {
+      context.load--;
+      log.debug({ id: request.id, url: request.url, ms: Date.now() - startedMs }, 'request');
+    }
+  };
+  app.post('/v1/chat/completions', generating(chatCompletions));
+  app.post('/v1/completions', generating(completions));
+  app.post('/tokenize', async (request) => tokenize(context, request));
+  app.post('/detokenize', async (request) => detokenize(context, request));
+  app.get('/v1/models', async () => models(context));
+  addOperations(app, context);
+  return app;
+}
+
+function addOperations(app: FastifyInstance, context: ServerContext): void {
+  const { engine, metrics } = context;
+  const health = async (_: FastifyRequest, reply: FastifyReply) =>
+    reply.code(engine.isAlive && !context.isClosing ? 200 : 503).send();
+  app.get('/health', health);
+  app.get('/ping', health);
+  app.post('/ping', health);
+  app.get('/version', async () => ({ version: context.version }));
+  app.get('/load', async () => ({ server_load: context.load }));
+  app.get('/server_info', async () => ({
+    version: context.version,
+    model: context.modelPath,
+    served_model_names: context.modelNames,
+    ...engine.info,
+    gauges: engine.gauges,
+  }));
+  app.post('/reset_prefix_cache', async () => ({ success: await engine.resetPrefixCache() }));
+  app.get('/metrics', async (_, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+}
+
+function requireKey(apiKey: string) {
+  // Digests have one length, so the comparison takes the same time for every key.
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  const expected = digest(`Bearer ${apiKey}`);
+  return async (request: FastifyRequest) => {
+    if (openPaths.has(request.url.split('?')[0] ?? '')) return;
+    if (timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) return;
+    throw new ServiceError('unauthorized', 'Send the engine’s key as "Authorization: Bearer <key>".');
+  };
+}

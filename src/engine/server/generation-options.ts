@@ -1,0 +1,172 @@
+import type { SamplingParams } from '../sampling-params.ts';
+import type { RequestBody } from './request-fields.ts';
+import {
+  checkNumber,
+  invalid,
+  isGiven,
+  readBoolean,
+  readNumber,
+  readObject,
+  readString,
+  readTokenIds,
+  refuseUnsupported,
+  shown,
+} from './request-fields.ts';
+
+/** What a model's `generation_config.json` says of fields that a request leaves out. */
+export interface GenerationDefaults {
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly maxTokens?: number;
+}
+
+/** The engine's bounds on what a request may ask for. */
+export interface GenerationLimits {
+  readonly vocabSize: number;
+  readonly maxLogprobs: number;
+  readonly maxChoices: number;
+  readonly isPriorityScheduling: boolean;
+  readonly defaults: GenerationDefaults;
+}
+
+/** The fields that all generating endpoints share, checked; only the length of the prompt is not known yet. */
+export interface GenerationOptions {
+  readonly sampling: Omit<SamplingParams, 'maxTokens' | 'logprobs'>;
+  /** Absent if the request does not say. */
+  readonly maxTokens: number | undefined;
+  /** The field that gave `maxTokens`. */
+  readonly maxTokensField: string;
+  readonly choices: number;
+  readonly stop: readonly string[];
+  readonly includesStopInOutput: boolean;
+  readonly skipsSpecialTokens: boolean;
+  readonly isStream: boolean;
+  readonly includesUsage: boolean;
+  readonly includesUsageInEveryChunk: boolean;
+  readonly priority: number;
+  readonly cacheSalt: string | undefined;
+}
+
+const penalty = { min: -2, max: 2 };
+
+export function readGenerationOptions(body: RequestBody, limits: GenerationLimits): GenerationOptions {
+  refuseUnsupported(body, {
+    use_beam_search: false,
+    prompt_logprobs: 0,
+    structured_outputs: undefined,
+    bad_words: undefined,
+    truncate_prompt_tokens: undefined,
+    logits_processors: undefined,
+  });
+  checkResponseFormat(body);
+  const maxTokensField = isGiven(body, 'max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens';
+  const maxTokens = readNumber(body, maxTokensField, { min: 1, isInteger: true });
+  const streamOptions = readObject(body, 'stream_options');
+  const isStream = readBoolean(body, 'stream', false);
+  if (streamOptions !== undefined && !isStream)
+    throw invalid('Stream options can only be defined when `stream=True`.', 'stream_options');
+  return {
+    sampling: readSampling(body, limits, maxTokens),
+    maxTokens,
+    maxTokensField,
+    choices: readNumber(body, 'n', { min: 1, max: limits.maxChoices, isInteger: true }) ?? 1,
+    stop: readStop(body),
+    includesStopInOutput: readBoolean(body, 'include_stop_str_in_output', false),
+    skipsSpecialTokens: readBoolean(body, 'skip_special_tokens', true),
+    isStream,
+    includesUsage: readBoolean(streamOptions ?? {}, 'include_usage', false),
+    includesUsageInEveryChunk: readBoolean(streamOptions ?? {}, 'continuous_usage_stats', false),
+    priority: readPriority(body, limits),
+    cacheSalt: readCacheSalt(body),
+  };
+}
+
+function readSampling(
+  body: RequestBody,
+  limits: GenerationLimits,
+  maxTokens: number | undefined,
+): GenerationOptions['sampling'] {
+  const { defaults, vocabSize } = limits;
+  const topK = readNumber(body, 'top_k', { min: -1, isInteger: true }) ?? defaults.topK ?? 0;
+  const minTokens = readNumber(body, 'min_tokens', { min: 0, isInteger: true }) ?? 0;
+  if (maxTokens !== undefined && minTokens > maxTokens)
+    throw invalid(
+      `min_tokens must be less than or equal to max_tokens=${maxTokens}, got ${minTokens}.`,
+      'min_tokens',
+    );
+  const seed = readNumber(body, 'seed', { isInteger: true });
+  return {
+    temperature: readNumber(body, 'temperature', { min: 0 }) ?? defaults.temperature ?? 1,
+    topP: readNumber(body, 'top_p', { above: 0, max: 1 }) ?? defaults.topP ?? 1,
+    topK: topK === -1 ? 0 : topK,
+    minP: readNumber(body, 'min_p', { min: 0, max: 1 }) ?? defaults.minP ?? 0,
+    repetitionPenalty:
+      readNumber(body, 'repetition_penalty', { above: 0 }) ?? defaults.repetitionPenalty ?? 1,
+    presencePenalty: readNumber(body, 'presence_penalty', penalty) ?? 0,
+    frequencyPenalty: readNumber(body, 'frequency_penalty', penalty) ?? 0,
+    seed: seed === undefined ? undefined : BigInt(seed),
+    minTokens,
+    stopTokenIds: readTokenIds(body, 'stop_token_ids', vocabSize) ?? [],
+    ignoreEos: readBoolean(body, 'ignore_eos', false),
+    logitBias: readLogitBias(body, vocabSize),
+    allowedTokenIds: readAllowedTokenIds(body, vocabSize),
+  };
+}
+
+function readStop(body: RequestBody): readonly string[] {
+  const value = body['stop'];
+  if (value === undefined || value === null) return [];
+  const stops = typeof value === 'string' ? [value] : value;
+  if (!Array.isArray(stops) || stops.some((stop) => typeof stop !== 'string'))
+    throw invalid(`stop must be a string or a list of strings, got ${shown(value)}.`, 'stop');
+  if (stops.includes('')) throw invalid('stop cannot contain an empty string.', 'stop');
+  return stops as readonly string[];
+}
+
+function readLogitBias(body: RequestBody, vocabSize: number): SamplingParams['logitBias'] {
+  const biases = readObject(body, 'logit_bias') ?? {};
+  return Object.entries(biases).map(([key, value]) => {
+    const tokenId = Number(key);
+    if (!Number.isInteger(tokenId) || tokenId < 0 || tokenId >= vocabSize)
+      throw invalid(
+        `logit_bias must map token ids from 0 to ${vocabSize - 1} to numbers; it has ${shown(key)}.`,
+        'logit_bias',
+      );
+    return [tokenId, checkNumber(value, 'logit_bias', { min: -100, max: 100 })] as const;
+  });
+}
+
+function readAllowedTokenIds(body: RequestBody, vocabSize: number): readonly number[] | undefined {
+  const ids = readTokenIds(body, 'allowed_token_ids', vocabSize);
+  if (ids?.length === 0) throw invalid('allowed_token_ids must not be empty.', 'allowed_token_ids');
+  return ids;
+}
+
+function readPriority(body: RequestBody, { isPriorityScheduling }: GenerationLimits): number {
+  const priority = readNumber(body, 'priority', { isInteger: true }) ?? 0;
+  if (priority !== 0 && !isPriorityScheduling)
+    throw invalid(
+      `Got priority ${priority} but priority scheduling is not enabled; start the engine with --scheduling-policy priority.`,
+      'priority',
+    );
+  return priority;
+}
+
+function readCacheSalt(body: RequestBody): string | undefined {
+  const salt = readString(body, 'cache_salt');
+  if (salt !== undefined && (salt.length === 0 || salt.length > 1024))
+    throw invalid(`cache_salt must have 1 to 1024 characters, got ${salt.length}.`, 'cache_salt');
+  return salt;
+}
+
+function checkResponseFormat(body: RequestBody): void {
+  const format = readObject(body, 'response_format');
+  if (format === undefined || format['type'] === 'text') return;
+  throw invalid(
+    `response_format ${shown(format['type'])} is not supported by this engine; use {"type": "text"}.`,
+    'response_format',
+  );
+}

@@ -1,0 +1,38 @@
+import { ServiceError } from '../../protocol/errors.ts';
+import { invalid } from './request-fields.ts';
+
+export interface LengthRequest {
+  readonly promptTokens: number;
+  readonly requested: number | undefined;
+  /** The request field that holds the prompt, and the one that gave `requested`. */
+  readonly promptField: 'prompt' | 'messages';
+  readonly maxTokensField: string;
+  readonly maxModelLen: number;
+  /** Used when the request does not say; the rest of the context if absent too. */
+  readonly fallback: number | undefined;
+}
+
+/** How many tokens may be generated. A prompt and an explicit request must fit the context together. */
+export function resolveMaxTokens(request: LengthRequest): number {
+  const { promptTokens, requested, promptField, maxTokensField, maxModelLen, fallback } = request;
+  const part = promptField === 'messages' ? 'messages' : 'prompt';
+  if (promptTokens === 0) throw invalid(`The ${part} has no tokens; at least one is needed.`, promptField);
+  if (promptTokens >= maxModelLen)
+    throw new ServiceError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${maxModelLen} tokens. However, your ${part} has ${promptTokens} ` +
+        `tokens, and at least 1 token must be generated. Please reduce the length of the ${part}.`,
+      { param: promptField },
+    );
+  const room = maxModelLen - promptTokens;
+  if (requested === undefined) return Math.min(room, fallback ?? room);
+  if (requested > room)
+    throw new ServiceError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${maxModelLen} tokens. However, you requested ` +
+        `${promptTokens + requested} tokens (${promptTokens} in the ${part}, ${requested} in the completion). ` +
+        `Please reduce the length of the ${part} or completion.`,
+      { param: maxTokensField },
+    );
+  return requested;
+}

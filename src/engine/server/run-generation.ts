@@ -1,0 +1,119 @@
+import { performance } from 'node:perf_hooks';
+import type { Tokenizer } from '../../tokenizer/index.ts';
+import type { EngineClient } from '../engine-client.ts';
+import type { EngineRequest } from '../sequence.ts';
+import type { StepOutput } from '../step-output.ts';
+import type { ChoiceFinish } from './choice-text.ts';
+import { ChoiceText } from './choice-text.ts';
+import type { EngineMetrics } from './engine-metrics.ts';
+import type { GenerationOptions } from './generation-options.ts';
+import { RequestTimes } from './request-times.ts';
+
+export interface GenerationRequest {
+  readonly promptTokens: readonly number[];
+  readonly options: GenerationOptions;
+  readonly maxTokens: number;
+  readonly logprobs: number | undefined;
+}
+
+/** Tokens of one request, in OpenAI's counts. */
+export interface GenerationUsage {
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  completionTokens: number;
+}
+
+/** New text of one choice, with the tokens behind it. */
+export interface ChoiceDelta {
+  readonly choice: number;
+  readonly text: string;
+  readonly outputs: readonly StepOutput[];
+  readonly finish: ChoiceFinish | undefined;
+}
+
+export interface GenerationUpdate {
+  readonly deltas: readonly ChoiceDelta[];
+  readonly usage: GenerationUsage;
+}
+
+export interface GenerationCollaborators {
+  readonly engine: EngineClient;
+  readonly tokenizer: Tokenizer;
+  readonly metrics: EngineMetrics;
+}
+
+/**
+ * Runs one prompt to its end. Yields whatever is new since the reader last asked, so a slow reader gets fewer
+ * and larger updates. When the signal fires, or the reader leaves early, the engine drops the request.
+ */
+export async function* runGeneration(
+  { engine, tokenizer, metrics }: GenerationCollaborators,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationUpdate> {
+  const { promptTokens, options } = request;
+  const times = new RequestTimes(metrics, request, nowMs());
+  const texts = Array.from({ length: options.choices }, () => new ChoiceText(tokenizer, options));
+  const ended = new Set<number>();
+  const usage = { promptTokens: promptTokens.length, cachedTokens: 0, completionTokens: 0 };
+  const generation = engine.generate(engineRequest(request));
+  const abort = () => engine.abort(generation.requestId);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  let hasFailed = false;
+  try {
+    for await (const outputs of generation) {
+      const atMs = nowMs();
+      const deltas = new Map<
+        number,
+        { text: string; outputs: StepOutput[]; finish: ChoiceFinish | undefined }
+      >();
+      for (const output of outputs) {
+        const { choice } = output;
+        if (ended.has(choice)) continue;
+        usage.completionTokens++;
+        if (choice === 0 && output.first !== undefined) usage.cachedTokens = output.first.cachedTokens;
+        times.token(output, atMs);
+        const { text, finish } = texts[choice]!.push(output);
+        const delta = deltas.get(choice) ?? { text: '', outputs: [], finish: undefined };
+        deltas.set(choice, { text: delta.text + text, outputs: [...delta.outputs, output], finish });
+        if (finish === undefined) continue;
+        ended.add(choice);
+        times.finish(choice, finish.reason, atMs);
+        // A stop string is seen here, not by the engine, which goes on until it is told.
+        if (output.finish === undefined) engine.abort(generation.requestId, choice);
+      }
+      yield { deltas: Array.from(deltas, ([choice, delta]) => ({ choice, ...delta })), usage };
+    }
+  } catch (error) {
+    hasFailed = true;
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+    if (ended.size < options.choices) {
+      abort();
+      for (let choice = 0; choice < options.choices; choice++)
+        if (!ended.has(choice)) times.finish(choice, hasFailed ? 'error' : 'abort', nowMs());
+    }
+  }
+}
+
+function engineRequest({
+  promptTokens,
+  options,
+  maxTokens,
+  logprobs,
+}: GenerationRequest): Omit<EngineRequest, 'id'> {
+  return {
+    promptTokens: Int32Array.from(promptTokens),
+    sampling: { ...options.sampling, maxTokens, logprobs },
+    choices: options.choices,
+    priority: options.priority,
+    cacheSalt: options.cacheSalt,
+  };
+}
+
+/** Comparable between threads: the engine's thread dates first schedulings with the same clock. */
+export function nowMs(): number {
+  return performance.timeOrigin + performance.now();
+}

@@ -1,0 +1,54 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ServiceError } from '../../protocol/errors.ts';
+import type { ChatTemplate, Tokenizer } from '../../tokenizer/index.ts';
+import type { EngineClient } from '../engine-client.ts';
+import type { EngineMetrics } from './engine-metrics.ts';
+import type { GenerationLimits } from './generation-options.ts';
+import type { RequestBody } from './request-fields.ts';
+import { readString } from './request-fields.ts';
+
+/** What the routes share. Fixed while the server runs. */
+export interface ServerContext {
+  readonly engine: EngineClient;
+  readonly tokenizer: Tokenizer;
+  /** Absent if the model has none: chat is refused then. */
+  readonly chatTemplate: ChatTemplate | undefined;
+  readonly metrics: EngineMetrics;
+  /** At least one; requests may use any. */
+  readonly modelNames: readonly string[];
+  readonly modelPath: string;
+  readonly limits: GenerationLimits;
+  readonly version: string;
+  /** Seconds since 1970. */
+  readonly createdSeconds: number;
+  /** Requests in generating endpoints now. */
+  load: number;
+  isClosing: boolean;
+}
+
+/** The model name of the answer; a request may leave it out. */
+export function resolveModel({ modelNames }: ServerContext, body: RequestBody): string {
+  const model = readString(body, 'model');
+  if (model === undefined || model === '') return modelNames[0]!;
+  if (modelNames.includes(model)) return model;
+  throw new ServiceError('model_not_found', `The model \`${model}\` does not exist.`, { param: 'model' });
+}
+
+/** Fires when the client goes away before its answer is complete. */
+export function clientGone(reply: FastifyReply): AbortController {
+  const controller = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
+  return controller;
+}
+
+/** `chatcmpl-…`: from `X-Request-Id` when sent, else the server's own id of the request. */
+export function answerId(prefix: string, request: FastifyRequest): string {
+  const given = request.headers['x-request-id'];
+  return `${prefix}-${typeof given === 'string' && given !== '' ? given : request.id}`;
+}
+
+export function nowSeconds(): number {
+  return Math.floor(Date.now() / 1000);
+}

@@ -1,0 +1,32 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+
+/** Server-sent events on one response, at the pace of its reader. */
+export interface SseWriter {
+  /** Resolves when more may be written: at once, or when a slow reader has caught up. */
+  send(data: unknown): Promise<void>;
+  /** `data: [DONE]` and the end. */
+  end(): void;
+}
+
+/**
+ * Starts an event stream. While a reader does not keep up, `send` waits, and its request's tokens gather in
+ * the `Generation`: they come out as one larger event, so memory stays bounded by the request.
+ */
+export function startSse(response: ServerResponse, signal: AbortSignal): SseWriter {
+  response.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache',
+    connection: 'keep-alive',
+    'x-accel-buffering': 'no',
+  });
+  return {
+    send: async (data) => {
+      if (signal.aborted || response.write(`data: ${JSON.stringify(data)}\n\n`)) return;
+      await once(response, 'drain', { signal }).catch(() => undefined);
+    },
+    end: () => {
+      if (!response.writableEnded) response.end('data: [DONE]\n\n');
+    },
+  };
+}

@@ -1,0 +1,15 @@
+import type { GenerationUsage } from './run-generation.ts';
+
+/** `usage` as clients read it; several prompts of one request add up. */
+export function usageBody(usages: readonly GenerationUsage[]) {
+  const sum = (read: (usage: GenerationUsage) => number) =>
+    usages.reduce((total, usage) => total + read(usage), 0);
+  const promptTokens = sum((usage) => usage.promptTokens);
+  const completionTokens = sum((usage) => usage.completionTokens);
+  return {
+    prompt_tokens: promptTokens,
+    total_tokens: promptTokens + completionTokens,
+    completion_tokens: completionTokens,
+    prompt_tokens_details: { cached_tokens: sum((usage) => usage.cachedTokens) },
+  };
+}

@@ -1,0 +1,76 @@
+import type { StepOutput, TokenLogprobs } from './step-output.ts';
+import type { Finish } from './stop-condition.ts';
+
+/**
+ * The outputs of a step as two flat arrays: cheap to pass between threads at hundreds of sequences.
+ *
+ *   integers  requestId choice tokenId flags [cachedTokens] [stopTokenId] [rank count topId…]
+ *   numbers                                  [scheduledMs]                [logprob topLogprob…]
+ */
+export interface PackedOutputs {
+  readonly count: number;
+  readonly integers: Int32Array;
+  readonly numbers: Float64Array;
+}
+
+const isFirst = 1;
+const endsText = 2;
+const endsAtToken = 4;
+const endsAtLength = 8;
+const hasLogprobs = 16;
+
+export function packOutputs(outputs: readonly StepOutput[]): PackedOutputs {
+  const integers: number[] = [];
+  const numbers: number[] = [];
+  for (const { requestId, choice, tokenId, first, finish, logprobs } of outputs) {
+    const flags = (first ? isFirst : 0) | finishFlag(finish) | (logprobs ? hasLogprobs : 0);
+    integers.push(requestId, choice, tokenId, flags);
+    if (first !== undefined) {
+      integers.push(first.cachedTokens);
+      numbers.push(first.scheduledMs);
+    }
+    if (finish?.reason === 'stop' && finish.stopTokenId !== undefined) integers.push(finish.stopTokenId);
+    if (logprobs !== undefined) {
+      integers.push(logprobs.rank, logprobs.topIds.length, ...logprobs.topIds);
+      numbers.push(logprobs.logprob, ...logprobs.topLogprobs);
+    }
+  }
+  return { count: outputs.length, integers: Int32Array.from(integers), numbers: Float64Array.from(numbers) };
+}
+
+export function unpackOutputs({ count, integers, numbers }: PackedOutputs): StepOutput[] {
+  let i = 0;
+  let n = 0;
+  return Array.from({ length: count }, () => {
+    const requestId = integers[i++]!;
+    const choice = integers[i++]!;
+    const tokenId = integers[i++]!;
+    const flags = integers[i++]!;
+    const first =
+      (flags & isFirst) === 0 ? undefined : { cachedTokens: integers[i++]!, scheduledMs: numbers[n++]! };
+    let finish: Finish | undefined;
+    if ((flags & endsText) !== 0) finish = { reason: 'stop', stopTokenId: undefined };
+    if ((flags & endsAtToken) !== 0) finish = { reason: 'stop', stopTokenId: integers[i++]! };
+    if ((flags & endsAtLength) !== 0) finish = { reason: 'length' };
+    let logprobs: TokenLogprobs | undefined;
+    if ((flags & hasLogprobs) !== 0) {
+      const rank = integers[i++]!;
+      const length = integers[i++]!;
+      logprobs = {
+        logprob: numbers[n++]!,
+        rank,
+        topIds: Array.from(integers.subarray(i, i + length)),
+        topLogprobs: Array.from(numbers.subarray(n, n + length)),
+      };
+      i += length;
+      n += length;
+    }
+    return { requestId, choice, tokenId, first, finish, logprobs };
+  });
+}
+
+function finishFlag(finish: Finish | undefined): number {
+  if (finish === undefined) return 0;
+  if (finish.reason === 'length') return endsAtLength;
+  return finish.stopTokenId === undefined ? endsText : endsAtToken;
+}

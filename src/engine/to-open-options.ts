@@ -1,0 +1,43 @@
+import { availableParallelism } from 'node:os';
+import type { EngineOptions } from './engine-options.ts';
+import { BLOCK_SIZE } from './model/model-plan.ts';
+import type { WeightDtype } from './native/native.ts';
+import type { OpenEngineOptions } from './open-engine.ts';
+
+const weightDtypes: Readonly<Record<NonNullable<EngineOptions['dtype']>, 'auto' | WeightDtype>> = {
+  auto: 'auto',
+  bfloat16: 'BF16',
+  float16: 'F16',
+  float32: 'F32',
+};
+
+/** The engine's part of the options, with defaults filled in. Throws if a value cannot be. */
+export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly number[]): OpenEngineOptions {
+  const blockSize = options.blockSize ?? BLOCK_SIZE;
+  if (blockSize !== BLOCK_SIZE)
+    throw new Error(`block_size must be ${BLOCK_SIZE}: the kernels are written for it; got ${blockSize}`);
+  const maxNumBatchedTokens = options.maxNumBatchedTokens ?? 2048;
+  return {
+    model: options.model,
+    loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
+    weightDtype: weightDtypes[options.dtype ?? 'auto'],
+    kvCacheDtype: options.kvCacheDtype === 'float32' ? 'F32' : 'BF16',
+    threads: options.threads ?? availableParallelism(),
+    maxModelLen: options.maxModelLen,
+    maxNumSeqs: options.maxNumSeqs ?? Math.min(256, maxNumBatchedTokens),
+    maxNumBatchedTokens,
+    longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
+    blockSize,
+    numGpuBlocksOverride: options.numGpuBlocksOverride,
+    kvCacheMemoryBytes: options.kvCacheMemoryBytes,
+    gpuMemoryUtilization: options.gpuMemoryUtilization,
+    hasPrefixCaching: options.enablePrefixCaching ?? true,
+    hasChunkedPrefill: options.enableChunkedPrefill ?? true,
+    prefixHashSeed: options.prefixHashSeed,
+    collectsKvEvents: false,
+    policy: options.schedulingPolicy ?? 'fcfs',
+    maxLogprobs: options.maxLogprobs ?? 20,
+    eosTokenIds,
+    seed: options.seed ?? 0,
+  };
+}
