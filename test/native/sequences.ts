@@ -75,7 +75,7 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
     (part.rows ?? [part.tokens.length - 1]).map((row) => ({ part, p, row })),
   );
   const stride = Math.max(1, ...parts.map((part) => part.blocks.length));
-  const starts = parts.reduce<number[]>((all, part) => [...all, (all.at(-1) ?? 0) + part.tokens.length], [0]);
+  const queryStarts = boundsOf(parts.map((part) => part.tokens));
   const histories = picks.map(({ part }) => [
     ...(part.sampling?.prompt ?? []),
     ...(part.sampling?.output ?? []),
@@ -90,16 +90,14 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
     slotMapping: Int32Array.from(
       parts.flatMap((part) => part.tokens.map((_, i) => slotOf(part, part.start + i))),
     ),
-    queryStarts: Int32Array.from(starts),
+    queryStarts,
     blockTables: new Int32Array(parts.length * stride),
     blockTableStride: stride,
-    sampleRows: Int32Array.from(picks.map(({ p, row }) => starts[p]! + row)),
+    sampleRows: Int32Array.from(picks.map(({ p, row }) => queryStarts[p]! + row)),
     samplingFloats: new Float32Array(picks.length * SAMPLING_FLOATS),
     samplingInts: new Int32Array(picks.length * SAMPLING_INTS),
     history: Int32Array.from(histories.flat()),
-    biasStarts: Int32Array.from(
-      biases.reduce<number[]>((all, b) => [...all, (all.at(-1) ?? 0) + b.length], [0]),
-    ),
+    biasStarts: boundsOf(biases),
     biasIds: Int32Array.from(biases.flat().map(([id]) => id)),
     biasValues: Float32Array.from(biases.flat().map(([, value]) => value)),
     sampledIds: new Int32Array(picks.length),
@@ -116,6 +114,13 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
     historyStart += histories[r]!.length;
   }
   return batch;
+}
+
+/** `[0, a, a + b, ...]` for lists of lengths a, b, ... */
+function boundsOf(lists: readonly (readonly unknown[])[]): Int32Array {
+  const bounds = new Int32Array(lists.length + 1);
+  for (const [i, list] of lists.entries()) bounds[i + 1] = bounds[i]! + list.length;
+  return bounds;
 }
 
 function slotOf(part: Part, position: number): number {
