@@ -1,0 +1,123 @@
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { folderWith } from '../configuration/folder.ts';
+import { pointsman } from '../support/pointsman.ts';
+
+/** A port that something else holds for the length of the test. */
+async function busyPort(): Promise<number> {
+  const server = createServer();
+  onTestFinished(() => void server.close());
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('expected a TCP address');
+  return address.port;
+}
+
+const freePorts = [
+  '--port=0',
+  '--ext-proc-port=0',
+  '--health-port=0',
+  '--metrics-port=0',
+  '--engine-port-base=0',
+];
+
+describe('pointsman', () => {
+  it('lists its commands', async () => {
+    const { code, stdout } = await pointsman(['--help']);
+    expect(code).toBe(0);
+    for (const command of ['up', 'epp', 'gateway', 'engine', 'check'])
+      expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  });
+
+  it.each([
+    ['up', '--pods <number>', '(2)'],
+    ['up', '--engine-port-base <number>', '(8100)'],
+    ['epp', '--ext-proc-port <number>', '(9002)'],
+    ['gateway', '--port <number>', '(8080)'],
+    ['engine', '--max-num-seqs <integer>', '(256)'],
+    ['check', '--print-schema', ''],
+  ])('%s --help tells of %s', async (command, flag, usual) => {
+    const { code, stdout } = await pointsman([command, '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain(flag);
+    expect(stdout).toContain(usual);
+  });
+
+  it.each([
+    [['upp'], "unknown command 'upp'"],
+    [['up', '--prot', '1'], "unknown option '--prot'"],
+    [['up', '--pods', 'two'], 'Expected a whole number'],
+    [['up', '--pods', '0'], '--pods  expected a number of at least 1, found number 0'],
+    [['gateway', '--port', '99999'], '--port  expected a number of at most 65535, found number 99999'],
+    [
+      ['gateway', '--endpoints', 'nowhere'],
+      '--endpoints  expected `host:port` or `[ipv6]:port`, found string "nowhere"',
+    ],
+    [['gateway', '--config', 'missing.yaml'], 'missing.yaml  there is no such file'],
+    [['up', '--model', 'missing'], 'there is no model in'],
+    [['engine'], "missing required argument 'model'"],
+    [['engine', '.', '--max-num-seqs', 'many'], '--max-num-seqs must be a whole number'],
+    [['check'], 'name the file to check'],
+  ])('refuses %j with one clear message and code 2', async (args, message) => {
+    const { code, stderr, stdout } = await pointsman(args);
+    expect(stderr).toContain(message);
+    expect(stderr).not.toMatch(/^\s+at /m);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+
+  it.each([
+    ['gateway', '--port', 'gateway'],
+    ['gateway', '--metrics-port', 'metrics'],
+    ['epp', '--ext-proc-port', 'ext-proc'],
+    ['epp', '--health-port', 'gRPC health'],
+  ])('%s says that the port of %s is in use, and how to choose another', async (command, flag, owner) => {
+    const port = await busyPort();
+    const own = freePorts.filter((each) => !each.startsWith(`${flag}=`) && !each.startsWith('--engine'));
+    const { code, stderr } = await pointsman([
+      command,
+      ...own.filter((each) => command === 'gateway' || !each.startsWith('--port')),
+      flag,
+      String(port),
+    ]);
+    expect(stderr).toBe(`pointsman: port ${port} is in use (${owner}); choose another with ${flag}\n`);
+    expect(code).toBe(1);
+  });
+});
+
+describe('pointsman check', () => {
+  it('reports every problem with its line and column', async () => {
+    const yaml = 'gateway:\n  port: x\nlog: { level: loud }\nprofile:\n  scorers:\n    - name: nothing\n';
+    const { code, stdout } = await pointsman(['check', 'bad.yaml'], folderWith({ 'bad.yaml': yaml }));
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines[0]).toBe('bad.yaml:2:9  gateway.port: expected a number, found string "x"');
+    expect(lines[1]).toMatch(/^bad\.yaml:3:15 {2}log\.level: expected one of error, /);
+    expect(lines[2]).toMatch(/^bad\.yaml:6:13 {2}profile\.scorers\[0\]\.name: there is no scorer "nothing"/);
+    expect(lines.slice(3)).toEqual(['3 problems in bad.yaml']);
+    expect(code).toBe(2);
+  });
+
+  it("loads a user's scorer in TypeScript from a folder outside the repository", async () => {
+    const folder = folderWith({
+      'mine.ts': `
+        import { defineScorer, type Scorer } from 'pointsman/scheduling';
+        export default defineScorer({
+          description: 'Mine.',
+          defaults: { factor: 2 as number },
+          create: ({ factor }): Scorer => (_context, endpoints) => endpoints.map(() => 1 / factor),
+        });`,
+      'good.yaml':
+        'profile:\n  scorers:\n    - name: ./mine.ts\n      weight: 5\n      parameters: { factor: 4 }\n',
+    });
+    const { code, stdout } = await pointsman(['check', join(folder, 'good.yaml')]);
+    expect(stdout).toContain('scorer    5 x mine {factor: 4}  Mine.');
+    expect(code).toBe(0);
+  });
+
+  it('prints the JSON Schema', async () => {
+    const { code, stdout } = await pointsman(['check', '--print-schema']);
+    expect(JSON.parse(stdout)).toMatchObject({ title: 'Pointsman configuration' });
+    expect(code).toBe(0);
+  });
+});
