@@ -40,12 +40,13 @@ export function addOwnRoutes(app: FastifyInstance, options: OwnRoutesOptions): v
     return json(reply, 200, { status: 'ready' });
   });
 
-  if (metricsText !== undefined) {
-    app.get(metricsPath, async (_request, reply) => {
-      const { contentType, body } = await metricsText();
-      return reply.header('content-type', contentType).send(body);
-    });
-  }
+  app.get(metricsPath, async (_request, reply) => {
+    if (metricsText === undefined) {
+      throw new ServiceError('not_found', 'Metrics are not served on this port.');
+    }
+    const { contentType, body } = await metricsText();
+    return reply.header('content-type', contentType).send(body);
+  });
 }
 
 function json(reply: FastifyReply, status: number, body: object): FastifyReply {

@@ -39,7 +39,7 @@ export class Upstreams {
     this.#connect = (options, callback) =>
       connect(options, (...result) => {
         const [, socket] = result;
-        if (socket !== null) this.#watch(socket);
+        if (socket) this.#watch(socket); // undefined on failure, whatever the types say
         callback(...result);
       });
   }

@@ -53,14 +53,10 @@ afterEach(async () => {
 export const chatBody = JSON.stringify({ model: 'fake-model', messages: [{ role: 'user', content: 'hi' }] });
 export const streamBody = JSON.stringify({ ...JSON.parse(chatBody), stream: true });
 
-export function post(
-  url: string,
-  body: string | Uint8Array,
-  headers: Record<string, string> = {},
-): Promise<Response> {
+export function post(url: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(url, {
     method: 'POST',
-    body: body as BodyInit,
+    body,
     headers: { 'content-type': 'application/json', ...headers },
   });
 }
