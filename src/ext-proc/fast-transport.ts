@@ -1,0 +1,95 @@
+import type { SecureContextOptions } from 'node:tls';
+import {
+  type ConnectionError,
+  defaultLimits,
+  GrpcCall,
+  type GrpcHandler,
+  GrpcStatus,
+  Http2Server,
+  isGrpc,
+  refuseNonGrpc,
+} from '../http2/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import { ExtProcStream, type StreamCollaborators } from './stream.ts';
+import { decodeRequest } from './wire/decode-request.ts';
+import { encodeResponse } from './wire/encode-response.ts';
+import { ProtoWriter } from './wire/proto-writer.ts';
+
+const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
+/** Protobuf and header bytes around the largest body. */
+const messageOverheadBytes = 1 << 20;
+/** One for all streams: a message is encoded and copied out within one call. */
+const writer = new ProtoWriter(8);
+
+export interface FastTransportOptions {
+  readonly collaborators: StreamCollaborators;
+  readonly log: Log;
+  readonly tls: SecureContextOptions | undefined;
+  /** Serves a path that is not ext-proc; undefined if there is no such method. */
+  readonly otherMethod: (path: string, call: GrpcCall) => GrpcHandler | undefined;
+}
+
+/** External processing on our own HTTP/2: the same streams as with grpc-js, at a fraction of its cost. */
+export function createFastTransport(options: FastTransportOptions): Http2Server {
+  const { collaborators, log, tls, otherMethod } = options;
+  const maxMessageBytes = collaborators.maxBodyBytes + messageOverheadBytes;
+  return new Http2Server({
+    tls,
+    limits: defaultLimits,
+    clock: () => performance.now(),
+    onViolation: (error: ConnectionError, peer) =>
+      log.debug({ err: error, peer }, 'HTTP/2 connection failed'),
+    onRequest: (stream, head) => {
+      if (!isGrpc(head)) {
+        refuseNonGrpc(stream);
+        return undefined;
+      }
+      const call = new GrpcCall(stream, maxMessageBytes);
+      const handler =
+        head.path === processPath ? serveCall(call, collaborators) : otherMethod(head.path, call);
+      if (handler === undefined) {
+        call.end(GrpcStatus.Unimplemented, `Expected ${processPath}, found ${head.path}.`);
+        return undefined;
+      }
+      call.handle(handler);
+      return call;
+    },
+  });
+}
+
+function serveCall(call: GrpcCall, collaborators: StreamCollaborators): GrpcHandler {
+  const stream = new ExtProcStream(collaborators, {
+    send(response) {
+      encodeResponse(writer, response);
+      return call.send(writer.bytes, writer.start, writer.end);
+    },
+    end: () => call.end(),
+  });
+  return {
+    onMessage(bytes, start, end) {
+      const message = decodeOrUndefined(bytes, start, end);
+      if (message === 'malformed') {
+        call.end(GrpcStatus.Internal, 'Expected a ProcessingRequest, found bytes that are none.');
+        stream.onCancel();
+        return;
+      }
+      if (message !== undefined) stream.onMessage(message);
+      if (stream.isBlocked) call.pause();
+    },
+    onEnd: () => stream.onHalfClose(),
+    onCancel: () => stream.onCancel(),
+    onDrain() {
+      stream.onDrain();
+      if (!stream.isBlocked) call.resume();
+    },
+  };
+}
+
+function decodeOrUndefined(bytes: Buffer, start: number, end: number) {
+  try {
+    return decodeRequest(bytes, start, end);
+  } catch (error) {
+    if (error instanceof RangeError) return 'malformed';
+    throw error;
+  }
+}

@@ -1,0 +1,219 @@
+import type {
+  BodyMode,
+  Headers,
+  Metadata,
+  ProcessingRequest,
+  ProtocolConfig,
+  Struct,
+  StructValue,
+} from '../messages.ts';
+import { ProtoReader } from './proto-reader.ts';
+
+const bodyModes: readonly BodyMode[] = [
+  'NONE',
+  'STREAMED',
+  'BUFFERED',
+  'BUFFERED_PARTIAL',
+  'FULL_DUPLEX_STREAMED',
+  'GRPC',
+];
+/** Nesting of metadata that we follow; deeper values are passed over. */
+const maxStructDepth = 16;
+const reader = new ProtoReader();
+
+interface Fields {
+  metadata: Metadata | undefined;
+  attributes: Metadata | undefined;
+  protocolConfig: ProtocolConfig | undefined;
+  isObservedOnly: boolean;
+  kind: 'headers' | 'body' | 'trailers' | undefined;
+  direction: 'request' | 'response';
+  headers: Headers;
+  body: Buffer;
+  endOfStream: boolean;
+}
+
+const noHeaders: Headers = new Map();
+const noBytes = Buffer.alloc(0);
+
+/**
+ * A `ProcessingRequest` of `envoy.service.ext_proc.v3`, by hand: field numbers are those of `proto/`.
+ * Undefined for a message of a kind that we do not know. Throws a RangeError for bytes that are none.
+ */
+export function decodeRequest(bytes: Buffer, start: number, end: number): ProcessingRequest | undefined {
+  reader.open(bytes, start, end);
+  const fields: Fields = {
+    metadata: undefined,
+    attributes: undefined,
+    protocolConfig: undefined,
+    isObservedOnly: false,
+    kind: undefined,
+    direction: 'request',
+    headers: noHeaders,
+    body: noBytes,
+    endOfStream: false,
+  };
+  while (reader.at < end) readField(fields);
+  const { metadata, attributes, protocolConfig, isObservedOnly, kind, direction } = fields;
+  const envelope = { metadata, attributes, protocolConfig, isObservedOnly, direction };
+  switch (kind) {
+    case 'headers':
+      return { ...envelope, kind, headers: fields.headers, endOfStream: fields.endOfStream };
+    case 'body':
+      return { ...envelope, kind, body: fields.body, endOfStream: fields.endOfStream };
+    case 'trailers':
+      return { ...envelope, kind };
+    case undefined:
+      return undefined;
+  }
+}
+
+const lengthDelimited = 2;
+
+function readField(fields: Fields): void {
+  const tag = reader.tag();
+  const number = tag >>> 3;
+  if ((tag & 7) === lengthDelimited && number >= 2 && number <= 7) {
+    fields.direction = number % 2 === 0 ? 'request' : 'response';
+    fields.kind = number <= 3 ? 'headers' : number <= 5 ? 'body' : 'trailers';
+    const end = reader.span();
+    if (fields.kind === 'headers') readHttpHeaders(fields, end);
+    else if (fields.kind === 'body') readHttpBody(fields, end);
+    else reader.at = end;
+  } else if (tag === ((8 << 3) | lengthDelimited)) {
+    const end = reader.span();
+    while (reader.at < end) {
+      const inner = reader.tag();
+      if (inner === ((1 << 3) | lengthDelimited)) fields.metadata = { ...fields.metadata, ...mapEntry(0) };
+      else reader.skip(inner);
+    }
+  } else if (tag === ((9 << 3) | lengthDelimited)) {
+    fields.attributes = { ...fields.attributes, ...mapEntry(0) };
+  } else if (tag === 10 << 3) {
+    fields.isObservedOnly = reader.bool();
+  } else if (tag === ((11 << 3) | lengthDelimited)) {
+    fields.protocolConfig = readProtocolConfig();
+  } else {
+    reader.skip(tag);
+  }
+}
+
+function readHttpHeaders(fields: Fields, end: number): void {
+  const headers = new Map<string, string>();
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) {
+      const mapEnd = reader.span();
+      while (reader.at < mapEnd) {
+        const inner = reader.tag();
+        if (inner === ((1 << 3) | lengthDelimited)) readHeader(headers, reader.span());
+        else reader.skip(inner);
+      }
+    } else if (tag === 3 << 3) fields.endOfStream = reader.bool();
+    else reader.skip(tag);
+  }
+  fields.headers = headers;
+}
+
+/** Envoy uses `raw_value`; agentgateway uses `value` for pseudo-headers; NGINX Gateway Fabric for all. */
+function readHeader(headers: Map<string, string>, end: number): void {
+  let name = '';
+  let value = '';
+  let rawValue = '';
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) name = reader.text(reader.span());
+    else if (tag === ((2 << 3) | lengthDelimited)) value = reader.text(reader.span());
+    else if (tag === ((3 << 3) | lengthDelimited)) rawValue = reader.text(reader.span());
+    else reader.skip(tag);
+  }
+  if (name === '') return;
+  const text = rawValue === '' ? value : rawValue;
+  const key = name.toLowerCase();
+  const earlier = headers.get(key);
+  headers.set(key, earlier === undefined ? text : `${earlier},${text}`);
+}
+
+function readHttpBody(fields: Fields, end: number): void {
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) fields.body = reader.view(reader.span());
+    else if (tag === 2 << 3) fields.endOfStream = reader.bool();
+    else reader.skip(tag);
+  }
+}
+
+function readProtocolConfig(): ProtocolConfig {
+  const end = reader.span();
+  let requestBodyMode: BodyMode = 'NONE';
+  let responseBodyMode: BodyMode = 'NONE';
+  let sendsBodyWithoutWaiting = false;
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === 1 << 3) requestBodyMode = bodyModes[reader.uint32()] ?? 'NONE';
+    else if (tag === 2 << 3) responseBodyMode = bodyModes[reader.uint32()] ?? 'NONE';
+    else if (tag === 3 << 3) sendsBodyWithoutWaiting = reader.bool();
+    else reader.skip(tag);
+  }
+  return { requestBodyMode, responseBodyMode, sendsBodyWithoutWaiting };
+}
+
+/** One entry of `map<string, google.protobuf.Struct>`. */
+function mapEntry(depth: number): Record<string, Struct> {
+  const end = reader.span();
+  let key = '';
+  let value: Struct = {};
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) key = reader.text(reader.span());
+    else if (tag === ((2 << 3) | lengthDelimited)) value = readStruct(reader.span(), depth);
+    else reader.skip(tag);
+  }
+  return { [key]: value };
+}
+
+function readStruct(end: number, depth: number): Struct {
+  const fields: Record<string, StructValue> = Object.create(null);
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag !== ((1 << 3) | lengthDelimited)) {
+      reader.skip(tag);
+      continue;
+    }
+    const entryEnd = reader.span();
+    let key = '';
+    let value: StructValue = {};
+    while (reader.at < entryEnd) {
+      const inner = reader.tag();
+      if (inner === ((1 << 3) | lengthDelimited)) key = reader.text(reader.span());
+      else if (inner === ((2 << 3) | lengthDelimited)) value = readValue(reader.span(), depth + 1);
+      else reader.skip(inner);
+    }
+    fields[key] = value;
+  }
+  return { fields };
+}
+
+/** Only what routing reads: text, lists and structs; numbers and booleans are passed over. */
+function readValue(end: number, depth: number): StructValue {
+  let value: StructValue = {};
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (depth > maxStructDepth) reader.skip(tag);
+    else if (tag === ((3 << 3) | lengthDelimited)) value = { stringValue: reader.text(reader.span()) };
+    else if (tag === ((5 << 3) | lengthDelimited)) value = { structValue: readStruct(reader.span(), depth) };
+    else if (tag === ((6 << 3) | lengthDelimited)) value = { listValue: readList(reader.span(), depth) };
+    else reader.skip(tag);
+  }
+  return value;
+}
+
+function readList(end: number, depth: number): { values: StructValue[] } {
+  const values: StructValue[] = [];
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) values.push(readValue(reader.span(), depth + 1));
+    else reader.skip(tag);
+  }
+  return { values };
+}

@@ -1,0 +1,97 @@
+import type { DynamicMetadata, HeaderMutation, ProcessingResponse } from '../messages.ts';
+import type { ProtoWriter } from './proto-writer.ts';
+
+/** `OVERWRITE_IF_EXISTS_OR_ADD`: Envoy overwrites anyway; agentgateway heeds the action. */
+const overwrite = 2;
+
+/** Writes a `ProcessingResponse` of `envoy.service.ext_proc.v3`; field numbers are those of `proto/`. */
+export function encodeResponse(writer: ProtoWriter, response: ProcessingResponse): void {
+  writer.reset();
+  if ('metadata' in response && response.metadata !== undefined) writeMetadata(writer, response.metadata);
+  const mark = writer.mark();
+  switch (response.kind) {
+    case 'headers': {
+      const common = writer.mark();
+      if (response.mutation !== undefined) writeMutation(writer, 2, response.mutation);
+      writer.close(1, common);
+      writer.close(response.direction === 'request' ? 1 : 2, mark);
+      return;
+    }
+    case 'body': {
+      const common = writer.mark();
+      if (response.streamed !== undefined) writeStreamed(writer, response.streamed);
+      if (response.mutation !== undefined) writeMutation(writer, 2, response.mutation);
+      writer.close(1, common);
+      writer.close(response.direction === 'request' ? 3 : 4, mark);
+      return;
+    }
+    case 'trailers':
+      writer.close(response.direction === 'request' ? 5 : 6, mark);
+      return;
+    case 'immediate': {
+      writer.textField(5, response.details);
+      writer.bytesField(3, response.body);
+      writeMutation(writer, 2, response.headers);
+      const status = writer.mark();
+      writer.varintField(1, response.status);
+      writer.close(1, status);
+      writer.close(7, mark);
+      return;
+    }
+  }
+}
+
+/** `CommonResponse.body_mutation.streamed_response`. */
+function writeStreamed(
+  writer: ProtoWriter,
+  { body, endOfStream }: { readonly body: Uint8Array; readonly endOfStream: boolean },
+): void {
+  const mutation = writer.mark();
+  const streamed = writer.mark();
+  if (endOfStream) writer.varintField(2, 1);
+  if (body.length > 0) writer.bytesField(1, body);
+  writer.close(3, streamed);
+  writer.close(3, mutation);
+}
+
+/** Only `raw_value`: Envoy takes a mutation that carries `value` alone as an empty header, and refuses both. */
+function writeMutation(writer: ProtoWriter, fieldNumber: number, { set, remove }: HeaderMutation): void {
+  const mark = writer.mark();
+  for (let i = remove.length - 1; i >= 0; i--) writer.textField(2, remove[i]!);
+  for (let i = set.length - 1; i >= 0; i--) {
+    const [key, value] = set[i]!;
+    const option = writer.mark();
+    writer.varintField(3, overwrite);
+    const header = writer.mark();
+    writer.textField(3, value);
+    writer.textField(1, key);
+    writer.close(1, header);
+    writer.close(1, option);
+  }
+  writer.close(fieldNumber, mark);
+}
+
+/** `dynamic_metadata`: a Struct of Structs of strings. */
+function writeMetadata(writer: ProtoWriter, metadata: DynamicMetadata): void {
+  const mark = writer.mark();
+  for (const [namespace, values] of Object.entries(metadata)) {
+    writeEntry(writer, namespace, () => {
+      const struct = writer.mark();
+      for (const [key, text] of Object.entries(values)) {
+        writeEntry(writer, key, () => writer.textField(3, text));
+      }
+      writer.close(5, struct);
+    });
+  }
+  writer.close(8, mark);
+}
+
+/** One entry of `Struct.fields`, whose value holds what `writeKind` writes. */
+function writeEntry(writer: ProtoWriter, key: string, writeKind: () => void): void {
+  const entry = writer.mark();
+  const value = writer.mark();
+  writeKind();
+  writer.close(2, value);
+  writer.textField(1, key);
+  writer.close(1, entry);
+}

@@ -1,0 +1,208 @@
+import type { Http2Stream, StreamHandler } from './http2-stream.ts';
+import type { RequestHead } from './request-head.ts';
+
+/** Status codes of gRPC that a server of ours sends by itself. */
+export const GrpcStatus = { Ok: 0, ResourceExhausted: 8, Unimplemented: 12, Internal: 13 } as const;
+
+export interface GrpcHandler {
+  /** One message, `[start, end)` of a view that stays valid while it is held. */
+  onMessage(bytes: Buffer, start: number, end: number): void;
+  /** The client has half-closed. */
+  onEnd(): void;
+  /** The call is gone: reset by the client, or cut with its connection. Not called after `end`. */
+  onCancel(): void;
+  onDrain(): void;
+}
+
+const prefixBytes = 5;
+const responseHeaders = headerBlock([
+  [':status', '200'],
+  ['content-type', 'application/grpc'],
+]);
+const okTrailers = headerBlock([['grpc-status', '0']]);
+
+/**
+ * One gRPC call on a stream ("gRPC over HTTP2"): length-prefixed messages both ways, status in trailers.
+ * Messages are not compressed; a compressed one ends the call with UNIMPLEMENTED.
+ */
+export class GrpcCall implements StreamHandler {
+  readonly #stream: Http2Stream;
+  readonly #maxMessageBytes: number;
+  #handler: GrpcHandler | undefined;
+  /** A message, or its prefix, of which a part is still to come. */
+  #part: { bytes: Buffer; length: number; isPrefix: boolean } | undefined;
+  #isEnded = false;
+
+  constructor(stream: Http2Stream, maxMessageBytes: number) {
+    this.#stream = stream;
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  /** Must be called before the first data arrives, that is, in the turn in which the call was made. */
+  handle(handler: GrpcHandler): void {
+    this.#handler = handler;
+  }
+
+  /** Copies the message. Returns false when the client is slow: wait for `onDrain`. */
+  send(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#isEnded) return true;
+    this.#stream.sendHeaders(responseHeaders);
+    const length = end - start;
+    prefix[1] = length >>> 24;
+    prefix[2] = length >>> 16;
+    prefix[3] = length >>> 8;
+    prefix[4] = length;
+    // Room for the prefix in front of the message spares a second DATA frame.
+    if (start >= prefixBytes) {
+      bytes.set(prefix, start - prefixBytes);
+      return this.#stream.send(bytes, start - prefixBytes, end);
+    }
+    this.#stream.send(prefix, 0, prefixBytes);
+    return this.#stream.send(bytes, start, end);
+  }
+
+  /** Ends the call; the first status wins. */
+  end(status: number = GrpcStatus.Ok, message = ''): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#part = undefined;
+    if (status !== GrpcStatus.Ok && !this.#stream.hasSentHeaders) {
+      this.#stream.finish(trailersOnly(status, message));
+      return;
+    }
+    this.#stream.sendHeaders(responseHeaders);
+    this.#stream.finish(status === GrpcStatus.Ok ? okTrailers : headerBlock(statusFields(status, message)));
+  }
+
+  /** While paused, the client can send at most one window more. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#stream.resume();
+  }
+
+  onData(bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    while (at < end && !this.#isEnded) {
+      if (this.#part !== undefined) {
+        at = this.#continuePart(bytes, at, end);
+        continue;
+      }
+      if (end - at < prefixBytes) {
+        this.#part = { bytes: Buffer.allocUnsafe(prefixBytes), length: 0, isPrefix: true };
+        continue;
+      }
+      const length = this.#messageLength(bytes, at);
+      if (length === undefined) return;
+      at += prefixBytes;
+      if (length <= end - at) {
+        this.#handler?.onMessage(bytes, at, at + length);
+        at += length;
+      } else {
+        this.#part = { bytes: Buffer.allocUnsafe(length), length: 0, isPrefix: false };
+      }
+    }
+  }
+
+  onEnd(): void {
+    if (this.#isEnded) return;
+    if (this.#part !== undefined) this.#fail(GrpcStatus.Internal, 'The request ends inside a message.');
+    else this.#handler?.onEnd();
+  }
+
+  onGone(): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#part = undefined;
+    this.#handler?.onCancel();
+  }
+
+  onDrain(): void {
+    if (!this.#isEnded) this.#handler?.onDrain();
+  }
+
+  #continuePart(bytes: Buffer, start: number, end: number): number {
+    const part = this.#part!;
+    const taken = Math.min(end - start, part.bytes.length - part.length);
+    bytes.copy(part.bytes, part.length, start, start + taken);
+    part.length += taken;
+    if (part.length < part.bytes.length) return start + taken;
+    this.#part = undefined;
+    if (!part.isPrefix) {
+      this.#handler?.onMessage(part.bytes, 0, part.length);
+      return start + taken;
+    }
+    const length = this.#messageLength(part.bytes, 0);
+    if (length === 0) this.#handler?.onMessage(part.bytes, 0, 0);
+    else if (length !== undefined)
+      this.#part = { bytes: Buffer.allocUnsafe(length), length: 0, isPrefix: false };
+    return start + taken;
+  }
+
+  #messageLength(bytes: Buffer, at: number): number | undefined {
+    if (bytes[at] !== 0) {
+      this.#fail(GrpcStatus.Unimplemented, 'Messages must not be compressed.');
+      return undefined;
+    }
+    const length = bytes.readUInt32BE(at + 1);
+    if (length <= this.#maxMessageBytes) return length;
+    this.#fail(
+      GrpcStatus.ResourceExhausted,
+      `Expected a message of at most ${this.#maxMessageBytes} bytes, found ${length}.`,
+    );
+    return undefined;
+  }
+
+  #fail(status: number, message: string): void {
+    const handler = this.#handler;
+    this.end(status, message);
+    handler?.onCancel();
+  }
+}
+
+const prefix = new Uint8Array(prefixBytes);
+
+/** Whether a request is gRPC at all; otherwise HTTP status 415 is the answer the protocol asks for. */
+export function isGrpc({ method, contentType }: RequestHead): boolean {
+  return method === 'POST' && contentType !== undefined && /^application\/grpc([+;]|$)/.test(contentType);
+}
+
+/** Answer to a request that is not gRPC. */
+export function refuseNonGrpc(stream: Http2Stream): void {
+  stream.finish(headerBlock([[':status', '415']]));
+}
+
+function trailersOnly(status: number, message: string): Uint8Array {
+  return headerBlock([
+    [':status', '200'],
+    ['content-type', 'application/grpc'],
+    ...statusFields(status, message),
+  ]);
+}
+
+function statusFields(status: number, message: string): [string, string][] {
+  const fields: [string, string][] = [['grpc-status', String(status)]];
+  // The protocol asks for percent-encoding.
+  if (message !== '') fields.push(['grpc-message', encodeURIComponent(message).slice(0, 1000)]);
+  return fields;
+}
+
+/** Literals without indexing (RFC 7541, 6.2.2): stateless, so blocks can be made once and sent on any connection. */
+function headerBlock(fields: readonly (readonly [string, string])[]): Uint8Array {
+  const bytes: number[] = [];
+  for (const field of fields) {
+    bytes.push(0);
+    for (const text of field) bytes.push(...stringLiteral(text));
+  }
+  return Uint8Array.from(bytes);
+}
+
+function stringLiteral(text: string): number[] {
+  const length = text.length;
+  const bytes = [...Buffer.from(text, 'latin1')];
+  if (length < 0x7f) return [length, ...bytes];
+  const rest = length - 0x7f;
+  return rest < 0x80 ? [0x7f, rest, ...bytes] : [0x7f, (rest & 0x7f) | 0x80, rest >>> 7, ...bytes];
+}

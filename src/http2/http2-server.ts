@@ -1,0 +1,83 @@
+import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
+import { Http2Connection } from './connection.ts';
+import type { ConnectionError } from './http2-error.ts';
+import type { Http2Stream, StreamHandler } from './http2-stream.ts';
+import type { Http2Limits } from './limits.ts';
+import type { RequestHead } from './request-head.ts';
+
+export interface Http2ServerOptions {
+  /** Undefined for cleartext with prior knowledge. */
+  readonly tls: SecureContextOptions | undefined;
+  readonly limits: Http2Limits;
+  readonly clock: () => number;
+  readonly onRequest: (stream: Http2Stream, head: RequestHead) => StreamHandler | undefined;
+  /** A peer broke the protocol or passed a limit; for the log. */
+  readonly onViolation: (error: ConnectionError, peer: string | undefined) => void;
+}
+
+/** Accepts connections and owns them. */
+export class Http2Server {
+  readonly server: Server;
+  readonly #connections = new Set<Http2Connection>();
+  readonly #ticker: NodeJS.Timeout;
+  #isDraining = false;
+
+  constructor(options: Http2ServerOptions) {
+    const { tls, clock } = options;
+    const accept = (socket: Socket): void => this.#accept(socket, options);
+    if (tls === undefined) this.server = createTcpServer({ noDelay: true }, accept);
+    else {
+      const secure = createTlsServer({ ...tls, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' });
+      secure.on('secureConnection', (socket: TLSSocket) => {
+        socket.setNoDelay(true);
+        accept(socket);
+      });
+      secure.on('tlsClientError', () => {});
+      this.server = secure;
+    }
+    this.#ticker = setInterval(() => {
+      const nowMs = clock();
+      for (const connection of this.#connections) connection.tick(nowMs);
+    }, 1000);
+    this.#ticker.unref();
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  get streamCount(): number {
+    let count = 0;
+    for (const connection of this.#connections) count += connection.streamCount;
+    return count;
+  }
+
+  /** Takes no new connections or streams, lets streams finish until the deadline, then cuts them. */
+  async close(deadlineMs: number): Promise<void> {
+    this.#isDraining = true;
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    for (const connection of this.#connections) connection.drain();
+    const cut = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, deadlineMs);
+    await closed;
+    clearTimeout(cut);
+    clearInterval(this.#ticker);
+  }
+
+  #accept(socket: Socket, { limits, clock, onRequest, onViolation }: Http2ServerOptions): void {
+    const connection = new Http2Connection({
+      socket,
+      limits,
+      clock,
+      onRequest,
+      onClose: (error) => {
+        if (error !== undefined) onViolation(error, socket.remoteAddress);
+      },
+    });
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
+    if (this.#isDraining) connection.drain();
+  }
+}

@@ -1,0 +1,110 @@
+import type { Socket } from 'node:net';
+import { FrameType, frameHeaderBytes } from './frame.ts';
+
+const slabBytes = 64 * 1024;
+
+/**
+ * What a connection is about to write. Frames are encoded straight into a slab and leave in one write per
+ * turn of reading; a slab is never reused, since the socket may still hold parts of it.
+ */
+export class Output {
+  readonly #socket: Socket;
+  readonly #maxQueuedBytes: number;
+  #slab = Buffer.allocUnsafeSlow(slabBytes);
+  #start = 0;
+  #at = 0;
+  #isFlushPlanned = false;
+  #isHeld = false;
+
+  constructor(socket: Socket, maxQueuedBytes: number) {
+    this.#socket = socket;
+    this.#maxQueuedBytes = maxQueuedBytes;
+  }
+
+  /** The socket takes less than we give: streams should stop until it drains. */
+  get isCongested(): boolean {
+    return this.#socket.writableLength > this.#maxQueuedBytes;
+  }
+
+  /** While held, frames gather; `release` writes them. Used around the handling of one read. */
+  hold(): void {
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.flush();
+  }
+
+  frame(type: number, flags: number, streamId: number, length: number): void {
+    this.#reserve(frameHeaderBytes + length);
+    const slab = this.#slab;
+    const at = this.#at;
+    slab[at] = length >>> 16;
+    slab[at + 1] = length >>> 8;
+    slab[at + 2] = length;
+    slab[at + 3] = type;
+    slab[at + 4] = flags;
+    slab[at + 5] = streamId >>> 24;
+    slab[at + 6] = streamId >>> 16;
+    slab[at + 7] = streamId >>> 8;
+    slab[at + 8] = streamId;
+    this.#at = at + frameHeaderBytes;
+    if (!this.#isHeld && !this.#isFlushPlanned) this.#planFlush();
+  }
+
+  /** Payload of the last `frame`, which has reserved the room. */
+  bytes(source: Uint8Array, start = 0, end = source.length): void {
+    if (end - start <= 64) {
+      for (let i = start; i < end; i++) this.#slab[this.#at++] = source[i]!;
+      return;
+    }
+    this.#slab.set(source.subarray(start, end), this.#at);
+    this.#at += end - start;
+  }
+
+  uint8(value: number): void {
+    this.#slab[this.#at++] = value;
+  }
+
+  uint16(value: number): void {
+    this.#at = this.#slab.writeUInt16BE(value, this.#at);
+  }
+
+  uint32(value: number): void {
+    this.#at = this.#slab.writeUInt32BE(value >>> 0, this.#at);
+  }
+
+  windowUpdate(streamId: number, increment: number): void {
+    this.frame(FrameType.WindowUpdate, 0, streamId, 4);
+    this.uint32(increment);
+  }
+
+  rstStream(streamId: number, code: number): void {
+    this.frame(FrameType.RstStream, 0, streamId, 4);
+    this.uint32(code);
+  }
+
+  flush(): void {
+    if (this.#at === this.#start) return;
+    const chunk = this.#slab.subarray(this.#start, this.#at);
+    this.#start = this.#at;
+    if (!this.#socket.destroyed) this.#socket.write(chunk);
+  }
+
+  #planFlush(): void {
+    this.#isFlushPlanned = true;
+    queueMicrotask(() => {
+      this.#isFlushPlanned = false;
+      if (!this.#isHeld) this.flush();
+    });
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#slab.length) return;
+    this.flush();
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, bytes));
+    this.#start = 0;
+    this.#at = 0;
+  }
+}

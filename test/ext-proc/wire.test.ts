@@ -1,0 +1,180 @@
+import type { MethodDefinition } from '@grpc/grpc-js';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fromWire, toWire, type WireRequest } from '../../src/ext-proc/codec.ts';
+import type { ProcessingResponse } from '../../src/ext-proc/messages.ts';
+import { loadServiceDefinitions } from '../../src/ext-proc/service-definitions.ts';
+import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
+import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
+import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
+
+const { Process: method } = loadServiceDefinitions().externalProcessor as unknown as {
+  Process: MethodDefinition<WireRequest, object> & {
+    requestSerialize(request: object): Buffer;
+    requestDeserialize(bytes: Buffer): WireRequest;
+    responseSerialize(response: object): Buffer;
+    responseDeserialize(bytes: Buffer): object;
+  };
+};
+
+const text = fc.string({ maxLength: 40 });
+const struct: fc.Arbitrary<object> = fc.letrec((tie) => ({
+  value: fc.oneof(
+    { depthSize: 'small', maxDepth: 4 },
+    text.map((stringValue) => ({ stringValue })),
+    fc.array(tie('value'), { maxLength: 3 }).map((values) => ({ listValue: { values } })),
+    tie('struct').map((structValue) => ({ structValue })),
+  ),
+  struct: fc.dictionary(text, tie('value'), { maxKeys: 3 }).map((fields) => ({ fields })),
+})).struct as fc.Arbitrary<object>;
+const header = fc.record(
+  {
+    key: fc.string({ minLength: 1, maxLength: 20 }),
+    value: text,
+    rawValue: text.map((value) => Buffer.from(value)),
+  },
+  { requiredKeys: ['key'] },
+);
+const kinds = [
+  'requestHeaders',
+  'responseHeaders',
+  'requestBody',
+  'responseBody',
+  'requestTrailers',
+] as const;
+const wireRequest = fc
+  .record(
+    {
+      kind: fc.constantFrom(...kinds),
+      headers: fc.array(header, { maxLength: 8 }),
+      body: fc.uint8Array({ maxLength: 300 }),
+      endOfStream: fc.boolean(),
+      metadata: fc.dictionary(text, struct, { maxKeys: 2 }),
+      observabilityMode: fc.boolean(),
+      protocolConfig: fc.record({
+        requestBodyMode: fc.constantFrom('NONE', 'BUFFERED', 'FULL_DUPLEX_STREAMED'),
+        responseBodyMode: fc.constantFrom('STREAMED', 'FULL_DUPLEX_STREAMED'),
+        sendBodyWithoutWaitingForHeaderResponse: fc.boolean(),
+      }),
+    },
+    { requiredKeys: ['kind', 'headers', 'body', 'endOfStream'] },
+  )
+  .map(({ kind, headers, body, endOfStream, metadata, observabilityMode, protocolConfig }) => ({
+    [kind]: kind.endsWith('Headers')
+      ? { headers: { headers }, endOfStream }
+      : kind.endsWith('Body')
+        ? { body: Buffer.from(body), endOfStream }
+        : {},
+    ...(metadata === undefined ? {} : { metadataContext: { filterMetadata: metadata } }),
+    ...(observabilityMode === undefined ? {} : { observabilityMode }),
+    ...(protocolConfig === undefined ? {} : { protocolConfig }),
+  }));
+
+describe('decoding by hand', () => {
+  it('reads every request as protobufjs does', () => {
+    fc.assert(
+      fc.property(wireRequest, fc.nat(20), (request, offset) => {
+        const encoded = method.requestSerialize(request);
+        const bytes = Buffer.concat([Buffer.alloc(offset, 7), encoded, Buffer.alloc(9, 7)]);
+        const ours = decodeRequest(bytes, offset, offset + encoded.length);
+        expect(plain(ours)).toEqual(plain(fromWire(method.requestDeserialize(encoded))));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('passes over fields that it does not know', () => {
+    const known = method.requestSerialize({ requestBody: { body: Buffer.from('x') } });
+    // Field 100 as varint, fixed64, bytes and fixed32.
+    const unknown = Buffer.from(
+      'a0060 1 a10601020304050607 08 a2060 2 ffff a50601020304'.replaceAll(' ', ''),
+      'hex',
+    );
+    const bytes = Buffer.concat([unknown, known, unknown]);
+    expect(decodeRequest(bytes, 0, bytes.length)).toMatchObject({ kind: 'body', body: Buffer.from('x') });
+  });
+
+  it('refuses or reads mutated bytes, and never reads past their end', () => {
+    fc.assert(
+      fc.property(
+        wireRequest,
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 4 }),
+        fc.nat(),
+        (request, changes, cut) => {
+          const bytes = Buffer.from(method.requestSerialize(request));
+          for (const [at, value] of changes) if (bytes.length > 0) bytes[at % bytes.length] = value;
+          const end = cut % (bytes.length + 1);
+          try {
+            decodeRequest(bytes, 0, end);
+          } catch (error) {
+            expect(error).toBeInstanceOf(RangeError);
+          }
+        },
+      ),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+const direction = fc.constantFrom('request' as const, 'response' as const);
+const mutation = fc.record({
+  set: fc.array(fc.tuple(text, text), { maxLength: 4 }),
+  remove: fc.array(text, { maxLength: 4 }),
+});
+const metadata = fc.dictionary(text, fc.dictionary(text, text, { maxKeys: 3 }), { maxKeys: 2 });
+const streamed = fc.record({
+  body: fc.uint8Array({ maxLength: 70_000, size: 'max' }),
+  endOfStream: fc.boolean(),
+});
+const response: fc.Arbitrary<ProcessingResponse> = fc.oneof(
+  fc.record(
+    { kind: fc.constant('headers' as const), direction, mutation, metadata },
+    { requiredKeys: ['kind', 'direction'] },
+  ),
+  fc.record(
+    { kind: fc.constant('body' as const), direction, mutation, metadata, streamed },
+    { requiredKeys: ['kind', 'direction'] },
+  ),
+  fc.record({ kind: fc.constant('trailers' as const), direction }),
+  fc.record({
+    kind: fc.constant('immediate' as const),
+    status: fc.integer({ min: 200, max: 599 }),
+    headers: mutation,
+    body: fc.uint8Array({ maxLength: 300 }),
+    details: text,
+  }),
+);
+
+describe('encoding by hand', () => {
+  it('writes every response so that protobufjs reads the same', () => {
+    const writer = new ProtoWriter(8);
+    fc.assert(
+      fc.property(response, (value) => {
+        encodeResponse(writer, value);
+        const ours = Buffer.from(writer.bytes.slice(writer.start, writer.end));
+        const theirs = method.responseSerialize(toWire(value));
+        expect(plain(method.responseDeserialize(ours))).toEqual(plain(method.responseDeserialize(theirs)));
+        expect(writer.start).toBeGreaterThanOrEqual(8);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+/** Maps and buffers as plain data; absent and empty bytes and texts are the same thing on the wire. */
+function plain(value: unknown): unknown {
+  if (value instanceof Map) return [...value].map(([key, entry]) => [key, plain(entry)]);
+  if (value instanceof Uint8Array) return value.length === 0 ? undefined : Buffer.from(value).toString('hex');
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== 'object' || value === null) return value === '' || value === false ? undefined : value;
+  const entries = Object.entries(value)
+    // protobufjs names the case of a Value beside it.
+    .filter(([key, entry]) => !(key === 'kind' && /^(string|list|struct)Value$/.test(String(entry))))
+    .map(([key, entry]) => [key, plain(entry)] as const)
+    .filter(([, entry]) => entry !== undefined && !isEmpty(entry));
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
