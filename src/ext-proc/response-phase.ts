@@ -85,13 +85,13 @@ export class ResponsePhase {
 function dataPlaneFailure(codeDetails: string | undefined): Outcome | undefined {
   if (
     codeDetails === undefined ||
-    !/^(upstream_reset|upstream_(response|per_try)_timeout)/.test(codeDetails)
+    !/^(upstream_reset|upstream_(response|per_try)_timeout|no_healthy_upstream)/.test(codeDetails)
   ) {
     return undefined;
   }
   // The data plane's own limit, which says nothing about the endpoint.
   if (codeDetails.includes('overflow')) return undefined;
-  const kind = /connection_failure|connection_timeout|connect_error/.test(codeDetails)
+  const kind = /connection_failure|connection_timeout|connect_error|no_healthy/.test(codeDetails)
     ? 'connect_failed'
     : 'upstream_failed';
   return { kind, reason: codeDetails };

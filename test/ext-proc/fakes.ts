@@ -25,6 +25,8 @@ export interface FakePicker extends EndpointPicker {
   readonly picks: FakePick[];
   /** Assignments not yet finished. */
   inFlight(): number;
+  /** Picks that are held. */
+  waiting(): number;
   /** Picks stay open until the returned function is called. */
   hold(): () => void;
   /** The next picks fail with this. */
@@ -37,10 +39,12 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
   let gate = Promise.resolve();
   let failure: unknown;
   let turn = 0;
+  let waiting = 0;
 
   return {
     picks,
     inFlight: () => picks.filter((pick) => pick.outcomes.length === 0).length,
+    waiting: () => waiting,
     hold() {
       let release = () => {};
       gate = new Promise((resolve) => {
@@ -57,7 +61,8 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
           reject(new ServiceError('client_closed', 'The client has gone.')),
         );
       });
-      await Promise.race([gate, aborted]);
+      waiting++;
+      await Promise.race([gate, aborted]).finally(() => waiting--);
       if (failure !== undefined) throw failure;
       const allowed = addresses.filter((address) => isAllowed(address, options.subset));
       if (allowed.length === 0) throw new ServiceError('no_endpoints', 'No endpoint is ready.');

@@ -123,6 +123,7 @@ describe('what becomes of the assignment', () => {
   it.each([
     ['upstream_reset_before_response_started{remote_connection_failure|delayed}', 'connect_failed'],
     ['upstream_reset_before_response_started{connection_termination}', 'upstream_failed'],
+    ['no_healthy_upstream', 'connect_failed'],
     ['upstream_response_timeout', 'upstream_failed'],
     ['upstream_reset_before_response_started{overflow}', 'rejected_by_engine'],
     ['via_upstream', 'rejected_by_engine'],
