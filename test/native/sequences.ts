@@ -65,22 +65,24 @@ export interface Part {
   readonly start: number;
   readonly blocks: readonly number[];
   readonly rows?: readonly number[];
-  readonly sampling?: Sampling;
+  /** One per row of `rows`, in order; rows beyond are greedy. */
+  readonly samplings?: readonly Sampling[];
 }
 
 /** Lays parts out as one step. */
 export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
   const tokens = parts.reduce((sum, part) => sum + part.tokens.length, 0);
   const picks = parts.flatMap((part, p) =>
-    (part.rows ?? [part.tokens.length - 1]).map((row) => ({ part, p, row })),
+    (part.rows ?? [part.tokens.length - 1]).map((row, i) => ({
+      p,
+      row,
+      sampling: part.samplings?.[i] ?? {},
+    })),
   );
   const stride = Math.max(1, ...parts.map((part) => part.blocks.length));
   const queryStarts = boundsOf(parts.map((part) => part.tokens));
-  const histories = picks.map(({ part }) => [
-    ...(part.sampling?.prompt ?? []),
-    ...(part.sampling?.output ?? []),
-  ]);
-  const biases = picks.map(({ part }) => [...(part.sampling?.bias ?? [])]);
+  const histories = picks.map(({ sampling }) => [...(sampling.prompt ?? []), ...(sampling.output ?? [])]);
+  const biases = picks.map(({ sampling }) => [...(sampling.bias ?? [])]);
   const batch: StepBatch = {
     tokens,
     sequences: parts.length,
@@ -109,8 +111,8 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
   };
   for (const [p, part] of parts.entries()) batch.blockTables.set(part.blocks, p * stride);
   let historyStart = 0;
-  for (const [r, { part }] of picks.entries()) {
-    writeSampling(batch, r, part.sampling ?? {}, historyStart);
+  for (const [r, { sampling }] of picks.entries()) {
+    writeSampling(batch, r, sampling, historyStart);
     historyStart += histories[r]!.length;
   }
   return batch;

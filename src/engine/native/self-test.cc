@@ -1,5 +1,217 @@
+// Random shapes, chosen so that every tile height, panel width, ragged end and dtype is met.
 #include "self-test.h"
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/reference.h"
+#include "numbers.h"
+
 namespace pm {
-std::vector<Check> selfTest(const Kernels&) { return {}; }
+namespace {
+
+using Floats = std::vector<float>;
+
+// Uniform in [-1, 1), a function of the seed and the index.
+Floats random(size_t n, uint64_t seed) {
+  Floats out(n);
+  for (size_t i = 0; i < n; i++) out[i] = (float)(uniform(seed, i) * 2 - 1);
+  return out;
+}
+
+// Memory for n elements in the dtype, filled with random values.
+std::vector<uint32_t> randomIn(Dtype dtype, size_t n, uint64_t seed) {
+  const Floats values = random(n, seed);
+  std::vector<uint32_t> out(n);
+  for (size_t i = 0; i < n; i++) {
+    if (dtype == Dtype::F32) memcpy(&out[i], &values[i], 4);
+    else {
+      const uint16_t half = dtype == Dtype::BF16 ? toBf16(values[i]) : toF16(values[i]);
+      memcpy(reinterpret_cast<char*>(out.data()) + 2 * i, &half, 2);
+    }
+  }
+  return out;
+}
+
+double compare(const Floats& found, const Floats& expected) {
+  double difference = 0, most = 1e-30;
+  for (size_t i = 0; i < expected.size(); i++) {
+    if (!std::isfinite(found[i])) return INFINITY;
+    difference = std::max(difference, std::fabs((double)found[i] - (double)expected[i]));
+    most = std::max(most, std::fabs((double)expected[i]));
+  }
+  return difference / most;
+}
+
+double checkGemm(const Kernels& kernels, Dtype dtype) {
+  double worst = 0;
+  for (const size_t k : {size_t{40}, size_t{300}})
+    for (const size_t panels : {size_t{1}, size_t{2}, size_t{7}, size_t{11}})
+      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 23, 24, 31, 50}) {
+        const size_t xStride = k + 3, yStride = panels * 16 + 5;
+        const Floats x = random(rows * xStride, 1), bias = random(panels * 16, 2);
+        const auto weights = randomIn(dtype, panels * k * 16, 3);
+        Floats found(rows * yStride), expected(rows * yStride);
+        GemmTask task{x.data(), xStride, weights.data(), dtype, k, rows % 2 ? bias.data() : nullptr, found.data(), yStride, rows, panels};
+        kernels.gemm(task);
+        task.y = expected.data();
+        reference::gemm(task);
+        worst = std::max(worst, compare(found, expected));
+      }
+  return worst;
+}
+
+double checkRmsNorm(const Kernels& kernels) {
+  double worst = 0;
+  for (const bool withDelta : {false, true})
+    for (const size_t n : {size_t{20}, size_t{768}}) {
+      const size_t rows = 3, stride = (n + 15) / 16 * 16 + 16;
+      Floats x = random(rows * stride, 4), delta = random(rows * stride, 5), weight = random(stride, 6);
+      for (size_t row = 0; row < rows; row++)
+        for (size_t i = n; i < stride; i++) x[row * stride + i] = delta[row * stride + i] = weight[i] = 0;
+      Floats twinX = x, found(rows * stride), expected(rows * stride);
+      RmsNormTask task{x.data(), withDelta ? delta.data() : nullptr, weight.data(), found.data(), rows, n, stride, stride, stride, 1e-5f};
+      kernels.rmsNorm(task);
+      task.x = twinX.data();
+      task.out = expected.data();
+      reference::rmsNorm(task);
+      worst = std::max({worst, compare(found, expected), compare(x, twinX)});
+    }
+  return worst;
+}
+
+// Pages of one layer with their memory; slots beyond those written hold NaN, which must never be read.
+struct Pages {
+  std::vector<uint32_t> keys, values;
+  KvPages view;
+  Pages(Dtype dtype, size_t blocks, size_t kvHeads, size_t headDim) {
+    const size_t padded = (headDim + 15) / 16 * 16;
+    keys.assign(blocks * kvHeads * padded * 16, 0xffffffffu);
+    values.assign(blocks * kvHeads * padded * 16, 0xffffffffu);
+    view = {keys.data(), values.data(), dtype, kvHeads, headDim, padded};
+  }
+};
+
+struct RopeCase {
+  size_t heads = 4, kvHeads = 2, rows = 5;
+  std::vector<int32_t> positions{0, 1, 2, 40, 41}, slots{5, 16, 31, 32, 47};
+};
+
+double checkRope(const Kernels& kernels, Dtype dtype) {
+  double worst = 0;
+  for (const bool norm : {false, true})
+    for (const size_t d : {size_t{20}, size_t{64}}) {
+      const RopeCase c;
+      const size_t stride = (c.heads + 2 * c.kvHeads) * d + 7;
+      Floats cosines = random(42 * paddedHalf(d), 7), sines = random(42 * paddedHalf(d), 8);
+      const Floats qNorm = random(d, 9), kNorm = random(d, 10);
+      Floats found = random(c.rows * stride, 11), expected = found;
+      Pages pages(dtype, 3, c.kvHeads, d), twin(dtype, 3, c.kvHeads, d);
+      RopeTask task{found.data(), stride, c.positions.data(), c.slots.data(), c.rows, c.heads, cosines.data(), sines.data(),
+                    norm ? qNorm.data() : nullptr, norm ? kNorm.data() : nullptr, 1e-6f, 0.25f, pages.view};
+      kernels.rope(task);
+      task.qkv = expected.data();
+      task.pages = twin.view;
+      reference::rope(task);
+      Floats foundQ, expectedQ, foundKv, expectedKv;
+      for (size_t row = 0; row < c.rows; row++)
+        for (size_t i = 0; i < c.heads * d; i++) {
+          foundQ.push_back(found[row * stride + i]);
+          expectedQ.push_back(expected[row * stride + i]);
+        }
+      for (const int32_t slot : c.slots)
+        for (size_t h = 0; h < c.kvHeads; h++)
+          for (size_t i = 0; i < d; i++) {
+            foundKv.push_back((float)reference::keyAt(pages.view, (size_t)slot, h, i));
+            expectedKv.push_back((float)reference::keyAt(twin.view, (size_t)slot, h, i));
+            foundKv.push_back((float)reference::valueAt(pages.view, (size_t)slot, h, i));
+            expectedKv.push_back((float)reference::valueAt(twin.view, (size_t)slot, h, i));
+          }
+      worst = std::max({worst, compare(foundQ, expectedQ), compare(foundKv, expectedKv)});
+    }
+  return worst;
+}
+
+double checkAttention(const Kernels& kernels, Dtype dtype) {
+  double worst = 0;
+  for (const size_t group : {size_t{1}, size_t{3}, size_t{8}})
+    for (const size_t d : {size_t{20}, size_t{64}, size_t{128}})
+      for (const size_t window : {size_t{0}, size_t{1}, size_t{37}})
+        for (const auto& [first, queries] : {std::pair<size_t, size_t>{0, 1}, {0, 8}, {60, 7}, {200, 1}, {125, 3}}) {
+          const size_t kvHeads = 2, tokens = first + queries, blocks = tokens / 16 + 1;
+          Pages pages(dtype, blocks, kvHeads, d);
+          std::vector<int32_t> table, slots, positions;
+          for (size_t b = 0; b < blocks; b++) table.push_back((int32_t)(blocks - 1 - b));
+          for (size_t t = 0; t < tokens; t++) {
+            slots.push_back(table[t / 16] * 16 + (int32_t)(t % 16));
+            positions.push_back(0);
+          }
+          // Fills the cache through the twin of the writer, unrotated.
+          Floats qkv = random(tokens * 3 * kvHeads * d, 12);
+          for (auto& v : qkv) v *= 2;
+          const Floats ones(paddedHalf(d), 1.0f), zeros(paddedHalf(d), 0.0f);
+          RopeTask fill{qkv.data(), 3 * kvHeads * d, positions.data(), slots.data(), tokens, kvHeads, ones.data(), zeros.data(), nullptr, nullptr, 0, 1, pages.view};
+          reference::rope(fill);
+
+          const size_t stride = group * d + 3;
+          const Floats q = random(queries * stride, 13);
+          Floats found(queries * stride), expected(queries * stride);
+          std::vector<float> scratch(attentionScratch(queries * group, pages.view.paddedHeadDim));
+          AttentionTask task{q.data(), stride, found.data(), stride, queries, first, table.data(), pages.view, 1, group, window, scratch.data()};
+          kernels.attention(task);
+          task.out = expected.data();
+          reference::attention(task);
+          worst = std::max(worst, compare(found, expected));
+        }
+  return worst;
+}
+
+double checkSwiglu(const Kernels& kernels) {
+  const size_t rows = 3, panels = 5;
+  Floats in = random(rows * panels * 32, 14), found(rows * panels * 16), expected(rows * panels * 16);
+  for (auto& v : in) v *= 30;
+  SwigluTask task{in.data(), found.data(), rows, panels, panels * 32, panels * 16};
+  kernels.swiglu(task);
+  task.out = expected.data();
+  reference::swiglu(task);
+  return compare(found, expected);
+}
+
+double checkLogits(const Kernels& kernels) {
+  const size_t n = 5008;
+  Floats x = random(n, 15);
+  for (auto& v : x) v *= 20;
+  x[n - 1] = -INFINITY;
+  const float top = kernels.maxOf(x.data(), n);
+  if (top != reference::maxOf(x.data(), n)) return INFINITY;
+  const size_t at = kernels.findEqual(x.data(), n, top);
+  if (at >= n || x[at] != top || kernels.countGreater(x.data(), n, x[7]) != (size_t)std::count_if(x.begin(), x.end(), [&](float v) { return v > x[7]; }))
+    return INFINITY;
+  size_t greater = 0;
+  for (size_t i = kernels.findGreater(x.data(), 0, n, 19.0f); i < n; i = kernels.findGreater(x.data(), i + 1, n, 19.0f)) greater++;
+  if (greater != kernels.countGreater(x.data(), n, 19.0f)) return INFINITY;
+  Floats weights(n);
+  std::vector<double> sums(n / kSumBlock + 1);
+  kernels.expShifted(weights.data(), x.data(), n, top, sums.data());
+  double total = 0, worst = 0;
+  for (const double s : sums) total += s;
+  for (size_t i = 0; i < n; i++) {
+    const double e = std::exp((double)x[i] - (double)top);
+    worst = std::max(worst, e > 1e-37 ? std::fabs((double)weights[i] - e) / e : (double)weights[i]);
+  }
+  const double expected = reference::sumExp(x.data(), n, top);
+  return std::max({worst, std::fabs(total - expected) / expected, std::fabs(kernels.sumExp(x.data(), n, top) - expected) / expected});
+}
+
+}  // namespace
+
+std::vector<Check> selfTest(const Kernels& kernels) {
+  return {{"gemm F32", checkGemm(kernels, Dtype::F32)},   {"gemm BF16", checkGemm(kernels, Dtype::BF16)},
+          {"gemm F16", checkGemm(kernels, Dtype::F16)},   {"rmsNorm", checkRmsNorm(kernels)},
+          {"rope F32", checkRope(kernels, Dtype::F32)},   {"rope BF16", checkRope(kernels, Dtype::BF16)},
+          {"attention F32", checkAttention(kernels, Dtype::F32)}, {"attention BF16", checkAttention(kernels, Dtype::BF16)},
+          {"swiglu", checkSwiglu(kernels)},               {"logits", checkLogits(kernels)}};
+}
+
 }  // namespace pm

@@ -1,0 +1,143 @@
+#include "reference.h"
+
+#include <cmath>
+#include <vector>
+
+#include "../numbers.h"
+
+namespace pm::reference {
+namespace {
+
+double read(const void* data, Dtype dtype, size_t index) {
+  if (dtype == Dtype::F32) return (double)static_cast<const float*>(data)[index];
+  const uint16_t half = static_cast<const uint16_t*>(data)[index];
+  return (double)(dtype == Dtype::BF16 ? fromBf16(half) : fromF16(half));
+}
+
+void write(void* data, Dtype dtype, size_t index, double value) {
+  if (dtype == Dtype::F32) static_cast<float*>(data)[index] = (float)value;
+  else static_cast<uint16_t*>(data)[index] = toBf16((float)value);
+}
+
+size_t keyIndex(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
+  return ((slot / 16 * pages.kvHeads + kvHead) * pages.headDim + channel) * 16 + slot % 16;
+}
+
+size_t valueIndex(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
+  return ((slot / 16 * pages.kvHeads + kvHead) * 16 + slot % 16) * pages.paddedHeadDim + channel;
+}
+
+}  // namespace
+
+double weightAt(const GemmTask& task, size_t output, size_t k) {
+  return read(task.weights, task.dtype, (output / 16 * task.k + k) * 16 + output % 16);
+}
+double keyAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
+  return read(pages.keys, pages.dtype, keyIndex(pages, slot, kvHead, channel));
+}
+double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
+  return read(pages.values, pages.dtype, valueIndex(pages, slot, kvHead, channel));
+}
+
+void gemm(const GemmTask& t) {
+  for (size_t row = 0; row < t.rows; row++)
+    for (size_t n = 0; n < t.panels * 16; n++) {
+      double sum = 0;
+      for (size_t k = 0; k < t.k; k++) sum += (double)t.x[row * t.xStride + k] * weightAt(t, n, k);
+      t.y[row * t.yStride + n] = (float)(sum + (t.bias ? (double)t.bias[n] : 0.0));
+    }
+}
+
+void rmsNorm(const RmsNormTask& t) {
+  for (size_t row = 0; row < t.rows; row++) {
+    float* x = t.x + row * t.xStride;
+    double squares = 0;
+    for (size_t i = 0; i < t.n; i++) {
+      if (t.delta) x[i] += t.delta[row * t.deltaStride + i];
+      squares += (double)x[i] * x[i];
+    }
+    const double scale = 1.0 / std::sqrt(squares / (double)t.n + (double)t.eps);
+    for (size_t i = 0; i < t.n; i++) t.out[row * t.outStride + i] = (float)((double)x[i] * scale * (double)t.weight[i]);
+  }
+}
+
+void rope(const RopeTask& t) {
+  const size_t d = t.pages.headDim, half = d / 2;
+  for (size_t row = 0; row < t.rows; row++) {
+    const size_t slot = (size_t)t.slots[row];
+    const float* cosines = t.cosines + (size_t)t.positions[row] * paddedHalf(d);
+    const float* sines = t.sines + (size_t)t.positions[row] * paddedHalf(d);
+    for (size_t h = 0; h < t.heads + t.pages.kvHeads; h++) {
+      const bool isQuery = h < t.heads;
+      float* head = t.qkv + row * t.qkvStride + h * d;
+      const float* norm = isQuery ? t.qNorm : t.kNorm;
+      double squares = 0;
+      for (size_t i = 0; i < d; i++) squares += (double)head[i] * head[i];
+      const double scale = norm ? 1.0 / std::sqrt(squares / (double)d + (double)t.eps) : 1.0;
+      for (size_t i = 0; i < half; i++) {
+        const double a = (double)head[i] * scale * (norm ? (double)norm[i] : 1.0);
+        const double b = (double)head[half + i] * scale * (norm ? (double)norm[half + i] : 1.0);
+        const double first = a * (double)cosines[i] - b * (double)sines[i];
+        const double second = b * (double)cosines[i] + a * (double)sines[i];
+        if (isQuery) {
+          head[i] = (float)(first * (double)t.queryScale);
+          head[half + i] = (float)(second * (double)t.queryScale);
+        } else {
+          write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, i), first);
+          write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, half + i), second);
+        }
+      }
+    }
+    const float* v = t.qkv + row * t.qkvStride + (t.heads + t.pages.kvHeads) * d;
+    for (size_t h = 0; h < t.pages.kvHeads; h++)
+      for (size_t i = 0; i < t.pages.paddedHeadDim; i++)
+        write(t.pages.values, t.pages.dtype, valueIndex(t.pages, slot, h, i), i < d ? (double)v[h * d + i] : 0.0);
+  }
+}
+
+void attention(const AttentionTask& t) {
+  const size_t d = t.pages.headDim;
+  for (size_t query = 0; query < t.queries; query++)
+    for (size_t g = 0; g < t.group; g++) {
+      const float* q = t.q + query * t.qStride + g * d;
+      const size_t end = t.firstPosition + query + 1;
+      const size_t start = t.window && end > t.window ? end - t.window : 0;
+      const auto slotOf = [&](size_t token) { return (size_t)t.blockTable[token / 16] * 16 + token % 16; };
+      std::vector<double> p(end);
+      double most = -1e300, sum = 0;
+      for (size_t token = start; token < end; token++) {
+        double s = 0;
+        for (size_t i = 0; i < d; i++) s += (double)q[i] * keyAt(t.pages, slotOf(token), t.kvHead, i);
+        p[token] = s;
+        most = std::fmax(most, s);
+      }
+      for (size_t token = start; token < end; token++) sum += p[token] = std::exp(p[token] - most);
+      for (size_t i = 0; i < d; i++) {
+        double value = 0;
+        for (size_t token = start; token < end; token++) value += p[token] / sum * valueAt(t.pages, slotOf(token), t.kvHead, i);
+        t.out[query * t.outStride + g * d + i] = (float)value;
+      }
+    }
+}
+
+void swiglu(const SwigluTask& t) {
+  for (size_t row = 0; row < t.rows; row++)
+    for (size_t i = 0; i < t.panels * 16; i++) {
+      const float* pair = t.gateUp + row * t.gateUpStride + i / 16 * 32 + i % 16;
+      t.out[row * t.outStride + i] = (float)((double)pair[0] / (1.0 + std::exp(-(double)pair[0])) * (double)pair[16]);
+    }
+}
+
+float maxOf(const float* x, size_t n) {
+  float most = x[0];
+  for (size_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
+  return most;
+}
+
+double sumExp(const float* x, size_t n, float shift) {
+  double sum = 0;
+  for (size_t i = 0; i < n; i++) sum += std::exp((double)x[i] - (double)shift);
+  return sum;
+}
+
+}  // namespace pm::reference

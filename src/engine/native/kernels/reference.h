@@ -1,0 +1,21 @@
+// The readable twin of every kernel: same tasks, plain loops, double arithmetic. Tests compare against these.
+#pragma once
+
+#include "kernels.h"
+
+namespace pm::reference {
+
+void gemm(const GemmTask& task);
+void rmsNorm(const RmsNormTask& task);
+void rope(const RopeTask& task);
+void attention(const AttentionTask& task);
+void swiglu(const SwigluTask& task);
+float maxOf(const float* x, size_t n);
+double sumExp(const float* x, size_t n, float shift);
+
+// Element access into packed weights and pages, in their storage type.
+double weightAt(const GemmTask& task, size_t output, size_t k);
+double keyAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel);
+double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel);
+
+}  // namespace pm::reference
