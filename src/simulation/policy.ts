@@ -1,5 +1,6 @@
 import type { ProfileOptions } from '../scheduling/profile.ts';
 import type { EngineModel } from './engine-model.ts';
+import type { LateBindingOptions } from './late-binding.ts';
 import type { Random } from './random.ts';
 import type { RunningRequest } from './running-request.ts';
 
@@ -15,6 +16,8 @@ export interface PolicyInstance {
   readonly profile: ProfileOptions;
   /** What the router believes to be cached: its own decisions, or the engines' KV events. */
   readonly residency: 'approximate' | 'events';
+  /** Holds requests until an endpoint has room; the profile then sees the one endpoint that was chosen. */
+  readonly lateBinding?: LateBindingOptions;
   /** Told of each decision, for plugins that count their own picks. */
   readonly picked?: (request: RunningRequest, endpoint: string) => void;
   /** Told of each completion, for plugins that learn lengths. */

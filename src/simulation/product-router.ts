@@ -7,6 +7,7 @@ import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { EngineModel } from './engine-model.ts';
 import { EventPrefixIndex } from './event-prefix-index.ts';
 import type { ScrapedGauges } from './gauge-scraper.ts';
+import { LateBinding } from './late-binding.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import type { Router, RouterEnvironment, RouterFactory } from './router.ts';
 import type { RunningRequest } from './running-request.ts';
@@ -40,6 +41,7 @@ class ProductRouter implements Router {
   /** The pool's clock; set back while a scrape of a moment ago is delivered. */
   #clockMs = 0;
   decisions = 0;
+  readonly #lateBinding: LateBinding<RunningRequest> | undefined;
   readonly residencyChanged: Router['residencyChanged'];
 
   constructor(environment: RouterEnvironment, policy: PolicyInstance, index: PrefixIndex) {
@@ -51,6 +53,13 @@ class ProductRouter implements Router {
     }
     this.#profile = createProfile(policy.profile);
     this.#pool = new InferencePool({ clock: () => this.#clockMs, prefixIndex: index });
+    if (policy.lateBinding !== undefined) {
+      this.#lateBinding = new LateBinding(
+        policy.lateBinding,
+        () => this.#readyEndpoints(),
+        (waiting, endpoint) => this.#decide(waiting.request, [endpoint]),
+      );
+    }
     this.#endpoints = environment.models.map(() => undefined);
     this.#delivered = environment.models.map(() => undefined);
     for (let engine = 0; engine < environment.models.length; engine++) {
@@ -60,20 +69,16 @@ class ProductRouter implements Router {
 
   arrive(request: RunningRequest): void {
     this.#deliverScrapes();
-    const ready = this.#pool.snapshot(this.#clockMs).filter((endpoint) => endpoint.isReady);
-    const context = this.#contextOf(request);
-    const { ranking } = this.#profile.run(context, ready);
-    this.decisions++;
-    for (const endpoint of ranking) {
-      if (this.#tryDispatch(request, endpoint, context)) return;
-      this.#pool.reportFailure(endpoint, 'connection refused');
-    }
-    this.#environment.reject(request);
+    const ready = this.#readyEndpoints();
+    if (ready.length > 0 && this.#lateBinding !== undefined) {
+      this.#lateBinding.arrive(request, () => this.#contextOf(request), this.#clockMs);
+    } else if (!this.#decide(request, ready)) this.#environment.reject(request);
   }
 
   firstToken(request: RunningRequest): void {
     this.#clockMs = this.#environment.nowMs();
     this.#reservations.get(request)?.firstToken();
+    this.#roomChanged();
   }
 
   ended(request: RunningRequest): void {
@@ -87,20 +92,45 @@ class ProductRouter implements Router {
     } else if (endpoint !== undefined && !this.#environment.isUp(request.engine!)) {
       this.#pool.reportFailure(endpoint, 'connection reset');
     }
+    this.#roomChanged();
   }
 
   /** The first time an endpoint joins the pool; later times it is a new process with an empty cache. */
   engineStarted(engine: number): void {
     this.#clockMs = this.#environment.nowMs();
     const known = this.#endpoints[engine];
-    if (known !== undefined) {
-      this.#pool.recordRestart(known);
-      return;
-    }
+    if (known === undefined) this.#join(engine);
+    else this.#pool.recordRestart(known);
+    this.#roomChanged();
+  }
+
+  #join(engine: number): void {
     const endpoint = this.#pool.upsert({ name: `pod-${engine}`, address: addressOf(engine) });
     this.#pool.recordModels(endpoint, { models: [simulatedModel], adapters: [] });
     this.#endpoints[engine] = endpoint;
     this.#engineOfSlot[endpoint.slot] = engine;
+  }
+
+  /** True when the request was sent. */
+  #decide(request: RunningRequest, endpoints: readonly Endpoint[]): boolean {
+    const context = this.#contextOf(request);
+    const { ranking } = this.#profile.run(context, endpoints);
+    this.decisions++;
+    for (const endpoint of ranking) {
+      if (this.#tryDispatch(request, endpoint, context)) return true;
+      this.#pool.reportFailure(endpoint, 'connection refused');
+    }
+    return false;
+  }
+
+  #readyEndpoints(): readonly Endpoint[] {
+    return this.#pool.snapshot(this.#clockMs).filter((endpoint) => endpoint.isReady);
+  }
+
+  #roomChanged(): void {
+    if (this.#lateBinding === undefined || this.#lateBinding.size === 0) return;
+    this.#deliverScrapes();
+    this.#lateBinding.roomChanged();
   }
 
   #tryDispatch(request: RunningRequest, endpoint: Endpoint, context: SchedulingContext): boolean {

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../../scheduling/endpoint.ts';
 import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
+import { defaultLateBinding } from '../late-binding.ts';
 import type { Policy, PolicyEnvironment, PolicyInstance } from '../policy.ts';
 import { scoresOfCosts } from './costs.ts';
 import { scoredPolicy } from './scored-policy.ts';
@@ -40,6 +41,20 @@ function shadowPricePolicy(
   };
 }
 
+/** The profile only names the endpoint that late binding has chosen, so its record says so. */
+const lateShadowPrice: Policy = {
+  name: 'spr-late',
+  description: 'shadow-price router that holds requests until an endpoint has room',
+  create: ({ model }: PolicyEnvironment) => {
+    const shadowPrice = new ShadowPrice(model);
+    return {
+      ...scoredPolicy({ name: 'spr-late', residency: 'events', scorers: {} }),
+      lateBinding: { ...defaultLateBinding, shadowPrice },
+      completed: ({ outputTokens }) => shadowPrice.completed(outputTokens),
+    };
+  },
+};
+
 export const shadowPricePolicies: readonly Policy[] = [
   shadowPricePolicy('spr', 'shadow-price router, residency by KV events', 'events'),
   shadowPricePolicy('spr-approx', 'shadow-price router, residency by own decisions', 'approximate'),
@@ -47,4 +62,5 @@ export const shadowPricePolicies: readonly Policy[] = [
     congestion: 0,
     eviction: 0,
   }),
+  lateShadowPrice,
 ];

@@ -74,6 +74,17 @@ export class ShadowPrice {
     return this.#meanOutputTokens;
   }
 
+  /** W of what was sent there. */
+  pendingMs({ inFlight }: Endpoint): number {
+    return this.#model.prefillMsPerToken * inFlight.uncachedTokens;
+  }
+
+  /** Tokens by which the endpoint exceeds its memory target; below zero there is room. */
+  missingMemoryTokens({ inFlight, metrics }: Endpoint): number {
+    const capacity = this.#model.kvCapacityTokens;
+    return metrics.kvCacheUsage * capacity + inFlight.uncachedTokens - this.#weights.memoryTarget * capacity;
+  }
+
   /** Once per request, before its first decision. */
   requested(context: SchedulingContext, endpoints: readonly Endpoint[]): void {
     const { prefix } = context.request;
@@ -111,7 +122,7 @@ export class ShadowPrice {
     price: number,
     promised: Promised = nothingPromised,
   ): CostTerms {
-    const { inFlight, metrics } = endpoint;
+    const { inFlight } = endpoint;
     const { decodeDelay, decodeTime, memoryTarget } = this.#weights;
     const model = this.#model;
     const uncached = uncachedTokens(context, endpoint);
@@ -123,11 +134,10 @@ export class ShadowPrice {
     const ownMs =
       model.prefillMsPerToken * uncached +
       model.attentionMsPerTokenPair * uncached * (context.request.promptTokens - uncached / 2);
-    const queueMs = model.prefillMsPerToken * (inFlight.uncachedTokens + promised.prefillTokens);
+    const queueMs = this.pendingMs(endpoint) + model.prefillMsPerToken * promised.prefillTokens;
 
     const target = memoryTarget * capacity;
-    const neededTokens =
-      metrics.kvCacheUsage * capacity + inFlight.uncachedTokens + promised.memoryTokens + uncached - target;
+    const neededTokens = this.missingMemoryTokens(endpoint) + promised.memoryTokens + uncached;
     const isWaitingForMemory = neededTokens > 0 && inFlight.requests > 0;
     const memoryWaitMs = isWaitingForMemory ? (neededTokens * stepMs * this.#meanOutputTokens) / target : 0;
 
