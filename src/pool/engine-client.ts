@@ -17,6 +17,8 @@ export type EngineReport =
       readonly metrics: EngineMetrics | undefined;
       /** Undefined: not asked for, or not told. */
       readonly models: EndpointModels | undefined;
+      /** `/v1/models` was asked for and answered, be it with a refusal. */
+      readonly hasAnsweredModels: boolean;
     }
   | { readonly kind: 'down'; readonly reason: string; readonly isRefused: boolean };
 
@@ -57,12 +59,12 @@ export class EngineClient {
     if ('error' in metricsAnswer) return this.#down('/metrics', metricsAnswer.error);
     if (metricsAnswer.status >= 500) return answered('/metrics', metricsAnswer.status);
     const metrics = metricsAnswer.status === 200 ? scanEngineMetrics(metricsAnswer.body) : undefined;
-    if (metrics !== undefined) return { kind: 'alive', metrics, models: modelsOf(modelsAnswer) };
+    if (metrics !== undefined) return alive(metrics, modelsAnswer);
 
     const proof = modelsAnswer ?? (await this.#get('/v1/models', signal));
     if ('error' in proof) return this.#down('/v1/models', proof.error);
     if (proof.status >= 500 || proof.status === 404) return answered('/v1/models', proof.status);
-    return { kind: 'alive', metrics: undefined, models: modelsOf(proof) };
+    return alive(undefined, proof);
   }
 
   async close(): Promise<void> {
@@ -110,6 +112,11 @@ const refusals: Readonly<Record<string, string>> = {
   ENETUNREACH: 'network unreachable',
   ECONNRESET: 'connection reset',
 };
+
+function alive(metrics: EngineMetrics | undefined, models: Answer | undefined): EngineReport {
+  const hasAnsweredModels = models !== undefined && 'status' in models && models.status < 500;
+  return { kind: 'alive', metrics, models: modelsOf(models), hasAnsweredModels };
+}
 
 function answered(path: string, status: number): EngineReport {
   return { kind: 'down', reason: `GET ${path} was answered with status ${status}`, isRefused: false };

@@ -81,7 +81,10 @@ async function watchEndpoint(
       if (signal.aborted) break;
       if (restarts.isRestarted(report)) pool.recordRestart(endpoint);
       recordReport(pool, endpoint, report);
-      if (isModelsDue && report.kind === 'alive') modelsAtMs = clock() + modelsIntervalMs;
+      if (isModelsDue && report.kind === 'alive') {
+        // Until it has answered once, any request may be sent to it: ask again soon.
+        modelsAtMs = clock() + (report.hasAnsweredModels ? modelsIntervalMs : idleIntervalMs);
+      }
     }
     // A tenth of jitter, so that the scrapes of a fleet do not fall on the same millisecond for ever.
     await sleep(intervalMs * (0.95 + 0.1 * random()), undefined, { signal }).catch(() => undefined);

@@ -178,7 +178,7 @@ function scanLine(text: Buffer, start: number, end: number, tally: Tally): void 
   while (at < end && text[at] !== openingBrace && text[at] !== space) at++;
   const known = readerByHash.get(hashName(text, start, at));
   if (known === undefined || known.name.length !== at - start) return;
-  if (text.latin1Slice(start, at) !== known.name) return;
+  if (text.toString('latin1', start, at) !== known.name) return;
   const labels = new Map<string, string>();
   if (text[at] === openingBrace) {
     at = readLabels(text, at + 1, end, labels);
@@ -187,7 +187,7 @@ function scanLine(text: Buffer, start: number, end: number, tally: Tally): void 
   while (at < end && text[at]! <= space) at++;
   let valueEnd = at;
   while (valueEnd < end && text[valueEnd]! > space) valueEnd++;
-  const value = Number(text.latin1Slice(at, valueEnd));
+  const value = Number(text.toString('latin1', at, valueEnd));
   if (at < valueEnd && Number.isFinite(value)) known.reader(tally, Math.max(0, value), labels);
 }
 
@@ -199,7 +199,7 @@ function readLabels(text: Buffer, start: number, end: number, labels: Map<string
     const nameEnd = text.indexOf('="', at);
     if (nameEnd < 0 || nameEnd >= end) return -1;
     const name = text
-      .latin1Slice(at, nameEnd)
+      .toString('latin1', at, nameEnd)
       .replace(/^[\s,]+/, '')
       .trim();
     const valueStart = nameEnd + 2;
@@ -211,7 +211,7 @@ function readLabels(text: Buffer, start: number, end: number, labels: Map<string
       valueEnd++;
     }
     if (valueEnd >= end) return -1;
-    const value = text.utf8Slice(valueStart, valueEnd);
+    const value = text.toString('utf8', valueStart, valueEnd);
     labels.set(name, isEscaped ? value.replace(/\\(.)/g, unescaped) : value);
     at = valueEnd + 1;
     while (at < end && (text[at] === 0x2c || text[at] === space)) at++;

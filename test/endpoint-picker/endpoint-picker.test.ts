@@ -249,10 +249,10 @@ describe('a subset', () => {
     expect(await chosenFrom(subset)).toEqual(expected);
   });
 
-  it.each([[[]], [['']], [['10.0.0.9:8000']], [['10.0.0.1:9999']], [['!?'], [',,']]])(
+  it.each<[readonly string[]]>([[[]], [['']], [['10.0.0.9:8000']], [['10.0.0.1:9999']], [['!?', ',,']]])(
     'of %j names no endpoint and is refused',
     async (subset) => {
-      await expect(chosenFrom(subset as string[])).rejects.toMatchObject({ code: 'no_endpoints' });
+      await expect(chosenFrom(subset)).rejects.toMatchObject({ code: 'no_endpoints' });
     },
   );
 });

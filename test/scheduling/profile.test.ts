@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Endpoint } from '../../src/scheduling/index.ts';
 import maxScore from '../../src/scheduling/pickers/max-score.ts';
 import { createProfile, type Profile, type ProfileOptions } from '../../src/scheduling/profile.ts';
 import { makeContext, makeEndpoints } from './support.ts';
 
-const ready = { name: 'ready', filter: (_c: unknown, all: readonly never[]) => all };
+const all = { name: 'all', filter: (_context: unknown, endpoints: readonly Endpoint[]) => endpoints };
 
 function profile(parts: Partial<ProfileOptions> = {}): Profile {
   return createProfile({
@@ -126,7 +127,7 @@ describe('a profile', () => {
     fc.assert(
       fc.property(anyScores, fc.double({ min: 0, max: 100, noNaN: true }), (values, weight) => {
         const endpoints = makeEndpoints(values.length);
-        const result = profile({ filters: [ready], scorers: [scores('a', weight, values)] }).run(
+        const result = profile({ filters: [all], scorers: [scores('a', weight, values)] }).run(
           makeContext(),
           endpoints,
         );

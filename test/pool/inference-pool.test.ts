@@ -1,0 +1,344 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
+import { InferencePool, type Reservation } from '../../src/pool/inference-pool.ts';
+
+const load = { promptTokens: 100, uncachedTokens: 40 };
+
+function createPool() {
+  const clock = { nowMs: 0 };
+  const told: string[] = [];
+  const capacities: [number, number][] = [];
+  const cleared: number[] = [];
+  const pool = new InferencePool({
+    clock: () => clock.nowMs,
+    prefixIndex: {
+      blockTokens: 64,
+      setCapacity: (slot, blocks) => capacities.push([slot, blocks]),
+      removeEndpoint: (slot) => cleared.push(slot),
+    },
+  });
+  pool.subscribe({
+    added: ({ name }) => told.push(`+${name}`),
+    removed: ({ name }) => told.push(`-${name}`),
+    readinessChanged: ({ name }, reason) => told.push(`${name}: ${reason ?? 'ready'}`),
+  });
+  const endpoint = (name: string) => pool.snapshot(clock.nowMs).find((known) => known.name === name)!;
+  const scrape = (name: string, metrics = unknownMetrics) => {
+    pool.beginScrape(endpoint(name));
+    pool.recordScrape(endpoint(name), metrics);
+  };
+  return { pool, clock, told, capacities, cleared, endpoint, scrape };
+}
+
+function createReady() {
+  const made = createPool();
+  made.pool.upsert({ name: 'e0', address: '10.0.0.1:8000', labels: { zone: 'a' } });
+  made.scrape('e0');
+  return made;
+}
+
+describe('the pool', () => {
+  it('lists an endpoint that is not yet scraped as not ready, with unknown figures', () => {
+    const { pool, endpoint } = createPool();
+    pool.upsert({ name: 'e0', address: '10.0.0.1:8000' });
+    expect(endpoint('e0')).toMatchObject({
+      isReady: false,
+      notReadyReason: 'not yet scraped',
+      metrics: { ageMs: Number.POSITIVE_INFINITY, totalBlocks: undefined },
+      models: [],
+    });
+  });
+
+  it('refuses a bad address and stays as it was', () => {
+    const { pool } = createReady();
+    expect(() => pool.upsert({ name: 'e1', address: 'nowhere' })).toThrow(/no port/);
+    expect(() => pool.upsert({ name: 'e0', address: 'nowhere' })).toThrow(/no port/);
+    expect(pool.size).toBe(1);
+    pool.checkIntegrity();
+  });
+
+  it('keeps what it knows of an endpoint whose labels change', () => {
+    const { pool, endpoint } = createReady();
+    pool.reserve(endpoint('e0'), load);
+    pool.upsert({ name: 'e0', address: '10.0.0.1:8000', labels: { zone: 'b' } });
+    expect(endpoint('e0')).toMatchObject({ isReady: true, labels: { zone: 'b' }, inFlight: { requests: 1 } });
+  });
+
+  it('starts an endpoint anew whose address changes', () => {
+    const { pool, endpoint, cleared } = createReady();
+    pool.upsert({ name: 'e0', address: '10.0.0.2:8000' });
+    expect(endpoint('e0')).toMatchObject({ isReady: false, address: '10.0.0.2:8000' });
+    expect(cleared).toEqual([0]);
+  });
+
+  it('gives the same frozen snapshot until something changes', () => {
+    const { pool, clock, endpoint } = createReady();
+    const first = pool.snapshot(clock.nowMs);
+    expect(pool.snapshot(clock.nowMs + 5)).toBe(first);
+    pool.upsert({ name: 'e1', address: '10.0.0.2:8000' });
+    const second = pool.snapshot(clock.nowMs);
+    expect(second).not.toBe(first);
+    expect(second[0]).toBe(first[0]);
+    expect(Object.isFrozen(second)).toBe(true);
+    for (const part of [
+      second[0]!,
+      second[0]!.metrics,
+      second[0]!.inFlight,
+      second[0]!.labels,
+      second[0]!.models,
+    ]) {
+      expect(Object.isFrozen(part)).toBe(true);
+    }
+    pool.reserve(endpoint('e0'), load);
+    expect(first[0]!.inFlight.requests).toBe(0);
+    expect(pool.snapshot(clock.nowMs)[0]!.inFlight.requests).toBe(1);
+  });
+
+  it('lets figures age', () => {
+    const { pool } = createReady();
+    expect(pool.snapshot(350)[0]!.metrics.ageMs).toBe(350);
+  });
+
+  it('dates figures from when they were asked for', () => {
+    const { pool, clock, endpoint } = createReady();
+    clock.nowMs = 1000;
+    pool.beginScrape(endpoint('e0'));
+    clock.nowMs = 1400;
+    pool.recordScrape(endpoint('e0'), unknownMetrics);
+    expect(pool.snapshot(1400)[0]!.metrics.ageMs).toBe(400);
+  });
+
+  it('reuses slots, and takes nothing that is said of the endpoint before', () => {
+    const { pool, endpoint } = createReady();
+    const old = endpoint('e0');
+    const reservation = pool.reserve(old, load);
+    pool.remove('e0');
+    const next = pool.upsert({ name: 'e9', address: '10.0.0.9:8000' });
+    expect(next.slot).toBe(old.slot);
+    pool.recordScrape(old, unknownMetrics);
+    pool.reserve(old, load).release();
+    expect(endpoint('e9')).toMatchObject({ isReady: false, inFlight: { requests: 0 } });
+    pool.checkIntegrity();
+    reservation.release();
+    expect(endpoint('e9').inFlight.requests).toBe(0);
+    pool.checkIntegrity();
+  });
+
+  it('tells listeners of endpoints and of changes of readiness, each once', () => {
+    const { pool, told, endpoint, scrape, clock } = createReady();
+    scrape('e0');
+    pool.recordScrapeFailure(endpoint('e0'), 'refused');
+    pool.recordScrapeFailure(endpoint('e0'), 'refused');
+    clock.nowMs = 20;
+    scrape('e0');
+    pool.remove('e0');
+    expect(told).toEqual(['+e0', 'e0: ready', 'e0: refused', 'e0: ready', '-e0']);
+  });
+
+  it('tells the prefix index what an endpoint holds, in blocks of the index', () => {
+    const { scrape, capacities } = createReady();
+    const metrics = { ...unknownMetrics, totalBlocks: 1000, blockSizeTokens: 16 };
+    scrape('e0', metrics);
+    scrape('e0', metrics);
+    expect(capacities).toEqual([[0, 250]]);
+  });
+
+  it('tells the prefix index when an engine has restarted, and its capacity again', () => {
+    const { pool, scrape, endpoint, capacities, cleared } = createReady();
+    scrape('e0', { ...unknownMetrics, totalBlocks: 1000, blockSizeTokens: 16 });
+    pool.recordRestart(endpoint('e0'));
+    expect(cleared).toEqual([0]);
+    expect(capacities).toEqual([
+      [0, 250],
+      [0, 250],
+    ]);
+  });
+});
+
+describe('load in flight', () => {
+  it('counts from the reservation to its release, both once', () => {
+    const { pool, endpoint } = createReady();
+    const reservation = pool.reserve(endpoint('e0'), load);
+    expect(endpoint('e0').inFlight).toEqual({
+      requests: 1,
+      sentSinceScrape: 1,
+      waitingForFirstToken: 1,
+      promptTokens: 100,
+      uncachedTokens: 40,
+    });
+    reservation.firstToken();
+    reservation.firstToken();
+    expect(endpoint('e0').inFlight).toMatchObject({
+      requests: 1,
+      waitingForFirstToken: 0,
+      uncachedTokens: 0,
+    });
+    reservation.release();
+    reservation.release();
+    reservation.firstToken();
+    expect(Object.values(endpoint('e0').inFlight)).toEqual([0, 0, 0, 0, 0]);
+    pool.checkIntegrity();
+  });
+
+  it('tells apart what the last scrape can have seen', () => {
+    const { pool, endpoint } = createReady();
+    const before = pool.reserve(endpoint('e0'), load);
+    pool.beginScrape(endpoint('e0'));
+    const during = pool.reserve(endpoint('e0'), load);
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(2);
+    pool.recordScrape(endpoint('e0'), unknownMetrics);
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(1);
+    before.release();
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(1);
+    during.release();
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(0);
+    pool.checkIntegrity();
+  });
+
+  it('does not take a failed scrape for one that has seen', () => {
+    const { pool, endpoint } = createReady();
+    pool.reserve(endpoint('e0'), load);
+    pool.beginScrape(endpoint('e0'));
+    pool.recordScrapeFailure(endpoint('e0'), 'timeout');
+    pool.beginScrape(endpoint('e0'));
+    const late = pool.reserve(endpoint('e0'), load);
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(2);
+    pool.recordScrape(endpoint('e0'), unknownMetrics);
+    expect(endpoint('e0').inFlight.sentSinceScrape).toBe(1);
+    late.release();
+    pool.checkIntegrity();
+  });
+
+  it('agrees with its reservations after any sequence of calls', () => {
+    const action = fc.record({
+      kind: fc.constantFrom('reserve', 'token', 'release', 'begin', 'scrape', 'fail', 'remove', 'add'),
+      which: fc.nat(20),
+    });
+    fc.assert(
+      fc.property(fc.array(action, { maxLength: 100 }), (actions) => {
+        const { pool, endpoint } = createReady();
+        const reservations: Reservation[] = [];
+        for (const { kind, which } of actions) {
+          const name = `e${which % 3}`;
+          const known = endpoint(name);
+          const reservation = reservations[which % Math.max(1, reservations.length)];
+          if (kind === 'add') pool.upsert({ name, address: `10.0.0.${(which % 3) + 1}:8000` });
+          if (kind === 'remove') pool.remove(name);
+          if (kind === 'token') reservation?.firstToken();
+          if (kind === 'release') reservation?.release();
+          if (known === undefined) continue;
+          if (kind === 'reserve')
+            reservations.push(pool.reserve(known, { promptTokens: which, uncachedTokens: which >> 1 }));
+          if (kind === 'begin') pool.beginScrape(known);
+          if (kind === 'scrape') pool.recordScrape(known, unknownMetrics);
+          if (kind === 'fail') pool.recordScrapeFailure(known, 'down');
+          pool.checkIntegrity();
+        }
+      }),
+    );
+  });
+});
+
+describe('health', () => {
+  it('goes with the first scrape that fails and comes with the first that succeeds', () => {
+    const { pool, endpoint, scrape } = createReady();
+    pool.recordScrapeFailure(endpoint('e0'), 'connection refused');
+    expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'connection refused' });
+    scrape('e0');
+    expect(endpoint('e0')).toMatchObject({ isReady: true, notReadyReason: undefined });
+  });
+
+  it('goes at once when a request fails, until the next scrape succeeds', () => {
+    const { pool, endpoint, scrape } = createReady();
+    pool.reportFailure(endpoint('e0'), 'connection refused');
+    expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'ejected: connection refused' });
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('takes the failures of many requests on one broken connection for one', () => {
+    const { pool, endpoint, scrape } = createReady();
+    for (let i = 0; i < 50; i++) pool.reportFailure(endpoint('e0'), 'reset');
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('stays away longer and longer while scrapes succeed and requests fail, at most 10 s', () => {
+    const { pool, endpoint, scrape, clock } = createReady();
+    const awayMs: number[] = [];
+    for (let failure = 0; failure < 8; failure++) {
+      pool.reportFailure(endpoint('e0'), 'reset');
+      const failedAtMs = clock.nowMs;
+      do {
+        scrape('e0');
+        if (endpoint('e0').isReady) break;
+        clock.nowMs += 100;
+      } while (clock.nowMs - failedAtMs < 60_000);
+      awayMs.push(clock.nowMs - failedAtMs);
+    }
+    expect(awayMs).toEqual([0, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
+  });
+
+  function createHalfOpen() {
+    const made = createReady();
+    for (let i = 0; i < 2; i++) {
+      made.pool.reportFailure(made.endpoint('e0'), 'reset');
+      made.scrape('e0');
+    }
+    made.clock.nowMs += 500;
+    return made;
+  }
+
+  it('tries a half-open endpoint with one request at a time', () => {
+    const { pool, endpoint } = createHalfOpen();
+    expect(endpoint('e0').isReady).toBe(true);
+    const probe = pool.reserve(endpoint('e0'), load);
+    expect(endpoint('e0')).toMatchObject({
+      isReady: false,
+      notReadyReason: expect.stringMatching(/half-open/),
+    });
+    probe.release();
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('closes again when the trying request succeeds, and forgets earlier failures', () => {
+    const { pool, endpoint, scrape } = createHalfOpen();
+    const probe = pool.reserve(endpoint('e0'), load);
+    pool.reportSuccess(endpoint('e0'));
+    expect(endpoint('e0').isReady).toBe(true);
+    probe.release();
+    pool.reportFailure(endpoint('e0'), 'reset');
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('is ejected for longer when the trying request fails', () => {
+    const { pool, endpoint, scrape, clock } = createHalfOpen();
+    const probe = pool.reserve(endpoint('e0'), load);
+    pool.reportFailure(endpoint('e0'), 'reset');
+    probe.release();
+    scrape('e0');
+    clock.nowMs += 999;
+    expect(pool.find(endpoint('e0'))!.isReady).toBe(false);
+    clock.nowMs += 1;
+    expect(pool.find(endpoint('e0'))!.isReady).toBe(true);
+  });
+
+  it('is not restored by a request from before the ejection', () => {
+    const { pool, endpoint } = createReady();
+    pool.reportFailure(endpoint('e0'), 'reset');
+    pool.reportSuccess(endpoint('e0'));
+    expect(endpoint('e0').isReady).toBe(false);
+  });
+
+  it('counts error answers only when five come in a row', () => {
+    const { pool, endpoint } = createReady();
+    for (let i = 0; i < 4; i++) pool.reportErrorAnswer(endpoint('e0'), 'status 500');
+    pool.reportSuccess(endpoint('e0'));
+    for (let i = 0; i < 4; i++) pool.reportErrorAnswer(endpoint('e0'), 'status 500');
+    expect(endpoint('e0').isReady).toBe(true);
+    pool.reportErrorAnswer(endpoint('e0'), 'status 500');
+    expect(endpoint('e0').isReady).toBe(false);
+  });
+});
