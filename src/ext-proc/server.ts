@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ChannelOptions, Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
-import { type ParseOptions, parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
+import { parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -18,7 +18,13 @@ export interface ExtProcOptions {
   readonly picker: EndpointPicker;
   readonly log: Log;
   readonly tls: TlsOptions;
-  readonly limits: ParseOptions & { readonly maxBodyBytes: number };
+  readonly limits: {
+    readonly maxBodyBytes: number;
+    readonly blockTokens: number;
+    readonly maxPrefixTokens: number;
+  };
+  /** Priority by the name of an inference objective, asked per request so that a reload takes effect. */
+  readonly objectives?: () => ReadonlyMap<string, number>;
   /** What health on this port answers; streams are served either way. */
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
@@ -45,13 +51,16 @@ export async function serveExtProc(options: ExtProcOptions): Promise<RunningServ
   return listen(server, { host, port, credentials: await serverCredentials(options.tls) });
 }
 
-function streamCollaborators({ picker, log, limits, fallbacks = 0 }: ExtProcOptions): StreamCollaborators {
+const noObjectives: ReadonlyMap<string, number> = new Map();
+
+function streamCollaborators(options: ExtProcOptions): StreamCollaborators {
+  const { picker, log, limits, fallbacks = 0, objectives = () => noObjectives } = options;
   return {
     picker,
     log,
     fallbacks,
     maxBodyBytes: limits.maxBodyBytes,
-    parseRequest: (http) => parseInferenceRequest(http, limits).request,
+    parseRequest: (http) => parseInferenceRequest(http, { ...limits, objectives: objectives() }).request,
     observeResponse,
     newRequestId: randomUUID,
     startTimer: (task, delayMs) => {
