@@ -21,12 +21,17 @@ export class JsonFields {
     } catch (cause) {
       throw new CheckpointError(`${file} cannot be read; a model folder needs it`, { cause });
     }
+    return JsonFields.parse(file, text);
+  }
+
+  static parse(where: string, text: string): JsonFields {
+    let value: unknown;
     try {
-      return new JsonFields(file, JSON.parse(text));
+      value = JSON.parse(text);
     } catch (cause) {
-      if (cause instanceof CheckpointError) throw cause;
-      throw new CheckpointError(`${file} is not valid JSON`, { cause });
+      throw new CheckpointError(`${where} is not valid JSON`, { cause });
     }
+    return new JsonFields(where, value);
   }
 
   /** Absent and null are the same: transformers writes null for "not set". */

@@ -151,15 +151,8 @@ function readJson(file: string): { header: JsonFields; dataStart: number; fileBy
     if (readSync(fd, text, 0, headerBytes, 8) !== headerBytes) {
       throw new CheckpointError(`${file} changed while its header was read; try again`);
     }
-    try {
-      return {
-        header: new JsonFields(file, JSON.parse(text.toString())),
-        dataStart: 8 + headerBytes,
-        fileBytes,
-      };
-    } catch (cause) {
-      throw new CheckpointError(`${file}: the header is not valid JSON; the file is corrupt`, { cause });
-    }
+    const header = JsonFields.parse(`${file}: header`, text.toString());
+    return { header, dataStart: 8 + headerBytes, fileBytes };
   } finally {
     closeSync(fd);
   }
