@@ -10,7 +10,6 @@ import { CommandError, exitCodes } from './exit-codes.ts';
 
 export function checkCommand(): Command {
   return new Command('check')
-    .summary('validate a configuration file')
     .description(
       'Validates a configuration file, its plugins and their parameters. Reports every problem with its line and column.',
     )

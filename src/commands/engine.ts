@@ -4,7 +4,6 @@ import { logFormats, logLevels } from '../telemetry/index.ts';
 
 export function engineCommand(): Command {
   const command = new Command('engine')
-    .summary('serve one model on the CPU')
     .description("Serves one model over HTTP with vLLM's endpoints, metrics and flags.")
     .argument('<model>', 'folder with config.json, safetensors and tokenizer.json');
   for (const flag of engineFlags) for (const option of optionsOf(flag)) command.addOption(option);

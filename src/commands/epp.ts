@@ -2,9 +2,9 @@ import { Command } from 'commander';
 import { addConfigurationFlags } from './configuration-flags.ts';
 
 export function eppCommand(): Command {
-  const command = new Command('epp')
-    .summary('the Endpoint Picker for Envoy')
-    .description('Serves the Endpoint Picker Protocol (Envoy ext_proc over gRPC), gRPC health and metrics.');
+  const command = new Command('epp').description(
+    'Serves the Endpoint Picker Protocol (Envoy ext_proc over gRPC), gRPC health and metrics.',
+  );
   addConfigurationFlags(command, [
     'endpoints',
     'endpointsFile',

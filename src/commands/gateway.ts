@@ -1,13 +1,11 @@
 import { Command } from 'commander';
 import { addConfigurationFlags } from './configuration-flags.ts';
-import type { Door } from './servers.ts';
+import type { Door } from './doors.ts';
 
 export function gatewayCommand(): Command {
-  const command = new Command('gateway')
-    .summary('the embedded OpenAI-compatible HTTP gateway')
-    .description(
-      'Serves the OpenAI-compatible HTTP gateway and metrics; with --ext-proc the Endpoint Picker too.',
-    );
+  const command = new Command('gateway').description(
+    'Serves the OpenAI-compatible HTTP gateway and metrics; with --ext-proc the Endpoint Picker too.',
+  );
   addConfigurationFlags(command, [
     'endpoints',
     'endpointsFile',

@@ -119,7 +119,7 @@ function objectivesOf({ objectives }: LoadedConfiguration['configuration']): Rea
 
 function poolLog(log: Log): PoolListener {
   return {
-    added: ({ name, address }) => log.info({ endpoint: name, address }, 'endpoint added'),
+    added: ({ name, address }) => log.debug({ endpoint: name, address }, 'endpoint added'),
     removed: ({ name, address }) => log.info({ endpoint: name, address }, 'endpoint removed'),
     readinessChanged: ({ name }, reason) => {
       if (reason === undefined) log.info({ endpoint: name }, 'endpoint ready');

@@ -1,17 +1,17 @@
 import { Command, CommanderError } from 'commander';
-import { ConfigurationError } from '../configuration/index.ts';
-import { checkCommand } from './check.ts';
-import { engineCommand } from './engine.ts';
-import { eppCommand } from './epp.ts';
+import { ConfigurationError } from '../configuration/problems.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
-import { gatewayCommand } from './gateway.ts';
 import { packageVersion } from './package-folder.ts';
-import { simulateCommand } from './simulate.ts';
-import { upCommand } from './up.ts';
+
+interface LazyCommand {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
 
 /** Runs the command that `args` name; gives the exit code. Every error becomes one clear line. */
 export async function runProgram(args: readonly string[]): Promise<number> {
-  const program = createProgram();
+  const program = await createProgram(args[0]);
   try {
     await program.parseAsync(args, { from: 'user' });
     return process.exitCode === undefined ? exitCodes.ok : Number(process.exitCode);
@@ -20,21 +20,49 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(): Command {
+/** A command is loaded only when it is asked for: engines start faster without the gateway's code. */
+const commands: readonly LazyCommand[] = [
+  {
+    name: 'up',
+    summary: 'everything on this machine: engines, picker, gateway',
+    load: async () => (await import('./up.ts')).upCommand(),
+  },
+  {
+    name: 'epp',
+    summary: 'the Endpoint Picker for Envoy',
+    load: async () => (await import('./epp.ts')).eppCommand(),
+  },
+  {
+    name: 'gateway',
+    summary: 'the embedded OpenAI-compatible HTTP gateway',
+    load: async () => (await import('./gateway.ts')).gatewayCommand(),
+  },
+  {
+    name: 'engine',
+    summary: 'serve one model on the CPU',
+    load: async () => (await import('./engine.ts')).engineCommand(),
+  },
+  {
+    name: 'check',
+    summary: 'validate a configuration file',
+    load: async () => (await import('./check.ts')).checkCommand(),
+  },
+  {
+    name: 'simulate',
+    summary: 'try policies or configurations on a simulated fleet',
+    load: async () => (await import('./simulate.ts')).simulateCommand(),
+  },
+];
+
+async function createProgram(name: string | undefined): Promise<Command> {
   const program = new Command('pointsman')
     .description('Sends every request to a large language model to the engine that will answer it soonest.')
     .version(packageVersion())
     .showHelpAfterError('Run `pointsman --help` for what there is.')
+    .helpCommand(false)
     .addHelpText('after', '\nRun `pointsman COMMAND --help` for the options of a command.');
-  const commands = [
-    upCommand(),
-    eppCommand(),
-    gatewayCommand(),
-    engineCommand(),
-    checkCommand(),
-    simulateCommand(),
-  ];
-  for (const command of commands) program.addCommand(command);
+  for (const each of commands)
+    program.addCommand(each.name === name ? await each.load() : new Command(each.name).summary(each.summary));
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }

@@ -17,11 +17,12 @@ export async function runEngine(model: string, given: object): Promise<void> {
   const server = await serveEngine({ ...options, log }).catch((error: Error) => {
     throw new CommandError(error.message);
   });
-  log.info({ address: server.address, model }, 'engine is listening');
   const message: EngineListening = { kind: 'listening', address: server.address };
   process.send?.(message);
   await Promise.race([stopSignal(), parentGone()]);
   await server.close();
+  // The open channel would keep this process alive.
+  if (process.connected) process.disconnect();
 }
 
 /** An engine that `up` has started must not outlive it, however `up` ended. Never, for others. */

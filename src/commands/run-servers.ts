@@ -41,8 +41,8 @@ export async function runServers({ servers, service, load, log, stopOthers }: Ru
   service.shutDown();
   const metrics = servers.get('metrics');
   await stopServers(new Map([...servers].filter(([door]) => door !== 'metrics')), drainMs);
-  await stopOthers?.();
   await service.close();
+  await stopOthers?.();
   await metrics?.close();
   log.info({}, 'stopped');
 }

@@ -5,13 +5,11 @@ import type { EndpointPicker } from '../endpoint-picker/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { banner } from './banner.ts';
 import { loadOptionsOf } from './configuration-flags.ts';
+import { type Door, wantedPorts } from './doors.ts';
 import type { EnginePod } from './engine-pod.ts';
 import { createEnginePods, enginePorts, modelFolder } from './engine-pods.ts';
 import { CommandError } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
-import { startPickerService } from './picker-service.ts';
-import { runServers } from './run-servers.ts';
-import { type Door, startServers, wantedPorts } from './servers.ts';
 
 /** Engines end within this time after SIGTERM, or are killed. */
 const engineStopMs = 5_000;
@@ -33,7 +31,13 @@ export async function runUp(options: object): Promise<void> {
     await Promise.all(pods.map((pod) => pod.stop(engineStopMs)));
   };
   try {
-    await startPods(pods, basename(model));
+    // The rest of the program is loaded while the engines load their model.
+    const [{ startPickerService }, { startServers }, { runServers }] = await Promise.all([
+      import('./picker-service.ts'),
+      import('./servers.ts'),
+      import('./run-servers.ts'),
+      startPods(pods, basename(model)),
+    ]);
     const endpoints = pods.map(({ name, address }) => ({ name, address }));
     const service = await startPickerService({ loaded, endpoints, log });
     const servers = await startServers({ doors, loaded, service, log });

@@ -1,10 +1,11 @@
 import { loadConfiguration } from '../configuration/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { loadOptionsOf } from './configuration-flags.ts';
+import { type Door, wantedPorts } from './doors.ts';
 import { checkPorts } from './free-ports.ts';
 import { startPickerService } from './picker-service.ts';
 import { runServers } from './run-servers.ts';
-import { type Door, startServers, wantedPorts } from './servers.ts';
+import { startServers } from './servers.ts';
 
 /** What `epp` and `gateway` share: configuration, ports, service, doors, and serving until a signal. */
 export async function serveCommand(options: object, doors: readonly Door[]): Promise<void> {

@@ -4,26 +4,10 @@ import { serveExtProc, serveHealth, type TlsOptions } from '../ext-proc/index.ts
 import { serveGateway } from '../gateway/index.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import { type Log, serveMetrics } from '../telemetry/index.ts';
-import type { WantedPort } from './free-ports.ts';
+import type { Door } from './doors.ts';
 import type { PickerService } from './picker-service.ts';
 
-/** What a process can listen with; which of them are open depends on the command. */
-export type Door = 'gateway' | 'extProc' | 'health' | 'metrics';
 export type Servers = ReadonlyMap<Door, RunningServer>;
-
-const doorNames: Readonly<Record<Door, { readonly owner: string; readonly flag: string }>> = {
-  gateway: { owner: 'gateway', flag: '--port' },
-  extProc: { owner: 'ext-proc', flag: '--ext-proc-port' },
-  health: { owner: 'gRPC health', flag: '--health-port' },
-  metrics: { owner: 'metrics', flag: '--metrics-port' },
-};
-
-export function wantedPorts(
-  { configuration }: LoadedConfiguration,
-  doors: readonly Door[],
-): readonly WantedPort[] {
-  return doors.map((door) => ({ ...configuration[door], ...doorNames[door] }));
-}
 
 export interface ServersOptions {
   readonly doors: readonly Door[];

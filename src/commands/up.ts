@@ -2,11 +2,9 @@ import { Command } from 'commander';
 import { addConfigurationFlags } from './configuration-flags.ts';
 
 export function upCommand(): Command {
-  const command = new Command('up')
-    .summary('everything on this machine: engines, picker, gateway')
-    .description(
-      'Starts engines that serve a real model, the picker, the HTTP gateway, ext-proc gRPC, gRPC health and metrics on this machine. Ctrl-C stops all of it.',
-    );
+  const command = new Command('up').description(
+    'Starts engines that serve a real model, the picker, the HTTP gateway, ext-proc gRPC, gRPC health and metrics on this machine. Ctrl-C stops all of it.',
+  );
   addConfigurationFlags(command, [
     'pods',
     'model',
