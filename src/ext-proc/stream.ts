@@ -80,8 +80,14 @@ export class ExtProcStream {
     if (this.#state === 'closed') return;
     if (this.#plan === undefined) this.#onFirst(message);
     if (this.#isObservedOnly) return;
-    if (message.direction === 'response') this.#onResponse(message);
-    else this.#onRequest(message);
+    try {
+      if (message.direction === 'response') this.#onResponse(message);
+      else this.#onRequest(message);
+    } catch (error) {
+      // A fault of ours: a client that waits for nothing is worse than one that is told.
+      this.#refuse(error);
+      this.#close();
+    }
   }
 
   /** The data plane has nothing more to send. It still reads, and may wait for our end. */
