@@ -1,27 +1,30 @@
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
-import type { CostTerms, Promised, ShadowPrice } from './policies/shadow-price.ts';
+import { uncachedTokens } from './policies/costs.ts';
+import { emptyTerms, type ShadowPrice } from './policies/shadow-price.ts';
+import { type Waiting, WaitingLine } from './waiting-line.ts';
 
 export interface LateBindingOptions {
   readonly shadowPrice: ShadowPrice;
   /** An endpoint has room while its undone prefill is less than this. */
   readonly roomMs: number;
-  /** Milliseconds of own work that a millisecond of waiting is worth in the order of the queue. */
+  /** Milliseconds of own work that a millisecond of waiting is worth in the order of the line. */
   readonly ageWeight: number;
   /** Waiting requests that one event looks at. */
   readonly scanned: number;
+  /** What a waiting request knows of caches may be this old; it is looked up again before it is sent. */
+  readonly refreshMs: number;
 }
 
-export const defaultLateBinding = { roomMs: 200, ageWeight: 0.1, scanned: 64 } as const;
+export const defaultLateBinding = { roomMs: 200, ageWeight: 0.1, scanned: 64, refreshMs: 100 } as const;
 
-/** A request that the router holds. */
-export interface Waiting<Request> {
-  readonly request: Request;
-  /** Its view of the endpoints, made anew when they have changed. */
-  readonly contextOf: () => SchedulingContext;
-  readonly arrivalMs: number;
-  /** Own work at the endpoint that was best when it was last looked at. */
-  ownMs: number;
+export interface LateBindingCollaborators<Request> {
+  readonly options: LateBindingOptions;
+  readonly nowMs: () => number;
+  readonly endpoints: () => readonly Endpoint[];
+  readonly contextOf: (request: Request) => SchedulingContext;
+  /** False when the endpoint refused. */
+  readonly dispatch: (request: Request, endpoint: Endpoint) => boolean;
 }
 
 /**
@@ -32,113 +35,121 @@ export interface Waiting<Request> {
  * Event-driven: `arrive`, and `roomChanged` after a first token or an end. Below saturation nothing waits.
  */
 export class LateBinding<Request> {
-  readonly #options: LateBindingOptions;
-  readonly #dispatch: (waiting: Waiting<Request>, endpoint: Endpoint) => boolean;
-  readonly #endpoints: () => readonly Endpoint[];
-  /** Ascending by `keyOf` once `#sort` has run. Time does not change the order: all age alike. */
-  readonly #waiting: Waiting<Request>[] = [];
-  #isSorted = true;
-  /** Sum of `ownMs`. */
-  #ownMs = 0;
+  readonly #with: LateBindingCollaborators<Request>;
+  readonly #line: WaitingLine<Request>;
+  readonly #terms = emptyTerms();
+  #promisedPrefill = new Float64Array(0);
+  #promisedMemory = new Float64Array(0);
+  /** Written by `#findBest`. */
+  #bestOwnMs = 0;
 
-  constructor(
-    options: LateBindingOptions,
-    endpoints: () => readonly Endpoint[],
-    dispatch: (waiting: Waiting<Request>, endpoint: Endpoint) => boolean,
-  ) {
-    this.#options = options;
-    this.#endpoints = endpoints;
-    this.#dispatch = dispatch;
+  constructor(collaborators: LateBindingCollaborators<Request>) {
+    this.#with = collaborators;
+    this.#line = new WaitingLine(collaborators.options.ageWeight);
   }
 
   get size(): number {
-    return this.#waiting.length;
+    return this.#line.size;
   }
 
-  arrive(request: Request, contextOf: () => SchedulingContext, nowMs: number): void {
-    const { shadowPrice } = this.#options;
-    const endpoints = this.#endpoints();
-    const context = contextOf();
-    shadowPrice.requested(context, endpoints);
-    let ownMs = Number.POSITIVE_INFINITY;
-    for (const endpoint of endpoints) ownMs = Math.min(ownMs, shadowPrice.terms(context, endpoint, 1).ownMs);
-    this.#waiting.push({ request, contextOf, arrivalMs: nowMs, ownMs });
-    this.#ownMs += ownMs;
-    this.#isSorted = this.#waiting.length === 1;
+  arrive(request: Request): void {
+    const { options, contextOf, nowMs } = this.#with;
+    const endpoints = this.#with.endpoints();
+    const context = contextOf(request);
+    options.shadowPrice.requested(context, endpoints);
+    const { promptTokens } = context.request;
+    const waiting: Waiting<Request> = {
+      request,
+      promptTokens,
+      arrivalMs: nowMs(),
+      ownMs: 0,
+      uncachedBySlot: [],
+      lookedUpMs: 0,
+    };
+    this.#lookUp(waiting, endpoints, context);
+    const least = Math.min(...endpoints.map(({ slot }) => waiting.uncachedBySlot[slot]!));
+    waiting.ownMs = options.shadowPrice.ownMs(promptTokens, least);
+    this.#line.add(waiting);
     this.roomChanged();
   }
 
   /** Sends what can be sent now. */
   roomChanged(): void {
-    while (this.#waiting.length > 0 && this.#sendOne());
+    while (this.#line.size > 0 && this.#sendOne());
   }
 
   #sendOne(): boolean {
-    const endpoints = this.#endpoints();
+    const endpoints = this.#with.endpoints();
     const hasRoom = endpoints.map((endpoint) => this.#hasRoom(endpoint));
     if (!hasRoom.includes(true)) return false;
-    const { shadowPrice, scanned } = this.#options;
-    const price = shadowPrice.price(endpoints, this.#ownMs);
-    this.#sort();
-    const promised = endpoints.map((): Promised => ({ prefillTokens: 0, memoryTokens: 0 }));
-    for (let i = 0; i < Math.min(this.#waiting.length, scanned); i++) {
-      const waiting = this.#waiting[i]!;
-      const context = waiting.contextOf();
-      const { index, terms } = best(endpoints, (endpoint, k) =>
-        shadowPrice.terms(context, endpoint, price, promised[k]!),
-      );
-      this.#reestimate(waiting, terms.ownMs);
-      if (hasRoom[index] === true) {
-        if (!this.#dispatch(waiting, endpoints[index]!)) return true;
-        this.#waiting.splice(i, 1);
-        this.#ownMs -= waiting.ownMs;
-        shadowPrice.chosen(terms);
-        return true;
-      }
-      const uncached = Math.max(1, context.request.promptTokens - context.cachedTokens(endpoints[index]!));
-      const { prefillTokens, memoryTokens } = promised[index]!;
-      promised[index] = {
-        prefillTokens: prefillTokens + uncached,
-        memoryTokens: memoryTokens + uncached + shadowPrice.meanOutputTokens,
-      };
+    const { shadowPrice, scanned } = this.#with.options;
+    const price = shadowPrice.price(endpoints, this.#line.ownMs);
+    this.#promisedPrefill = new Float64Array(endpoints.length);
+    this.#promisedMemory = new Float64Array(endpoints.length);
+    for (let i = 0; i < Math.min(this.#line.size, scanned); i++) {
+      const waiting = this.#line.at(i);
+      this.#refresh(waiting, endpoints);
+      const best = this.#findBest(waiting, endpoints, price);
+      if (hasRoom[best] === true) return this.#send(waiting, endpoints[best]!);
+      this.#line.reestimate(waiting, this.#bestOwnMs);
+      const uncached = waiting.uncachedBySlot[endpoints[best]!.slot]!;
+      this.#promisedPrefill[best]! += uncached;
+      this.#promisedMemory[best]! += uncached + shadowPrice.meanOutputTokens;
     }
+    this.#line.restoreOrder();
     return false;
   }
 
+  #send(waiting: Waiting<Request>, endpoint: Endpoint): boolean {
+    this.#line.remove(waiting);
+    this.#line.restoreOrder();
+    if (this.#with.dispatch(waiting.request, endpoint))
+      this.#with.options.shadowPrice.chosen(this.#bestOwnMs);
+    else this.#line.add(waiting);
+    return true;
+  }
+
+  #findBest(waiting: Waiting<Request>, endpoints: readonly Endpoint[], price: number): number {
+    const { shadowPrice } = this.#with.options;
+    const terms = this.#terms;
+    const { promptTokens, uncachedBySlot } = waiting;
+    const question = {
+      promptTokens,
+      uncachedTokens: 0,
+      price,
+      promisedPrefillTokens: 0,
+      promisedMemoryTokens: 0,
+    };
+    let best = 0;
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < endpoints.length; i++) {
+      question.uncachedTokens = uncachedBySlot[endpoints[i]!.slot]!;
+      question.promisedPrefillTokens = this.#promisedPrefill[i]!;
+      question.promisedMemoryTokens = this.#promisedMemory[i]!;
+      shadowPrice.evaluate(endpoints[i]!, question, terms);
+      if (terms.totalMs >= leastMs) continue;
+      leastMs = terms.totalMs;
+      best = i;
+      this.#bestOwnMs = terms.ownMs;
+    }
+    return best;
+  }
+
   #hasRoom(endpoint: Endpoint): boolean {
-    const { shadowPrice, roomMs } = this.#options;
+    const { shadowPrice, roomMs } = this.#with.options;
     return shadowPrice.pendingMs(endpoint) < roomMs && shadowPrice.missingMemoryTokens(endpoint) < 0;
   }
 
-  #reestimate(waiting: Waiting<Request>, ownMs: number): void {
-    if (ownMs === waiting.ownMs) return;
-    this.#ownMs += ownMs - waiting.ownMs;
-    waiting.ownMs = ownMs;
-    this.#isSorted = false;
+  #refresh(waiting: Waiting<Request>, endpoints: readonly Endpoint[]): void {
+    const isRecent = this.#with.nowMs() - waiting.lookedUpMs < this.#with.options.refreshMs;
+    const isComplete = endpoints.every(({ slot }) => waiting.uncachedBySlot[slot] !== undefined);
+    if (!isRecent || !isComplete) this.#lookUp(waiting, endpoints, this.#with.contextOf(waiting.request));
   }
 
-  #sort(): void {
-    if (this.#isSorted) return;
-    this.#waiting.sort((a, b) => this.#keyOf(a) - this.#keyOf(b));
-    this.#isSorted = true;
+  #lookUp(waiting: Waiting<Request>, endpoints: readonly Endpoint[], context: SchedulingContext): void {
+    waiting.lookedUpMs = this.#with.nowMs();
+    for (const endpoint of endpoints) {
+      waiting.uncachedBySlot[endpoint.slot] = uncachedTokens(context, endpoint);
+    }
   }
-
-  #keyOf({ ownMs, arrivalMs }: Waiting<Request>): number {
-    return ownMs + this.#options.ageWeight * arrivalMs;
-  }
-}
-
-function best(
-  endpoints: readonly Endpoint[],
-  termsOf: (endpoint: Endpoint, index: number) => CostTerms,
-): { readonly index: number; readonly terms: CostTerms } {
-  let index = 0;
-  let terms = termsOf(endpoints[0]!, 0);
-  for (let i = 1; i < endpoints.length; i++) {
-    const other = termsOf(endpoints[i]!, i);
-    if (other.totalMs >= terms.totalMs) continue;
-    index = i;
-    terms = other;
-  }
-  return { index, terms };
 }

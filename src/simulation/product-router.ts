@@ -54,11 +54,13 @@ class ProductRouter implements Router {
     this.#profile = createProfile(policy.profile);
     this.#pool = new InferencePool({ clock: () => this.#clockMs, prefixIndex: index });
     if (policy.lateBinding !== undefined) {
-      this.#lateBinding = new LateBinding(
-        policy.lateBinding,
-        () => this.#readyEndpoints(),
-        (waiting, endpoint) => this.#decide(waiting.request, [endpoint]),
-      );
+      this.#lateBinding = new LateBinding<RunningRequest>({
+        options: policy.lateBinding,
+        nowMs: () => this.#clockMs,
+        endpoints: () => this.#readyEndpoints(),
+        contextOf: (request) => this.#contextOf(request),
+        dispatch: (request, endpoint) => this.#decide(request, [endpoint]),
+      });
     }
     this.#endpoints = environment.models.map(() => undefined);
     this.#delivered = environment.models.map(() => undefined);
@@ -71,7 +73,7 @@ class ProductRouter implements Router {
     this.#deliverScrapes();
     const ready = this.#readyEndpoints();
     if (ready.length > 0 && this.#lateBinding !== undefined) {
-      this.#lateBinding.arrive(request, () => this.#contextOf(request), this.#clockMs);
+      this.#lateBinding.arrive(request);
     } else if (!this.#decide(request, ready)) this.#environment.reject(request);
   }
 

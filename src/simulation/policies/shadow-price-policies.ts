@@ -3,20 +3,39 @@ import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
 import { defaultLateBinding } from '../late-binding.ts';
 import type { Policy, PolicyEnvironment, PolicyInstance } from '../policy.ts';
-import { scoresOfCosts } from './costs.ts';
+import { scoresOfCosts, uncachedTokens } from './costs.ts';
 import { scoredPolicy } from './scored-policy.ts';
-import { defaultWeights, ShadowPrice, type ShadowPriceWeights } from './shadow-price.ts';
+import { defaultWeights, emptyTerms, ShadowPrice, type ShadowPriceWeights } from './shadow-price.ts';
 
 /** Scores by the shadow price's cost; the cheapest counts as chosen. */
 export function shadowPriceScorer(shadowPrice: ShadowPrice): Scorer {
   return defineScorer({
     description: 'Predicted delay in milliseconds, own work at its shadow price.',
-    create: () => (context: SchedulingContext, endpoints: readonly Endpoint[]) => {
-      shadowPrice.requested(context, endpoints);
-      const price = shadowPrice.price(endpoints);
-      const terms = endpoints.map((endpoint) => shadowPrice.terms(context, endpoint, price));
-      shadowPrice.chosen(terms.reduce((best, each) => (each.totalMs < best.totalMs ? each : best)));
-      return scoresOfCosts(terms.map(({ totalMs }) => totalMs));
+    create: () => {
+      const terms = emptyTerms();
+      return (context: SchedulingContext, endpoints: readonly Endpoint[]) => {
+        shadowPrice.requested(context, endpoints);
+        const question = {
+          promptTokens: context.request.promptTokens,
+          uncachedTokens: 0,
+          price: shadowPrice.price(endpoints),
+          promisedPrefillTokens: 0,
+          promisedMemoryTokens: 0,
+        };
+        const costs = new Array<number>(endpoints.length);
+        let leastMs = Number.POSITIVE_INFINITY;
+        let chosenOwnMs = 0;
+        for (let i = 0; i < endpoints.length; i++) {
+          question.uncachedTokens = uncachedTokens(context, endpoints[i]!);
+          shadowPrice.evaluate(endpoints[i]!, question, terms);
+          costs[i] = terms.totalMs;
+          if (terms.totalMs >= leastMs) continue;
+          leastMs = terms.totalMs;
+          chosenOwnMs = terms.ownMs;
+        }
+        shadowPrice.chosen(chosenOwnMs);
+        return scoresOfCosts(costs);
+      };
     },
   }).create({});
 }

@@ -1,7 +1,6 @@
 import type { Endpoint } from '../../scheduling/endpoint.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
 import type { EngineModel } from '../engine-model.ts';
-import { uncachedTokens } from './costs.ts';
 import { RecentBlocks } from './recent-blocks.ts';
 
 export interface ShadowPriceWeights {
@@ -27,21 +26,44 @@ export const defaultWeights: ShadowPriceWeights = {
   memoryTarget: 0.97,
 };
 
-/** One endpoint's cost of this request, milliseconds; the least sum is chosen. */
+/** One endpoint's cost of one request, milliseconds; the least sum is chosen. */
 export interface CostTerms {
   /** W: prefill work sent there and not done. */
-  readonly queueMs: number;
+  queueMs: number;
   /** K: until enough KV blocks are released. */
-  readonly memoryWaitMs: number;
+  memoryWaitMs: number;
   /** The request's own prefill there. */
-  readonly ownMs: number;
+  ownMs: number;
   /** kappa * own - own: what the own work costs others, now and by the evictions it causes. */
-  readonly priceMs: number;
+  priceMs: number;
   /** The delay that the own prefill brings to sequences decoding there. */
-  readonly decodeDelayMs: number;
+  decodeDelayMs: number;
   /** What the answer itself pays for a long step there. */
-  readonly decodeTimeMs: number;
-  readonly totalMs: number;
+  decodeTimeMs: number;
+  totalMs: number;
+}
+
+export function emptyTerms(): CostTerms {
+  return {
+    queueMs: 0,
+    memoryWaitMs: 0,
+    ownMs: 0,
+    priceMs: 0,
+    decodeDelayMs: 0,
+    decodeTimeMs: 0,
+    totalMs: 0,
+  };
+}
+
+/** What is asked of an endpoint, beside what it has. */
+export interface CostQuestion {
+  promptTokens: number;
+  uncachedTokens: number;
+  /** kappa. */
+  price: number;
+  /** Decided but not sent: tokens to prefill, and tokens of memory. */
+  promisedPrefillTokens: number;
+  promisedMemoryTokens: number;
 }
 
 /**
@@ -96,8 +118,8 @@ export class ShadowPrice {
     this.#promptBlocks = this.#promptBlocks * 0.998 + prefix.count;
   }
 
-  chosen(terms: CostTerms): void {
-    this.#meanOwnMs += 0.01 * (Math.max(5, terms.ownMs) - this.#meanOwnMs);
+  chosen(ownMs: number): void {
+    this.#meanOwnMs += 0.01 * (Math.max(5, ownMs) - this.#meanOwnMs);
   }
 
   completed(outputTokens: number): void {
@@ -115,44 +137,39 @@ export class ShadowPrice {
     return Math.min(maxPrice, 1 + (congestion * meanPendingMs) / this.#meanOwnMs + eviction * evictedShare);
   }
 
-  /** `promised` adds load that is decided but not sent: tokens to prefill, and tokens of memory. */
-  terms(
-    context: SchedulingContext,
-    endpoint: Endpoint,
-    price: number,
-    promised: Promised = nothingPromised,
-  ): CostTerms {
+  /** The time of an uncontended prefill of what is not cached. */
+  ownMs(promptTokens: number, uncachedTokens: number): number {
+    const { prefillMsPerToken, attentionMsPerTokenPair } = this.#model;
+    return (
+      prefillMsPerToken * uncachedTokens +
+      attentionMsPerTokenPair * uncachedTokens * (promptTokens - uncachedTokens / 2)
+    );
+  }
+
+  /** Writes the terms into `terms`, which callers reuse: this runs for every endpoint of every decision. */
+  evaluate(endpoint: Endpoint, question: CostQuestion, terms: CostTerms): void {
     const { inFlight } = endpoint;
     const { decodeDelay, decodeTime, memoryTarget } = this.#weights;
     const model = this.#model;
-    const uncached = uncachedTokens(context, endpoint);
+    const { promptTokens, uncachedTokens, price, promisedPrefillTokens, promisedMemoryTokens } = question;
     const capacity = model.kvCapacityTokens;
     const stepMs =
       model.baseMs +
       model.sequenceMs * inFlight.requests +
       model.contextMsPerToken * Math.min(inFlight.promptTokens, 3 * capacity);
-    const ownMs =
-      model.prefillMsPerToken * uncached +
-      model.attentionMsPerTokenPair * uncached * (context.request.promptTokens - uncached / 2);
-    const queueMs = this.pendingMs(endpoint) + model.prefillMsPerToken * promised.prefillTokens;
+    const ownMs = this.ownMs(promptTokens, uncachedTokens);
+    const missing = this.missingMemoryTokens(endpoint) + promisedMemoryTokens + uncachedTokens;
+    const waitsForMemory = missing > 0 && inFlight.requests > 0;
 
-    const target = memoryTarget * capacity;
-    const neededTokens = this.missingMemoryTokens(endpoint) + promised.memoryTokens + uncached;
-    const isWaitingForMemory = neededTokens > 0 && inFlight.requests > 0;
-    const memoryWaitMs = isWaitingForMemory ? (neededTokens * stepMs * this.#meanOutputTokens) / target : 0;
-
-    const priceMs = (price - 1) * ownMs;
-    const decoding = inFlight.requests - inFlight.waitingForFirstToken;
-    const decodeDelayMs = decodeDelay * ownMs * decoding;
-    const decodeTimeMs = decodeTime * this.#meanOutputTokens * stepMs;
-    const totalMs = queueMs + memoryWaitMs + ownMs + priceMs + decodeDelayMs + decodeTimeMs;
-    return { queueMs, memoryWaitMs, ownMs, priceMs, decodeDelayMs, decodeTimeMs, totalMs };
+    terms.queueMs = this.pendingMs(endpoint) + model.prefillMsPerToken * promisedPrefillTokens;
+    terms.memoryWaitMs = waitsForMemory
+      ? (missing * stepMs * this.#meanOutputTokens) / (memoryTarget * capacity)
+      : 0;
+    terms.ownMs = ownMs;
+    terms.priceMs = (price - 1) * ownMs;
+    terms.decodeDelayMs = decodeDelay * ownMs * (inFlight.requests - inFlight.waitingForFirstToken);
+    terms.decodeTimeMs = decodeTime * this.#meanOutputTokens * stepMs;
+    terms.totalMs =
+      terms.queueMs + terms.memoryWaitMs + ownMs + terms.priceMs + terms.decodeDelayMs + terms.decodeTimeMs;
   }
 }
-
-export interface Promised {
-  readonly prefillTokens: number;
-  readonly memoryTokens: number;
-}
-
-const nothingPromised: Promised = Object.freeze({ prefillTokens: 0, memoryTokens: 0 });
