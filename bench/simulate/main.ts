@@ -1,0 +1,87 @@
+/**
+ * The simulated suite: every scenario of the method, every policy, one table each.
+ *
+ *   node dist/bench/simulate/main.js --seeds 10 --json results.jsonl
+ *   node dist/bench/simulate/main.js --only trace-conversation --policy llm-d-3-2-2 --policy spr
+ *   node dist/bench/simulate/main.js --speed
+ *
+ * Seeds 1 to 9 are for tuning; what is reported starts at 11.
+ */
+import { appendFileSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
+import {
+  claimLines,
+  enginePresets,
+  findPolicy,
+  findWorkload,
+  jsonLines,
+  markdownReport,
+  runExperiment,
+} from '../../src/simulation/index.ts';
+import { speedTable } from './speed.ts';
+import { policiesOf, type SuiteEntry, suite } from './suite.ts';
+
+interface SuiteFlags {
+  readonly seeds: number;
+  readonly firstSeed: number;
+  readonly share: number;
+  readonly policies: readonly string[];
+  readonly json: string | undefined;
+}
+
+function main(): void {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string', default: '10' },
+      'first-seed': { type: 'string', default: '11' },
+      share: { type: 'string', default: '1' },
+      only: { type: 'string', multiple: true, default: [] },
+      policy: { type: 'string', multiple: true, default: [] },
+      json: { type: 'string' },
+      speed: { type: 'boolean', default: false },
+    },
+  });
+  if (values.speed) {
+    process.stdout.write(speedTable());
+    return;
+  }
+  const flags: SuiteFlags = {
+    seeds: Number(values.seeds),
+    firstSeed: Number(values['first-seed']),
+    share: Number(values.share),
+    policies: values.policy,
+    json: values.json,
+  };
+  const chosen = suite.filter(({ workload }) => values.only.length === 0 || values.only.includes(workload));
+  for (const entry of chosen) for (const load of entry.loads) runEntry(entry, load, flags);
+}
+
+function runEntry(entry: SuiteEntry, load: number, flags: SuiteFlags): void {
+  const workload = findWorkload(entry.workload);
+  const names = flags.policies.length > 0 ? flags.policies : policiesOf(entry);
+  const result = runExperiment({
+    scenario: {
+      workload,
+      load,
+      requestsPerSecond: undefined,
+      pods: workload.pods,
+      model: enginePresets[workload.preset],
+      scrapeMs: 50,
+      routers: 1,
+      share: flags.share,
+    },
+    policies: names.map(findPolicy),
+    seeds: Array.from({ length: flags.seeds }, (_, i) => flags.firstSeed + i),
+    clock: () => performance.now(),
+    progress: (done, total, policy) => {
+      if (process.stderr.isTTY)
+        process.stderr.write(`\r\u001b[K${entry.workload} ${done}/${total} ${policy}`);
+    },
+  });
+  process.stdout.write(`${markdownReport(result)}\n`);
+  process.stdout.write(`${claimLines(result).join('\n')}\n\n`);
+  if (flags.json !== undefined) appendFileSync(flags.json, jsonLines(result));
+}
+
+main();
