@@ -21,12 +21,12 @@ export interface KvCachePlan {
 
 const defaultBytes = 4 * 2 ** 30;
 const defaultPartOfFree = 0.25;
-/** A million tokens: enough for anything that is not asked for explicitly. */
-const defaultMaxBlocks = 65_536;
+/** 262,144 tokens: enough for tiny models, whose blocks cost next to nothing, unless more is asked for. */
+const defaultMaxBlocks = 16_384;
 
 /**
  * Sizes the KV cache: by number of blocks if that is given, else by bytes, else by part of the free memory,
- * else 4 GiB, but no more than a quarter of the free memory and a million tokens. A context length that was
+ * else 4 GiB, but no more than a quarter of the free memory and 262,144 tokens. A context length that was
  * asked for must fit; one that the model merely allows is shortened to what fits.
  */
 export function planKvCache(request: KvCacheRequest): KvCachePlan {

@@ -65,6 +65,12 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     isClosing: false,
   };
   const app = createEngineServer({ context, apiKey: options.apiKey, log });
+  // A connection that becomes idle while closing would keep the server open until its keep-alive ends.
+  app.server.on('request', (_, response) =>
+    response.once('close', () => {
+      if (context.isClosing) setImmediate(() => app.server.closeIdleConnections());
+    }),
+  );
   await app.listen({ host: options.host, port: options.port }).catch(explainListen(options));
   const bound = app.server.address() as AddressInfo;
   let closing: Promise<void> | undefined;

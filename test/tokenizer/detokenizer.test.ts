@@ -78,8 +78,7 @@ describe('a byte-level stream', () => {
 
   test('gives text back unchanged', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme', maxLength: 60 }), (text) => {
-        const clean = text.toWellFormed();
+      fc.property(fc.string({ unit: 'binary', maxLength: 60 }), (clean) => {
         const ids = byteLevel.encode(clean, { addSpecialTokens: false });
         expect(deltas(byteLevel, ids).join('')).toBe(clean);
         expect(byteLevel.decode(ids, { skipSpecialTokens: true })).toBe(clean);

@@ -29,6 +29,11 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
     logger: false,
     routerOptions: { ignoreTrailingSlash: true },
   });
+  app.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string' },
+    async (_: unknown, text: string) => parseJson(text),
+  );
   if (apiKey !== undefined) app.addHook('onRequest', requireKey(apiKey));
   app.setErrorHandler((error, request, reply) => {
     const known = clientError(error);
@@ -89,6 +94,22 @@ function addOperations(app: FastifyInstance, context: ServerContext): void {
   app.get('/metrics', async (_, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
+}
+
+/** An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims. */
+function parseJson(text: string): unknown {
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new ServiceError(
+      'invalid_json',
+      `The request body is not valid JSON: ${(error as Error).message}`,
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function requireKey(apiKey: string) {

@@ -42,7 +42,5 @@ function fastifyError(error: unknown): ServiceError | undefined {
   if (status === 415)
     return new ServiceError('unsupported_media_type', 'Send the body as application/json.', { cause: error });
   if (typeof status !== 'number' || status < 400 || status >= 500) return undefined;
-  return new ServiceError('invalid_json', `The request body is not valid JSON: ${error.message}`, {
-    cause: error,
-  });
+  return new ServiceError('invalid_request', error.message, { cause: error });
 }

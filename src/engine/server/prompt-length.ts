@@ -20,7 +20,7 @@ export function resolveMaxTokens(request: LengthRequest): number {
   if (promptTokens >= maxModelLen)
     throw new ServiceError(
       'context_length_exceeded',
-      `This model's maximum context length is ${maxModelLen} tokens. However, your ${part} has ${promptTokens} ` +
+      `This model's maximum context length is ${maxModelLen} tokens. However, your ${part} ${part === 'messages' ? 'have' : 'has'} ${promptTokens} ` +
         `tokens, and at least 1 token must be generated. Please reduce the length of the ${part}.`,
       { param: promptField },
     );

@@ -17,7 +17,6 @@ export function startSse(response: ServerResponse, signal: AbortSignal): SseWrit
   response.writeHead(200, {
     'content-type': 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache',
-    connection: 'keep-alive',
     'x-accel-buffering': 'no',
   });
   return {

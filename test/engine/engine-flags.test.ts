@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import { engineFlags, engineOptionsFromFlags } from '../../src/engine/engine-flags.ts';
+import { planKvCache } from '../../src/engine/kv-cache-size.ts';
+import { toOpenOptions } from '../../src/engine/to-open-options.ts';
+
+describe('flags', () => {
+  test('have kebab-case names, each with a default of its type and a sentence of help', () => {
+    for (const flag of engineFlags) {
+      expect(flag.name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+      expect(flag.help).toMatch(/\.$/);
+      if (flag.default !== undefined)
+        expect(() => engineOptionsFromFlags('m', { [flag.name]: String(flag.default) })).not.toThrow();
+    }
+    expect(new Set(engineFlags.map(({ name }) => name)).size).toBe(engineFlags.length);
+  });
+
+  test('become options; sizes take suffixes, lists take commas', () => {
+    expect(
+      engineOptionsFromFlags('/m', {
+        'max-model-len': '4k',
+        'kv-cache-memory-bytes': '2G',
+        'served-model-name': 'a,b',
+        'enable-prefix-caching': false,
+        port: '0',
+        'gpu-memory-utilization': '0.5',
+      }),
+    ).toEqual({
+      model: '/m',
+      maxModelLen: 4000,
+      kvCacheMemoryBytes: 2 ** 31,
+      servedModelName: ['a', 'b'],
+      enablePrefixCaching: false,
+      port: 0,
+      gpuMemoryUtilization: 0.5,
+    });
+  });
+
+  test('that are wrong are all named at once', () => {
+    const wrong = () => engineOptionsFromFlags('/m', { port: 'x', dtype: 'int3', 'max-num-seqs': -1 });
+    expect(wrong).toThrow(/--port must be a whole number, got "x"/);
+    expect(wrong).toThrow(/--dtype must be one of auto, bfloat16/);
+    expect(wrong).toThrow(/--max-num-seqs/);
+  });
+
+  test('leave defaults that fit together', () => {
+    expect(toOpenOptions({ model: '/m' }, [])).toMatchObject({
+      blockSize: 16,
+      maxNumSeqs: 256,
+      maxNumBatchedTokens: 2048,
+      hasPrefixCaching: true,
+      hasChunkedPrefill: true,
+      policy: 'fcfs',
+    });
+    expect(toOpenOptions({ model: '/m', maxNumBatchedTokens: 64 }, []).maxNumSeqs).toBe(64);
+    expect(() => toOpenOptions({ model: '/m', blockSize: 32 }, [])).toThrow(/block_size must be 16/);
+  });
+});
+
+describe('the KV cache', () => {
+  const request = {
+    blockBytes: 2 ** 20,
+    blockSize: 16,
+    modelMaxLen: 4096,
+    maxModelLen: undefined,
+    numGpuBlocksOverride: undefined,
+    kvCacheMemoryBytes: undefined,
+    gpuMemoryUtilization: undefined,
+    freeBytes: 8 * 2 ** 30,
+  };
+
+  test('is sized by blocks, by bytes, by part of the free memory, or carefully', () => {
+    expect(planKvCache({ ...request, numGpuBlocksOverride: 300 }).blocks).toBe(300);
+    expect(planKvCache({ ...request, kvCacheMemoryBytes: 2 ** 30 }).blocks).toBe(1024);
+    expect(planKvCache({ ...request, gpuMemoryUtilization: 0.5 }).blocks).toBe(4096);
+    expect(planKvCache(request).blocks).toBe(2048);
+    expect(planKvCache({ ...request, blockBytes: 16 }).blocks).toBe(16_384);
+  });
+
+  test('shortens the context that the model allows, and refuses one that was asked for', () => {
+    expect(planKvCache({ ...request, numGpuBlocksOverride: 10 })).toEqual({ blocks: 10, maxModelLen: 160 });
+    expect(() => planKvCache({ ...request, numGpuBlocksOverride: 10, maxModelLen: 200 })).toThrow(
+      /room for 160 tokens.*max_model_len 200 needs 13\.0 MiB/,
+    );
+    expect(() => planKvCache({ ...request, maxModelLen: 5000 })).toThrow(/more than the 4096 tokens/);
+    expect(() => planKvCache({ ...request, kvCacheMemoryBytes: 10 })).toThrow(/room for 0 tokens/);
+  });
+});
