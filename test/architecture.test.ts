@@ -9,6 +9,7 @@ import { describe, expect, it } from 'vitest';
  */
 const rooms: Readonly<Record<string, { values: readonly string[]; types?: readonly string[] }>> = {
   protocol: { values: [] },
+  http2: { values: [] },
   tokenizer: { values: [], types: ['protocol'] },
   telemetry: { values: [], types: ['endpoint-picker', 'protocol', 'scheduling'] },
   scheduling: { values: [] },
@@ -16,7 +17,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
   pool: { values: ['protocol', 'prefix-index'], types: ['scheduling', 'telemetry'] },
   'flow-control': { values: ['protocol', 'pool'], types: ['scheduling'] },
   'endpoint-picker': { values: ['flow-control', 'pool', 'prefix-index', 'protocol', 'scheduling'] },
-  'ext-proc': { values: ['endpoint-picker', 'protocol', 'telemetry'], types: ['scheduling'] },
+  'ext-proc': { values: ['endpoint-picker', 'http2', 'protocol', 'telemetry'], types: ['scheduling'] },
   gateway: { values: ['endpoint-picker', 'protocol', 'telemetry'], types: ['scheduling'] },
   configuration: { values: ['telemetry'], types: ['scheduling'] },
   engine: { values: ['protocol', 'tokenizer', 'telemetry'] },
