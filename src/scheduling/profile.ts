@@ -24,6 +24,7 @@ export interface Profile {
   /**
    * Never throws because of a plugin: a filter or scorer that fails is skipped, a failing picker is replaced
    * by `max-score`, and the record's `failures` says so. `ranking` is empty when no endpoint was left.
+   * Each plugin gets a copy of the list, so that one that sorts it in place confuses only itself.
    * `durationMs` is 0; whoever owns a clock fills it in.
    */
   run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
@@ -69,21 +70,33 @@ function runFilters(
   steps: FilterStep[],
   failures: PluginFailure[],
 ): readonly Endpoint[] {
-  let candidates = endpoints;
+  // A copy also because `filter` and `map` are several times slower on frozen arrays, as snapshots are.
+  let candidates: readonly Endpoint[] = [...endpoints];
   for (const { name, filter } of filters) {
     if (candidates.length === 0) break;
     try {
-      const kept = new Set(filter(context, candidates));
-      const next = candidates.filter((endpoint) => kept.has(endpoint));
-      if (next.length !== kept.size) throw new Error('it returned endpoints that it was not given');
-      const removed = candidates.filter((endpoint) => !kept.has(endpoint)).map((endpoint) => endpoint.name);
-      steps.push({ filter: name, removed });
-      candidates = next;
+      const kept = filter(context, [...candidates]);
+      steps.push({ filter: name, removed: namesOfRemoved(candidates, kept) });
+      candidates = kept;
     } catch (error) {
       failures.push({ kind: 'filter', name, message: messageOf(error) });
     }
   }
   return candidates;
+}
+
+/** One walk over both lists, since a filter keeps the order. Throws if `kept` is no part of `candidates`. */
+function namesOfRemoved(candidates: readonly Endpoint[], kept: readonly Endpoint[]): string[] {
+  const removed: string[] = [];
+  let next = 0;
+  for (const endpoint of candidates) {
+    if (kept[next] === endpoint) next++;
+    else removed.push(endpoint.name);
+  }
+  if (next !== kept.length) {
+    throw new Error('it returned endpoints that it was not given, or in another order');
+  }
+  return removed;
 }
 
 /** Adds weight x score to `totals [candidates]`. */
@@ -98,7 +111,7 @@ function runScorers(
   if (candidates.length === 0) return steps;
   for (const { name, weight, scorer } of scorers) {
     try {
-      const raw = scorer(context, candidates);
+      const raw = scorer(context, [...candidates]);
       if (raw.length !== candidates.length) {
         throw new Error(`it returned ${raw.length} scores for ${candidates.length} endpoints`);
       }
@@ -127,15 +140,25 @@ function runPicker(
   try {
     const ranking = picker(context, scored).map((entry) => entry.endpoint);
     if (ranking.length === 0) throw new Error('it chose nothing although there were candidates');
-    const known = new Set(candidates);
-    if (!ranking.every((endpoint) => known.has(endpoint))) {
-      throw new Error('it chose an endpoint that is not a candidate');
+    if (!areDistinctCandidates(ranking, candidates)) {
+      throw new Error('it chose an endpoint that is not a candidate, or one twice');
     }
     return ranking;
   } catch (error) {
     failures.push({ kind: 'picker', name, message: messageOf(error) });
     return fallbackPicker(context, scored).map((entry) => entry.endpoint);
   }
+}
+
+/** By slot, which is unique in a pool: one array instead of a set per decision. */
+function areDistinctCandidates(ranking: readonly Endpoint[], candidates: readonly Endpoint[]): boolean {
+  const bySlot: (Endpoint | undefined)[] = [];
+  for (const endpoint of candidates) bySlot[endpoint.slot] = endpoint;
+  for (const endpoint of ranking) {
+    if (bySlot[endpoint.slot] !== endpoint) return false;
+    bySlot[endpoint.slot] = undefined;
+  }
+  return true;
 }
 
 /** NaN and non-numbers become 0, so that one bad figure can never win a request. */

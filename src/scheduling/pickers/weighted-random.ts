@@ -1,3 +1,4 @@
+import { bestFirst } from '../best-first.ts';
 import { definePicker } from '../plugins.ts';
 import { shuffle } from '../shuffle.ts';
 
@@ -13,8 +14,6 @@ export default definePicker({
       entry,
       key: entry.total > 0 ? Math.log(1 - context.random()) / entry.total : Number.NEGATIVE_INFINITY,
     }));
-    // Two infinite keys are equal; their difference would be NaN.
-    keyed.sort((a, b) => (a.key === b.key ? 0 : b.key - a.key));
-    return keyed.map(({ entry }) => entry);
+    return bestFirst(keyed, ({ key }) => key).map(({ entry }) => entry);
   },
 });

@@ -1,0 +1,36 @@
+/**
+ * The hot path of a decision, operation by operation. Prints one table.
+ *
+ *     node src/commands/build.mjs && node dist/bench/micro/main.js [name ...]
+ *
+ * Names choose operations; without any all run. Imports the rooms it measures and nothing of commands.
+ */
+import { cpus } from 'node:os';
+import { measure, type Timing } from './measure.ts';
+import { operations } from './operations.ts';
+
+const wanted = process.argv.slice(2);
+const chosen = operations.filter(({ op }) => wanted.length === 0 || wanted.some((name) => op.includes(name)));
+if (chosen.length === 0) {
+  console.error(
+    `no operation is called ${wanted.join(', ')}; there are ${operations.map(({ op }) => op).join(', ')}`,
+  );
+  process.exit(1);
+}
+
+const { length: cores, 0: core } = cpus();
+console.log(`node ${process.version}, ${cores} x ${core?.model ?? 'unknown processor'}\n`);
+console.log('| op | tokens | endpoints | p50 us | p99 us | ops/s |');
+console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
+for (const { op, tokens, endpoints, prepare } of chosen) {
+  const { p50Us, p99Us, perSecond }: Timing = await measure(prepare());
+  const cells = [
+    op,
+    tokens ?? '',
+    endpoints ?? '',
+    p50Us.toFixed(1),
+    p99Us.toFixed(1),
+    Math.round(perSecond),
+  ];
+  console.log(`| ${cells.join(' | ')} |`);
+}
