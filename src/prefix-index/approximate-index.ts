@@ -52,8 +52,9 @@ export class ApproximateIndex implements PrefixIndex {
     const active = this.#liveBits();
     let set = 0;
     let depth = 0;
+    let block = 0;
     for (; depth < count; depth++) {
-      const block = this.#blocks.find(low[depth]!, high[depth]!);
+      block = this.#blocks.find(low[depth]!, high[depth]!, block + 1);
       if (block === 0) break;
       const nextSet = this.#setOf.get(block);
       if (nextSet === set) continue;
@@ -83,9 +84,10 @@ export class ApproximateIndex implements PrefixIndex {
     let oldSet = -1;
     let newSet = 0;
     let newer = 0;
+    let block = 0;
     for (let i = 0; i < length; i++) {
-      let block = this.#blocks.find(low[i]!, high[i]!);
-      const known = block === 0 ? 0 : this.#residencies.find(list, block);
+      block = this.#blocks.find(low[i]!, high[i]!, block + 1);
+      const known = block === 0 ? 0 : this.#residencies.find(list, block, newer);
       if (known !== 0) {
         this.#residencies.move(list, known, newer);
         newer = known;

@@ -69,7 +69,7 @@ export class EndpointSets {
   #neighbour(set: number, member: number): number {
     const low = set === 0 ? 0 : this.#ids.first(set);
     const high = set === 0 ? 0 : this.#ids.second(set);
-    return this.#ids.find((low ^ zobristLow(member)) >>> 0, (high ^ zobristHigh(member)) >>> 0);
+    return this.#ids.find((low ^ zobristLow(member)) >>> 0, (high ^ zobristHigh(member)) >>> 0, 0);
   }
 
   #create(set: number, member: number): number {

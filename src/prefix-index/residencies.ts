@@ -28,9 +28,9 @@ export class Residencies {
     return this.#entries.size;
   }
 
-  /** The entry of this block in this list, or 0. */
-  find(list: ResidentList, block: number): number {
-    return this.#entries.find(block, list.bit);
+  /** The entry of this block in this list, or 0. `previous` is the entry of the block before, or 0. */
+  find(list: ResidentList, block: number, previous: number): number {
+    return this.#entries.find(block, list.bit, previous + 1);
   }
 
   blockOf(entry: number): number {
