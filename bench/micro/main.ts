@@ -5,7 +5,7 @@
  *
  * Names choose operations; without any all run. Imports the rooms it measures and nothing of commands.
  */
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { measure, type Timing } from './measure.ts';
 import { operations } from './operations.ts';
 
@@ -19,7 +19,8 @@ if (chosen.length === 0) {
 }
 
 const { length: cores, 0: core } = cpus();
-console.log(`node ${process.version}, ${cores} x ${core?.model ?? 'unknown processor'}\n`);
+const machine = `node ${process.version}, ${cores} x ${core?.model ?? 'unknown processor'}`;
+console.log(`${machine}, load average ${loadavg()[0]?.toFixed(1)}\n`);
 console.log('| op | tokens | endpoints | p50 us | p99 us | ops/s |');
 console.log('| --- | ---: | ---: | ---: | ---: | ---: |');
 for (const { op, tokens, endpoints, prepare } of chosen) {
