@@ -306,9 +306,10 @@ export class ExtProcStream {
 
   #close(): void {
     if (this.#state === 'closed') return;
+    // Not otherwise: an abort makes an error with its stack, on every stream.
+    if (this.#state === 'picking') this.#aborter.abort();
     this.#state = 'closed';
     this.#stopWaiting();
-    this.#aborter.abort();
     this.#gathering.takeChunks();
     this.#response?.onClosed(this.#isEndExpected());
     this.#outbox.end();

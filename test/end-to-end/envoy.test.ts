@@ -147,7 +147,6 @@ describe.each(['FULL_DUPLEX_STREAMED', 'BUFFERED'])('behind a real Envoy in %s',
       }),
     );
     expect(answered).toBeGreaterThan(50);
-    console.log(`${mode}: ${answered} requests in 2 s`);
     await expect.poll(() => topology.picker.inFlight()).toBe(0);
     expect(topology.picker.picks.every(({ outcomes }) => outcomes.length === 1)).toBe(true);
   });
