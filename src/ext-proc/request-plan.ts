@@ -45,12 +45,13 @@ const streamedWithoutWaiting: RequestPlan = {
 
 /**
  * No `protocol_config`: NGINX Gateway Fabric, which sends headers and the whole body at once and needs the pick
- * in the headers reply, or an old Envoy, which waits for that reply before it sends anything else.
+ * in the headers reply, or an old Envoy, which waits for that reply before it sends anything else, by default
+ * for 200 ms.
  */
 const undeclared: RequestPlan = {
   ...buffered,
   pickOn: 'end_of_body',
-  patience: { timeoutMs: 50, until: 'body_begins', heldBytes: Number.POSITIVE_INFINITY },
+  patience: { timeoutMs: 150, until: 'body_begins', heldBytes: Number.POSITIVE_INFINITY },
 };
 
 export function requestPlan(config: ProtocolConfig | undefined): RequestPlan {

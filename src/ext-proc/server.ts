@@ -64,8 +64,15 @@ function streamCollaborators(options: ExtProcOptions): StreamCollaborators {
     observeResponse,
     newRequestId: randomUUID,
     startTimer: (task, delayMs) => {
-      const timer = setTimeout(task, delayMs);
-      return () => clearTimeout(timer);
+      let afterReading: NodeJS.Immediate | undefined;
+      const timer = setTimeout(() => {
+        // A busy process may be late itself: what already waits in its sockets is read first.
+        afterReading = setImmediate(task);
+      }, delayMs);
+      return () => {
+        clearTimeout(timer);
+        clearImmediate(afterReading);
+      };
     },
   };
 }
