@@ -93,7 +93,7 @@ export class BatchBuilder {
 
   #addSample(row: number, sequence: Sequence): void {
     const batch = this.#batch;
-    const { sampling, seed } = sequence;
+    const { sampling } = sequence;
     const sample = batch.samples++;
     batch.sampleRows[sample] = row;
     const f = sample * SAMPLING_FLOATS;
@@ -105,8 +105,8 @@ export class BatchBuilder {
     batch.samplingFloats[f + SamplingFloat.FrequencyPenalty] = sampling.frequencyPenalty;
     const n = sample * SAMPLING_INTS;
     batch.samplingInts[n + SamplingInt.TopK] = sampling.topK;
-    batch.samplingInts[n + SamplingInt.SeedLow] = Number(BigInt.asIntN(32, seed));
-    batch.samplingInts[n + SamplingInt.SeedHigh] = Number(BigInt.asIntN(32, seed >> 32n));
+    batch.samplingInts[n + SamplingInt.SeedLow] = sequence.seedLow;
+    batch.samplingInts[n + SamplingInt.SeedHigh] = sequence.seedHigh;
     batch.samplingInts[n + SamplingInt.Draw] = sequence.outputLength;
     batch.samplingInts[n + SamplingInt.Logprobs] = sampling.logprobs ?? -1;
     batch.topStride = Math.max(batch.topStride, sampling.logprobs ?? 0);

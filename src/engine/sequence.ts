@@ -46,7 +46,9 @@ export class Sequence implements BlockHolder {
   readonly arrival: number;
   readonly priority: number;
   readonly sampling: SamplingParams;
-  readonly seed: bigint;
+  /** Halves of the 64-bit seed, as native code takes them. */
+  readonly seedLow: number;
+  readonly seedHigh: number;
   readonly promptLength: number;
   readonly extraKeys: readonly string[] | undefined;
   readonly table = new BlockTable();
@@ -73,7 +75,8 @@ export class Sequence implements BlockHolder {
     this.arrival = arrival;
     this.priority = request.priority;
     this.sampling = request.sampling;
-    this.seed = seed;
+    this.seedLow = Number(BigInt.asIntN(32, seed));
+    this.seedHigh = Number(BigInt.asIntN(32, seed >> 32n));
     this.promptLength = request.promptTokens.length;
     this.extraKeys = request.cacheSalt === undefined ? undefined : [request.cacheSalt];
     this.tokens = new Int32Array(this.promptLength + Math.min(request.sampling.maxTokens, 64));
