@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
 import { type ParseOptions, parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
-import { type ServiceError, toServiceError } from '../protocol/errors.ts';
+import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import { decisionHeader, explainHeader } from '../protocol/headers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ActiveRequests } from './active-requests.ts';
@@ -26,6 +26,9 @@ export interface ExchangeCollaborators {
   readonly isDraining: () => boolean;
 }
 
+/** One for all: making an error for each would cost more than the rest of an abort. */
+const clientHasGone = new ServiceError('client_closed', 'The client has closed the request.');
+
 export interface ClientRequest {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
@@ -44,8 +47,9 @@ export async function serveExchange(
 ): Promise<void> {
   const { active, log } = collaborators;
   const { response, requestId } = client;
-  const closed = new AbortController();
-  response.once('close', () => closed.abort());
+  const picking = new AbortController();
+  const stopPicking = () => picking.abort(clientHasGone);
+  response.once('close', stopPicking);
   const fail = (error: unknown) => {
     const known = toServiceError(error);
     if (known.code === 'internal') log.error({ err: known.cause, requestId }, 'request failed unexpectedly');
@@ -53,7 +57,7 @@ export async function serveExchange(
   };
   active.setCut(response, (error: ServiceError) => {
     fail(error);
-    closed.abort();
+    stopPicking();
   });
   try {
     const { request } = parseInferenceRequest(
@@ -66,8 +70,9 @@ export async function serveExchange(
       },
       collaborators.parseOptions(),
     );
-    const assignment = await collaborators.picker.pick(request, { signal: closed.signal });
-    if (closed.signal.aborted) assignment.finish({ kind: 'client_aborted' });
+    const assignment = await collaborators.picker.pick(request, { signal: picking.signal });
+    response.off('close', stopPicking);
+    if (picking.signal.aborted) assignment.finish({ kind: 'client_aborted' });
     else forward(collaborators, client, assignment, fail);
   } catch (error) {
     fail(error);

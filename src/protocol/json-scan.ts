@@ -47,8 +47,8 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
   }
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const members = new Map<string, JsonRange>();
-  // isObject[d] = 1 when the container at depth d is an object. Depth 0 is the document itself.
-  const isObject = new Uint8Array(maxDepth + 1);
+  // isObject[d]: the container at depth d is an object. Depth 0 is the document itself.
+  const isObject: boolean[] = [false];
   let depth = 0;
   let key: string | undefined;
   let memberStart = 0;
@@ -58,7 +58,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
   for (;;) {
     // A value starts at `at`.
     const type = typeAt(body, at);
-    if (depth === 1 && isObject[1] === 1) memberStart = at;
+    if (depth === 1) memberStart = at;
     switch (type) {
       case 'object':
       case 'array': {
@@ -66,7 +66,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
           throw new JsonSyntaxError(body, at, `at most ${maxDepth} nested containers`, 'one more');
         }
         const isObjectHere = type === 'object';
-        isObject[++depth] = isObjectHere ? 1 : 0;
+        isObject[++depth] = isObjectHere;
         at = skipSpace(body, at + 1);
         if (body[at] !== (isObjectHere ? closeBrace : closeBracket)) {
           if (isObjectHere) {
@@ -97,7 +97,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
         if (rest < body.length) throw new JsonSyntaxError(body, rest, 'the end of the body');
         return { type: typeAt(body, start), start, end: at, members };
       }
-      const inObject = isObject[depth] === 1;
+      const inObject = isObject[depth] === true;
       if (depth === 1 && inObject && key !== undefined) {
         members.set(key, { type: typeAt(body, memberStart), start: memberStart, end: at });
       }
