@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +8,8 @@ import { loadNative } from '../../src/engine/native/load.ts';
 import { blocksFor, logitsOf, withModel } from './sequences.ts';
 
 interface Expected {
+  /** Of all safetensors files of the folder, in name order. */
+  readonly weightsSha256: string;
   readonly cases: readonly {
     readonly prompt: readonly number[];
     readonly rows: readonly { readonly row: number; readonly logits: readonly number[] }[];
@@ -27,6 +30,9 @@ const OPTIONS: ModelPlanOptions = {
 
 function differences(folder: string, expectedFile: string, isa?: string): readonly number[] {
   const expected = JSON.parse(readFileSync(expectedFile, 'utf8')) as Expected;
+  expect(weightsSha256(folder), 'run test/fixtures/make-parity-fixtures.py again').toBe(
+    expected.weightsSha256,
+  );
   const plan = { ...createModelPlan(folder, OPTIONS), ...(isa === undefined ? {} : { isa }) };
   return withModel(native, plan, (model) =>
     expected.cases.flatMap(({ prompt, rows }) => {
@@ -43,6 +49,13 @@ function differences(folder: string, expectedFile: string, isa?: string): readon
       });
     }),
   );
+}
+
+function weightsSha256(folder: string): string {
+  const files = readdirSync(folder).filter((file) => file.endsWith('.safetensors'));
+  const hash = createHash('sha256');
+  for (const file of files.sort()) hash.update(readFileSync(join(folder, file)));
+  return hash.digest('hex');
 }
 
 // Both sides compute in float32 from the same weights; only the order of additions differs. Measured: below 3e-6.

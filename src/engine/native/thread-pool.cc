@@ -26,8 +26,10 @@ bool spin(int microseconds, const Ready& ready) {
   return ready();
 }
 
+// Microseconds. A worker waits for the next loop of the step; the caller for the last chunks of this one, which
+// are longer than a wake-up.
 constexpr int kWorkerSpin = 5;
-constexpr int kCallerSpin = 50;
+constexpr int kCallerSpin = 20;
 
 }  // namespace
 

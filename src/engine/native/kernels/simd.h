@@ -20,6 +20,9 @@
 #define PM_ISA_AVX2 1
 #else
 #define PM_ISA portable
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 #endif
 
 #define PM_INLINE static inline __attribute__((always_inline))
@@ -172,9 +175,8 @@ PM_INLINE Vec min(Vec x, Vec y) { return {minQuad(x.a, y.a), minQuad(x.b, y.b), 
 // One rounding where the processor fuses; two where it cannot. Never left to the compiler's choice
 // (-ffp-contract=off), because two inlined copies of one expression must not differ.
 PM_INLINE Quad fmaQuad(Quad x, Quad y, Quad z) {
-#if defined(__aarch64__) || defined(__FP_FAST_FMAF)
-  return Quad{__builtin_fmaf(x[0], y[0], z[0]), __builtin_fmaf(x[1], y[1], z[1]), __builtin_fmaf(x[2], y[2], z[2]),
-              __builtin_fmaf(x[3], y[3], z[3])};
+#if defined(__aarch64__)
+  return (Quad)vfmaq_f32((float32x4_t)z, (float32x4_t)x, (float32x4_t)y);
 #else
   return x * y + z;
 #endif
