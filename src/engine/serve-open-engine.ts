@@ -3,6 +3,7 @@ import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
 import type { EngineClient } from './engine-client.ts';
+import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
 import type { ServerContext } from './server/index.ts';
@@ -65,12 +66,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     isClosing: false,
   };
   const app = createEngineServer({ context, apiKey: options.apiKey, log });
-  // A connection that becomes idle while closing would keep the server open until its keep-alive ends.
-  app.server.on('request', (_, response) =>
-    response.once('close', () => {
-      if (context.isClosing) setImmediate(() => app.server.closeIdleConnections());
-    }),
-  );
+  const connections = trackConnections(app.server);
   await app.listen({ host: options.host, port: options.port }).catch(explainListen(options));
   const bound = app.server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
@@ -81,7 +77,9 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       log.warn({ requests: engine.liveRequests }, 'the deadline has passed; requests are cut');
       app.server.closeAllConnections();
     }, deadlineMs);
-    await app.close();
+    const closed = app.close();
+    connections.drain();
+    await closed;
     clearTimeout(cut);
     await engine.close();
   };

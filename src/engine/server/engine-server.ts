@@ -57,12 +57,17 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
     if (context.isClosing)
       throw new ServiceError('shutting_down', 'This engine is shutting down; send the request elsewhere.');
     context.load++;
-    const startedMs = Date.now();
+    const startedMs = performance.now();
+    let outcome = 'ok';
     try {
       return await handler(context, request, reply);
+    } catch (error) {
+      outcome = clientError(error)?.code ?? 'internal';
+      throw error;
     } finally {
       context.load--;
-      log.debug({ id: request.id, url: request.url, ms: Date.now() - startedMs }, 'request');
+      const ms = Math.round(performance.now() - startedMs);
+      log.info({ id: request.id, path: request.url, outcome, ms }, 'request');
     }
   };
   app.post('/v1/chat/completions', generating(chatCompletions));
