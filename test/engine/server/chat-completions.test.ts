@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { FakeEngine, Json } from '../support/fake-engine.ts';
-import { letters, readEvents, startFakeEngine } from '../support/fake-engine.ts';
+import type { Answer, FakeEngine } from '../support/fake-engine.ts';
+import { letters, readAnswer, readEvents, startFakeEngine } from '../support/fake-engine.ts';
 
 let engine: FakeEngine;
 beforeAll(async () => {
@@ -18,8 +18,8 @@ const base = {
   allowed_token_ids: letters,
 };
 
-const chat = async (body: object): Promise<Json> =>
-  (await engine.post('/v1/chat/completions', { ...base, ...body })).json();
+const chat = async (body: object): Promise<Answer> =>
+  readAnswer(engine.post('/v1/chat/completions', { ...base, ...body }));
 
 describe('a chat answer', () => {
   test('has the assistant’s message and the requested model name', async () => {
@@ -31,7 +31,7 @@ describe('a chat answer', () => {
       usage: { prompt_tokens: 'user: hi\na:'.length, completion_tokens: 6 },
     });
     expect(answer.id).toMatch(/^chatcmpl-/);
-    expect(answer.choices[0].message.content).toMatch(/^[a-z]{6}$/);
+    expect(answer.choices[0]!.message.content).toMatch(/^[a-z]{6}$/);
   });
 
   test('fills the context when the request does not bound it', async () => {
@@ -54,11 +54,11 @@ describe('a chat answer', () => {
   });
 
   test('gives log-probabilities as text and bytes', async () => {
-    const { logprobs, message } = (await chat({ logprobs: true, top_logprobs: 2 })).choices[0];
-    expect(logprobs.content.map((entry: Json) => entry.token).join('')).toBe(message.content);
-    expect(logprobs.content[0].top_logprobs).toHaveLength(2);
-    expect(logprobs.content[0].bytes).toEqual([message.content.charCodeAt(0)]);
-    expect((await chat({ logprobs: true })).choices[0].logprobs.content[0].top_logprobs).toEqual([]);
+    const { logprobs, message } = (await chat({ logprobs: true, top_logprobs: 2 })).choices[0]!;
+    expect(logprobs.content.map((entry) => entry.token).join('')).toBe(message.content);
+    expect(logprobs.content[0]!.top_logprobs).toHaveLength(2);
+    expect(logprobs.content[0]!.bytes).toEqual([message.content.charCodeAt(0)]);
+    expect((await chat({ logprobs: true })).choices[0]!.logprobs.content[0]!.top_logprobs).toEqual([]);
   });
 });
 
@@ -69,36 +69,35 @@ describe('a chat stream', () => {
   test('opens with the role, brings the text, closes with the reason and [DONE]', async () => {
     const whole = await chat({});
     const events = await stream();
-    expect(events[0].choices[0]).toMatchObject({
+    expect(events[0]!.choices[0]).toMatchObject({
       delta: { role: 'assistant', content: '' },
       finish_reason: null,
     });
-    const text = events.slice(1, -1).map((event) => event.choices[0].delta.content ?? '');
-    expect(text.join('')).toBe(whole.choices[0].message.content);
-    expect(events.at(-2).choices[0]).toMatchObject({ finish_reason: 'length', stop_reason: null });
-    expect(events.at(-1)).toBe('[DONE]');
-    expect(new Set(events.slice(0, -1).map((event) => event.id)).size).toBe(1);
-    expect(events[0].object).toBe('chat.completion.chunk');
+    const text = events.slice(1).map((event) => event.choices[0]!.delta.content ?? '');
+    expect(text.join('')).toBe(whole.choices[0]!.message.content);
+    expect(events.at(-1)!.choices[0]).toMatchObject({ finish_reason: 'length', stop_reason: null });
+    expect(new Set(events.map((event) => event.id)).size).toBe(1);
+    expect(events[0]!.object).toBe('chat.completion.chunk');
   });
 
   test('opens every choice with its role', async () => {
     const events = await stream({ n: 3, temperature: 1 });
-    const roles = events.slice(0, -1).filter((event) => event.choices[0].delta.role === 'assistant');
-    expect(roles.map((event) => event.choices[0].index).sort()).toEqual([0, 1, 2]);
+    const roles = events.filter((event) => event.choices[0]!.delta.role === 'assistant');
+    expect(roles.map((event) => event.choices[0]!.index).sort()).toEqual([0, 1, 2]);
   });
 
   test('carries the usage in a chunk of its own', async () => {
     const events = await stream({ stream_options: { include_usage: true } });
-    expect(events.at(-2)).toMatchObject({ choices: [], usage: { completion_tokens: 6 } });
+    expect(events.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: 6 } });
     expect(events[1]).not.toHaveProperty('usage');
   });
 
   test('brings log-probabilities with the tokens', async () => {
     const events = await stream({ logprobs: true, top_logprobs: 1 });
     const tokens = events
-      .slice(1, -1)
-      .flatMap((event) => event.choices[0].logprobs.content)
-      .map((entry: Json) => entry.token);
+      .slice(1)
+      .flatMap((event) => event.choices[0]!.logprobs.content)
+      .map((entry) => entry.token);
     expect(tokens).toHaveLength(6);
   });
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { FakeEngine, Json } from '../support/fake-engine.ts';
+import type { Answer, FakeEngine } from '../support/fake-engine.ts';
 import { startFakeEngine } from '../support/fake-engine.ts';
 
 let engine: FakeEngine;
@@ -12,7 +12,7 @@ afterAll(async () => {
 
 async function refusal(path: string, body: unknown) {
   const response = await engine.post(path, body);
-  const { error } = (await response.json()) as Json;
+  const { error } = (await response.json()) as Answer;
   return { status: response.status, ...error };
 }
 

@@ -86,17 +86,54 @@ export async function startFakeEngine(
 /** Letters only, so that text is readable and whole. */
 export const letters = Array.from({ length: 26 }, (_, i) => 97 + i);
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are checked field by field by the tests that read them.
-export type Json = any;
+/** Anything that the server answers; each kind of answer has some of these fields. */
+export interface Answer {
+  readonly id: string;
+  readonly object: string;
+  readonly model: string;
+  readonly choices: readonly AnswerChoice[];
+  readonly usage: AnswerUsage;
+  readonly error: { readonly message: string; readonly type: string; readonly code: number };
+  readonly data: readonly { readonly id: string }[];
+  readonly tokens: readonly number[];
+  readonly count: number;
+}
 
-/** The `data:` payloads of an event stream, `[DONE]` as text. */
-export async function readEvents(response: Response): Promise<Json[]> {
+export interface AnswerChoice {
+  readonly index: number;
+  readonly text: string;
+  readonly message: { readonly role: string; readonly content: string };
+  readonly delta: { readonly role?: string; readonly content?: string };
+  readonly finish_reason: string | null;
+  readonly stop_reason: string | number | null;
+  readonly logprobs: {
+    readonly tokens: readonly string[];
+    readonly token_logprobs: readonly number[];
+    readonly top_logprobs: readonly Readonly<Record<string, number>>[];
+    readonly text_offset: readonly number[];
+    readonly content: readonly {
+      readonly token: string;
+      readonly bytes: readonly number[];
+      readonly top_logprobs: readonly unknown[];
+    }[];
+  };
+}
+
+export interface AnswerUsage {
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly total_tokens: number;
+  readonly prompt_tokens_details: { readonly cached_tokens: number };
+}
+
+export async function readAnswer(response: Response | Promise<Response>): Promise<Answer> {
+  return (await (await response).json()) as Answer;
+}
+
+/** The events of a stream; that it ends with `[DONE]` is checked here. */
+export async function readEvents(response: Response): Promise<Answer[]> {
   const text = await response.text();
-  return text
-    .split('\n\n')
-    .filter((event) => event !== '')
-    .map((event) => {
-      const data = event.replace(/^data: /, '');
-      return data === '[DONE]' ? data : JSON.parse(data);
-    });
+  const payloads = text.split('\n\n').filter((event) => event !== '');
+  if (payloads.pop() !== 'data: [DONE]') throw new Error(`the stream ends with ${text.slice(-200)}`);
+  return payloads.map((event) => JSON.parse(event.replace(/^data: /, '')) as Answer);
 }
