@@ -54,7 +54,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
       });
     }
     case 'extProc': {
-      const { host, port, fallbacks } = configuration.extProc;
+      const { host, port, fallbacks, transport } = configuration.extProc;
       return serveExtProc({
         host,
         port,
@@ -62,8 +62,10 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         log,
         tls: tlsOptions(configuration.extProc.tls, folder),
         limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
+        objectives,
         isServing,
         fallbacks,
+        transport,
       });
     }
     case 'health':

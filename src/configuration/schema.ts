@@ -65,6 +65,10 @@ const extProc = z
       .max(16)
       .default(0)
       .describe('How many further endpoints to name after the chosen one, for a proxy that can retry.'),
+    transport: z
+      .enum(['fast', 'grpc-js'])
+      .default('fast')
+      .describe('Our own HTTP/2, or the reference library grpc-js; both serve the same streams.'),
   })
   .prefault({})
   .describe('The Endpoint Picker for Envoy (ext_proc over gRPC).');

@@ -34,6 +34,10 @@ export class CertificateFiles implements experimental.CertificateProvider {
     }
   }
 
+  get latest(): NonNullable<Update> {
+    return this.#latest;
+  }
+
   addIdentityCertificateListener(listener: experimental.IdentityCertificateUpdateListener): void {
     this.#listeners.add(listener);
     // Not at once: grpc-js registers the receiver of the update only after this call.

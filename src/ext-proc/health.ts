@@ -8,6 +8,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { RunningServer } from '../protocol/running-server.ts';
+import { type HealthStatus, healthClaims, statusOf, watchStatus } from './health-status.ts';
 import { listen } from './listen.ts';
 import { loadServiceDefinitions } from './service-definitions.ts';
 
@@ -24,12 +25,9 @@ interface HealthRequest {
   readonly service?: string;
 }
 
-interface HealthStatus {
-  readonly status: 'SERVING' | 'NOT_SERVING' | 'SERVICE_UNKNOWN';
+interface HealthReply {
+  readonly status: HealthStatus;
 }
-
-const watchIntervalMs = 500;
-const maxWatchMs = 3_600_000;
 
 /** gRPC health in plain text on its own port, for probes. */
 export async function serveHealth({ host, port, ...claims }: HealthOptions): Promise<RunningServer> {
@@ -38,53 +36,28 @@ export async function serveHealth({ host, port, ...claims }: HealthOptions): Pro
   return listen(server, { host, port, credentials: ServerCredentials.createInsecure() });
 }
 
-/**
- * Endpoint Picker Protocol, clause 13, plus the empty name and `inference-extension`, which the conformance
- * manifests probe.
- */
-export function healthService({
-  isReady,
-  isAlive,
-}: Pick<HealthOptions, 'isReady' | 'isAlive'>): UntypedServiceImplementation {
-  const services = new Map<string, () => boolean>([
-    ['', isReady],
-    ['readiness', isReady],
-    ['inference-extension', isReady],
-    ['envoy.service.ext_proc.v3.ExternalProcessor', isReady],
-    ['liveness', isAlive],
-  ]);
-  const statusOf = (name: string): HealthStatus => {
-    const claim = services.get(name);
-    if (claim === undefined) return { status: 'SERVICE_UNKNOWN' };
-    return { status: claim() ? 'SERVING' : 'NOT_SERVING' };
-  };
-
+/** The health service for grpc-js. */
+export function healthService(
+  options: Pick<HealthOptions, 'isReady' | 'isAlive'>,
+): UntypedServiceImplementation {
+  const claims = healthClaims(options);
   return {
-    Check(call: ServerUnaryCall<HealthRequest, HealthStatus>, callback: sendUnaryData<HealthStatus>) {
+    Check(call: ServerUnaryCall<HealthRequest, HealthReply>, callback: sendUnaryData<HealthReply>) {
       const name = call.request.service ?? '';
-      if (services.has(name)) callback(null, statusOf(name));
+      if (claims.has(name)) callback(null, { status: statusOf(claims, name) });
       else callback({ code: status.NOT_FOUND, details: `unknown service ${name}` });
     },
     List(_call: unknown, callback: sendUnaryData<object>) {
-      const statuses = [...services.keys()].map((name) => [name, statusOf(name)]);
+      const statuses = [...claims.keys()].map((name) => [name, { status: statusOf(claims, name) }]);
       callback(null, { statuses: Object.fromEntries(statuses) });
     },
-    Watch(call: ServerWritableStream<HealthRequest, HealthStatus>) {
+    Watch(call: ServerWritableStream<HealthRequest, HealthReply>) {
       const name = call.request.service ?? '';
-      let last: string | undefined;
-      const tell = () => {
-        const now = statusOf(name);
-        if (now.status === last) return;
-        last = now.status;
-        call.write(now);
-      };
-      tell();
-      const interval = setInterval(tell, watchIntervalMs).unref();
-      const limit = setTimeout(() => call.end(), maxWatchMs).unref();
-      const stop = () => {
-        clearInterval(interval);
-        clearTimeout(limit);
-      };
+      const stop = watchStatus({
+        read: () => statusOf(claims, name),
+        tell: (now) => call.write({ status: now }),
+        end: () => call.end(),
+      });
       call.on('cancelled', stop);
       call.on('close', stop);
     },

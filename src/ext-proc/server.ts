@@ -1,16 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { type ChannelOptions, Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
 import { parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
-import { fromWire, toWire, type WireRequest } from './codec.ts';
-import { healthService } from './health.ts';
-import { listen } from './listen.ts';
-import { serverCredentials, type TlsOptions } from './server-credentials.ts';
-import { loadServiceDefinitions } from './service-definitions.ts';
-import { ExtProcStream, type StreamCollaborators } from './stream.ts';
+import { serveFast } from './fast-transport.ts';
+import { serveGrpcJs } from './grpc-js-transport.ts';
+import type { TlsOptions } from './server-credentials.ts';
+import type { StreamCollaborators } from './stream.ts';
 
 export interface ExtProcOptions {
   readonly host: string;
@@ -29,26 +26,17 @@ export interface ExtProcOptions {
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
   readonly fallbacks?: number;
+  /** Our own HTTP/2 (the default), or the reference library; the streams are the same. */
+  readonly transport?: 'fast' | 'grpc-js';
 }
 
-/** Channelz stays on: without it grpc-js 1.14 forgets its sessions, and `forceShutdown` cuts nothing. */
-const channelOptions: ChannelOptions = {
-  // BUFFERED sends a whole body in one message; the body cap bounds it.
-  'grpc.max_receive_message_length': -1,
-  'grpc.max_send_message_length': -1,
-};
-
 /** Envoy's external processing, and health beside it, on one port. */
-export async function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
-  const { host, port, isServing } = options;
-  const definitions = loadServiceDefinitions();
+export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
+  const { host, port, log, tls, isServing, transport = 'fast' } = options;
   const collaborators = streamCollaborators(options);
-  const server = new Server(channelOptions);
-  server.addService(definitions.externalProcessor, {
-    Process: (call: ServerDuplexStream<WireRequest, object>) => serveStream(call, collaborators),
-  });
-  server.addService(definitions.health, healthService({ isReady: isServing, isAlive: () => true }));
-  return listen(server, { host, port, credentials: await serverCredentials(options.tls) });
+  const claims = { isReady: isServing, isAlive: () => true };
+  const serve = transport === 'fast' ? serveFast : serveGrpcJs;
+  return serve({ host, port, log, tls, collaborators, claims });
 }
 
 const noObjectives: ReadonlyMap<string, number> = new Map();
@@ -75,30 +63,4 @@ function streamCollaborators(options: ExtProcOptions): StreamCollaborators {
       };
     },
   };
-}
-
-function serveStream(
-  call: ServerDuplexStream<WireRequest, object>,
-  collaborators: StreamCollaborators,
-): void {
-  const stream = new ExtProcStream(collaborators, {
-    send: (response) => call.write(toWire(response)),
-    end: () => call.end(),
-  });
-  call.on('data', (wire: WireRequest) => {
-    const message = fromWire(wire);
-    if (message !== undefined) stream.onMessage(message);
-    if (stream.isBlocked) call.pause();
-  });
-  call.on('drain', () => {
-    stream.onDrain();
-    if (!stream.isBlocked) call.resume();
-  });
-  call.on('end', () => stream.onHalfClose());
-  // Comes after every stream, also after a good end.
-  call.on('cancelled', () => stream.onCancel());
-  call.on('error', (error: Error) => {
-    collaborators.log.debug({ err: error }, 'ext-proc stream failed');
-    stream.onCancel();
-  });
 }

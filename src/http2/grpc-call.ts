@@ -2,7 +2,13 @@ import type { Http2Stream, StreamHandler } from './http2-stream.ts';
 import type { RequestHead } from './request-head.ts';
 
 /** Status codes of gRPC that a server of ours sends by itself. */
-export const GrpcStatus = { Ok: 0, ResourceExhausted: 8, Unimplemented: 12, Internal: 13 } as const;
+export const GrpcStatus = {
+  Ok: 0,
+  NotFound: 5,
+  ResourceExhausted: 8,
+  Unimplemented: 12,
+  Internal: 13,
+} as const;
 
 export interface GrpcHandler {
   /** One message, `[start, end)` of a view that stays valid while it is held. */

@@ -1,0 +1,54 @@
+import { type ChannelOptions, Server, type ServerDuplexStream } from '@grpc/grpc-js';
+import type { RunningServer } from '../protocol/running-server.ts';
+import { fromWire, toWire, type WireRequest } from './codec.ts';
+import { healthService } from './health.ts';
+import { listen } from './listen.ts';
+import { serverCredentials } from './server-credentials.ts';
+import { loadServiceDefinitions } from './service-definitions.ts';
+import { ExtProcStream, type StreamCollaborators } from './stream.ts';
+import type { TransportOptions } from './transport.ts';
+
+/** Channelz stays on: without it grpc-js 1.14 forgets its sessions, and `forceShutdown` cuts nothing. */
+const channelOptions: ChannelOptions = {
+  // BUFFERED sends a whole body in one message; the body cap bounds it.
+  'grpc.max_receive_message_length': -1,
+  'grpc.max_send_message_length': -1,
+};
+
+/** External processing on the reference library. */
+export async function serveGrpcJs(options: TransportOptions): Promise<RunningServer> {
+  const { host, port, tls, collaborators, claims } = options;
+  const definitions = loadServiceDefinitions();
+  const server = new Server(channelOptions);
+  server.addService(definitions.externalProcessor, {
+    Process: (call: ServerDuplexStream<WireRequest, object>) => serveStream(call, collaborators),
+  });
+  server.addService(definitions.health, healthService(claims));
+  return listen(server, { host, port, credentials: await serverCredentials(tls) });
+}
+
+function serveStream(
+  call: ServerDuplexStream<WireRequest, object>,
+  collaborators: StreamCollaborators,
+): void {
+  const stream = new ExtProcStream(collaborators, {
+    send: (response) => call.write(toWire(response)),
+    end: () => call.end(),
+  });
+  call.on('data', (wire: WireRequest) => {
+    const message = fromWire(wire);
+    if (message !== undefined) stream.onMessage(message);
+    if (stream.isBlocked) call.pause();
+  });
+  call.on('drain', () => {
+    stream.onDrain();
+    if (!stream.isBlocked) call.resume();
+  });
+  call.on('end', () => stream.onHalfClose());
+  // Comes after every stream, also after a good end.
+  call.on('cancelled', () => stream.onCancel());
+  call.on('error', (error: Error) => {
+    collaborators.log.debug({ err: error }, 'ext-proc stream failed');
+    stream.onCancel();
+  });
+}
