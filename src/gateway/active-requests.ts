@@ -1,13 +1,25 @@
 import type { ServerResponse } from 'node:http';
 import { ServiceError } from '../protocol/errors.ts';
 
-/** Ends a request before its time; the client is told why where that is still possible. */
-export type CutRequest = (error: ServiceError) => void;
+/** A request in progress, and how to end it before its time: the client is told why where that is possible. */
+export interface ActiveRequest {
+  cut: (error: ServiceError) => void;
+  /** Its place in the list; written by the owner of the list only. */
+  place: number;
+}
 
-/** Owns the set of requests in progress, from their headers until their connection has taken the answer. */
+/**
+ * Owns the count and the list of requests in progress: counted from their headers, listed from their body, both
+ * until the connection has taken the answer.
+ *
+ * The list is an array in which the last one takes the place of the one that goes. A Map or Set would keep dead
+ * requests from the young generation's collector: its outgrown tables, once old, still point to them, which makes
+ * several times the garbage collection.
+ */
 export class ActiveRequests {
   readonly #limit: number;
-  readonly #cuts = new Map<ServerResponse, CutRequest>();
+  readonly #list: ActiveRequest[] = [];
+  #count = 0;
   #onIdle: (() => void) | undefined;
 
   constructor({ limit }: { readonly limit: number }) {
@@ -15,29 +27,37 @@ export class ActiveRequests {
   }
 
   get count(): number {
-    return this.#cuts.size;
+    return this.#count;
   }
 
   /** Counts a request in until its response closes. Throws `overloaded` beyond the limit. */
   open(response: ServerResponse): void {
-    if (this.#cuts.size >= this.#limit) {
+    if (this.#count >= this.#limit) {
       throw new ServiceError(
         'overloaded',
         `The gateway serves ${this.#limit} requests already, its limit. Try again shortly.`,
       );
     }
-    this.#cuts.set(response, () => response.destroy());
-    response.once('close', () => this.#close(response));
+    this.#count += 1;
+    response.once('close', this.#closed);
   }
 
-  /** How to end this request from now on. */
-  setCut(response: ServerResponse, cut: CutRequest): void {
-    if (this.#cuts.has(response)) this.#cuts.set(response, cut);
+  add(cut: ActiveRequest['cut']): ActiveRequest {
+    const active = { cut, place: this.#list.length };
+    this.#list.push(active);
+    return active;
+  }
+
+  remove({ place }: ActiveRequest): void {
+    const last = this.#list.pop()!;
+    if (last.place === place) return;
+    this.#list[place] = last;
+    last.place = place;
   }
 
   /** Resolves when no request is in progress, or after the deadline. */
   async idle(deadlineMs: number): Promise<void> {
-    if (this.#cuts.size === 0) return;
+    if (this.#count === 0) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, deadlineMs);
       this.#onIdle = () => {
@@ -49,11 +69,11 @@ export class ActiveRequests {
   }
 
   cutAll(error: ServiceError): void {
-    for (const cut of [...this.#cuts.values()]) cut(error);
+    for (const { cut } of [...this.#list]) cut(error);
   }
 
-  #close(response: ServerResponse): void {
-    this.#cuts.delete(response);
-    if (this.#cuts.size === 0) this.#onIdle?.();
-  }
+  readonly #closed = (): void => {
+    this.#count -= 1;
+    if (this.#count === 0) this.#onIdle?.();
+  };
 }

@@ -5,7 +5,7 @@ import { type ParseOptions, parseInferenceRequest } from '../endpoint-picker/inf
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import { decisionHeader, explainHeader } from '../protocol/headers.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { ActiveRequests } from './active-requests.ts';
+import type { ActiveRequest, ActiveRequests } from './active-requests.ts';
 import { replyError } from './error-reply.ts';
 import { explainDecision, servedByHeader } from './explain.ts';
 import { forwardedRequestHeaders } from './forwarded-headers.ts';
@@ -45,7 +45,7 @@ export async function serveExchange(
   collaborators: ExchangeCollaborators,
   client: ClientRequest,
 ): Promise<void> {
-  const { active, log } = collaborators;
+  const { active: actives, log } = collaborators;
   const { response, requestId } = client;
   const picking = new AbortController();
   const stopPicking = () => picking.abort(clientHasGone);
@@ -55,10 +55,11 @@ export async function serveExchange(
     if (known.code === 'internal') log.error({ err: known.cause, requestId }, 'request failed unexpectedly');
     replyError(response, known, { requestId, headers: connectionHeaders(collaborators) });
   };
-  active.setCut(response, (error: ServiceError) => {
+  const active = actives.add((error) => {
     fail(error);
     stopPicking();
   });
+  response.once('close', () => actives.remove(active));
   try {
     const { request } = parseInferenceRequest(
       {
@@ -73,19 +74,20 @@ export async function serveExchange(
     const assignment = await collaborators.picker.pick(request, { signal: picking.signal });
     response.off('close', stopPicking);
     if (picking.signal.aborted) assignment.finish({ kind: 'client_aborted' });
-    else forward(collaborators, client, assignment, fail);
+    else active.cut = forward(collaborators, client, assignment, fail);
   } catch (error) {
     fail(error);
   }
 }
 
+/** Returns how to end the request from then on. */
 function forward(
   collaborators: ExchangeCollaborators,
   { incoming, response, requestId, body }: ClientRequest,
   assignment: Assignment,
   fail: (error: unknown) => void,
-): void {
-  const { upstreams, active, hasOwnKeys, stallMs } = collaborators;
+): ActiveRequest['cut'] {
+  const { upstreams, hasOwnKeys, stallMs } = collaborators;
   const path = incoming.url ?? '/';
   const relay = new Relay({
     response,
@@ -118,8 +120,8 @@ function forward(
     relay.release();
     forwarding.abort();
   });
-  active.setCut(response, (error) => forwarding.cut(error));
   forwarding.start();
+  return (error) => forwarding.cut(error);
 }
 
 /** Tells a client of a process that is about to stop to open another connection for its next request. */
