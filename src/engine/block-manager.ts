@@ -215,8 +215,8 @@ export class BlockManager {
     const { table } = holder;
     this.#events.push({
       type: 'BlockStored',
-      blockHashes: Array.from({ length: end - first }, (_, i) => table.digest(first + i).slice()),
-      parentBlockHash: first === 0 ? undefined : table.digest(first - 1).slice(),
+      blockHashes: Array.from({ length: end - first }, (_, i) => Uint8Array.from(table.digest(first + i))),
+      parentBlockHash: first === 0 ? undefined : Uint8Array.from(table.digest(first - 1)),
       tokenIds: holder.tokens.slice(first * this.blockSize, end * this.blockSize),
       blockSize: this.blockSize,
       extraKeys: first === 0 ? holder.extraKeys : undefined,

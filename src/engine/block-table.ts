@@ -9,25 +9,26 @@ export class BlockTable {
   committed = 0;
   /** How many leading full blocks have a digest in `digestsAsBytes`. Survives preemption: tokens stay. */
   hashed = 0;
-  /** `[hashed, digestBytes]` and the same memory as words; may be longer. */
-  digestsAsBytes = new Uint8Array(8 * digestBytes);
-  digestsAsWords = new Int32Array(this.digestsAsBytes.buffer);
+  /** `[hashed, digestWords]` and the same memory as bytes; may be longer. */
+  digestsAsWords = new Int32Array(8 * digestWords);
+  digestsAsBytes = Buffer.from(this.digestsAsWords.buffer);
 
   push(block: number): void {
     if (this.length === this.blocks.length) this.blocks = grown(this.blocks, this.length * 2);
     this.blocks[this.length++] = block;
   }
 
-  pushDigest(digest: Uint8Array): void {
+  /** `digest`: one character per byte. */
+  pushDigest(digest: string): void {
     if ((this.hashed + 1) * digestWords > this.digestsAsWords.length) {
       this.digestsAsWords = grown(this.digestsAsWords, this.digestsAsWords.length * 2);
-      this.digestsAsBytes = new Uint8Array(this.digestsAsWords.buffer);
+      this.digestsAsBytes = Buffer.from(this.digestsAsWords.buffer);
     }
-    this.digestsAsBytes.set(digest, this.hashed++ * digestBytes);
+    this.digestsAsBytes.write(digest, this.hashed++ * digestBytes, 'latin1');
   }
 
   /** A view of the digest of block `index`. */
-  digest(index: number): Uint8Array {
+  digest(index: number): Buffer {
     return this.digestsAsBytes.subarray(index * digestBytes, (index + 1) * digestBytes);
   }
 }

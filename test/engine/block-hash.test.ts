@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { BlockHasher, rootDigest } from '../../src/engine/block-hash.ts';
 
 const sha256 = (hex: string) => createHash('sha256').update(Buffer.from(hex, 'hex')).digest('hex');
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+const hex = (digest: Uint8Array | string) =>
+  (typeof digest === 'string' ? Buffer.from(digest, 'latin1') : Buffer.from(digest)).toString('hex');
 
 test('the root is the hash of the seed as a CBOR text string', () => {
   // CBOR of "42" is 62 34 32.

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { EngineCore } from '../../src/engine/engine-core.ts';
 import type { OpenEngineOptions } from '../../src/engine/open-engine.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
@@ -11,6 +11,8 @@ import { engineRequest, runToEnd, tokensByChoice } from './support/fake-core.ts'
 const inRepository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const addon = inRepository('build/pointsman_native.node');
 const hasAddon = existsSync(addon);
+beforeEach(({ skip }) => skip(!hasAddon, `${addon} is not built; run npm run build`));
+
 const models = ['config/models/pointsman-mini', 'test/fixtures/parity/mistral-window'];
 
 const options = (folder: string, changes: Partial<OpenEngineOptions>): OpenEngineOptions => ({
@@ -54,60 +56,57 @@ function answers(core: EngineCore, batch: readonly RequestFields[]): Map<number,
   return all;
 }
 
-describe.skipIf(!hasAddon).each(models)(
-  'the same tokens and log-probabilities, bit for bit: %s',
-  (folder) => {
-    const alone = new Map<number, Answer>();
-    const expectAlone = (actual: ReadonlyMap<number, Answer>) => {
-      if (alone.size === 0)
-        for (const request of requests)
-          withCore(folder, { hasPrefixCaching: false, maxNumBatchedTokens: 512, maxNumSeqs: 1 }, (core) => {
-            alone.set(request.id, answers(core, [request]).get(request.id)!);
-          });
-      for (const { id } of requests) expect(actual.get(id), `request ${id}`).toEqual(alone.get(id));
-    };
+describe.each(models)('the same tokens and log-probabilities, bit for bit: %s', (folder) => {
+  const alone = new Map<number, Answer>();
+  const expectAlone = (actual: ReadonlyMap<number, Answer>) => {
+    if (alone.size === 0)
+      for (const request of requests)
+        withCore(folder, { hasPrefixCaching: false, maxNumBatchedTokens: 512, maxNumSeqs: 1 }, (core) => {
+          alone.set(request.id, answers(core, [request]).get(request.id)!);
+        });
+    for (const { id } of requests) expect(actual.get(id), `request ${id}`).toEqual(alone.get(id));
+  };
 
-    test('in a batch of sixteen', () => {
-      expectAlone(withCore(folder, { hasPrefixCaching: false }, (core) => answers(core, requests)));
+  test('in a batch of sixteen', () => {
+    expectAlone(withCore(folder, { hasPrefixCaching: false }, (core) => answers(core, requests)));
+  });
+
+  test.each([1, 7, 16, 33])('in chunks of at most %i tokens', (longPrefillTokenThreshold) => {
+    expectAlone(withCore(folder, { longPrefillTokenThreshold }, (core) => answers(core, requests)));
+  });
+
+  test('with and without a prefix hit', () => {
+    withCore(folder, {}, (core) => {
+      expectAlone(answers(core, requests));
+      const before = core.gauges.prefixHits;
+      expectAlone(answers(core, requests));
+      expect(core.gauges.prefixHits - before).toBeGreaterThan(500);
     });
+  });
 
-    test.each([1, 7, 16, 33])('in chunks of at most %i tokens', (longPrefillTokenThreshold) => {
-      expectAlone(withCore(folder, { longPrefillTokenThreshold }, (core) => answers(core, requests)));
+  test('after preemption', () => {
+    withCore(folder, { numGpuBlocksOverride: 24 }, (core) => {
+      expectAlone(answers(core, requests));
+      expect(core.gauges.preemptions).toBeGreaterThan(3);
     });
+  });
 
-    test('with and without a prefix hit', () => {
-      withCore(folder, {}, (core) => {
-        expectAlone(answers(core, requests));
-        const before = core.gauges.prefixHits;
-        expectAlone(answers(core, requests));
-        expect(core.gauges.prefixHits - before).toBeGreaterThan(500);
-      });
+  test('with two threads, whoever else comes and goes', () => {
+    withCore(folder, { threads: 2, maxNumBatchedTokens: 64, maxNumSeqs: 16 }, (core) => {
+      for (let i = 0; i < 4; i++)
+        core.add(
+          engineRequest({ id: 100 + i, prompt: prompt(i, 40), choices: 2, ignoreEos: true, logprobs: 0 }),
+        );
+      core.step();
+      core.abort(101);
+      core.step();
+      core.abort(103, 1);
+      expectAlone(new Map([...answers(core, requests)].filter(([id]) => id < 100)));
     });
+  });
+});
 
-    test('after preemption', () => {
-      withCore(folder, { numGpuBlocksOverride: 24 }, (core) => {
-        expectAlone(answers(core, requests));
-        expect(core.gauges.preemptions).toBeGreaterThan(3);
-      });
-    });
-
-    test('with two threads, whoever else comes and goes', () => {
-      withCore(folder, { threads: 2, maxNumBatchedTokens: 64, maxNumSeqs: 16 }, (core) => {
-        for (let i = 0; i < 4; i++)
-          core.add(
-            engineRequest({ id: 100 + i, prompt: prompt(i, 40), choices: 2, ignoreEos: true, logprobs: 0 }),
-          );
-        core.step();
-        core.abort(101);
-        core.step();
-        core.abort(103, 1);
-        expectAlone(new Map([...answers(core, requests)].filter(([id]) => id < 100)));
-      });
-    });
-  },
-);
-
-test.skipIf(!hasAddon)('several choices start from one computed prompt', () => {
+test('several choices start from one computed prompt', () => {
   withCore(models[0]!, {}, (core) => {
     core.add(engineRequest({ id: 1, prompt: prompt(1, 60), choices: 3, temperature: 0, maxTokens: 12 }));
     const [first, ...others] = tokensByChoice(runToEnd(core)).values();

@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import type * as Client from '../../src/engine/engine-client.ts';
 import type * as Transport from '../../src/engine/engine-transport.ts';
 import type * as Engine from '../../src/engine/index.ts';
@@ -16,6 +16,7 @@ const inRepository = (path: string) => fileURLToPath(new URL(`../../${path}`, im
 const isBuilt =
   existsSync(inRepository('dist/src/engine/engine-worker.js')) &&
   existsSync(inRepository('build/pointsman_native.node'));
+beforeEach(({ skip }) => skip(!isBuilt, 'the engine is not built; run npm run build'));
 const built = <T>(file: string) => import(inRepository(`dist/src/engine/${file}.js`)) as Promise<T>;
 
 const model = inRepository('config/models/pointsman-mini');
@@ -23,7 +24,7 @@ const small = { model, numGpuBlocksOverride: 64, maxModelLen: 512, threads: 1 };
 const scratch = mkdtempSync(join(tmpdir(), 'pointsman-engine-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-describe.skipIf(!isBuilt)('the engine in its own thread', () => {
+describe('the engine in its own thread', () => {
   test('answers over HTTP with what the core says on this thread', async () => {
     const { serveEngine } = await built<typeof Engine>('index');
     const server = await serveEngine({ ...small, port: 0, servedModelName: ['mini'], log: silentLog });

@@ -316,6 +316,6 @@ describe('any traffic', () => {
       }),
       { numRuns: 250 },
     );
-    expect(preemptions).toBeGreaterThan(50);
+    expect(preemptions).toBeGreaterThan(5);
   });
 });
