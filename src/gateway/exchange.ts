@@ -47,6 +47,7 @@ export async function serveExchange(
 ): Promise<void> {
   const { active: actives, log } = collaborators;
   const { response, requestId } = client;
+  if (response.destroyed) return; // its close has been told already
   const picking = new AbortController();
   const stopPicking = () => picking.abort(clientHasGone);
   response.once('close', stopPicking);
