@@ -43,6 +43,8 @@ export class EndpointState {
   readonly load = new InFlightLoad();
   /** The readiness that listeners were last told. */
   isKnownReady = false;
+  /** When a request of ours last got its first token or its end. */
+  servedAtMs = Number.NEGATIVE_INFINITY;
   #labels: Readonly<Record<string, string>>;
   #models: EndpointModels = noModels;
   #metrics: ScrapedMetrics = unknownMetrics;

@@ -20,7 +20,12 @@ export type EngineReport =
       /** `/v1/models` was asked for and answered, be it with a refusal. */
       readonly hasAnsweredModels: boolean;
     }
-  | { readonly kind: 'down'; readonly reason: string; readonly isRefused: boolean };
+  | {
+      readonly kind: 'down';
+      readonly failure: 'refused' | 'timeout' | 'other';
+      /** For people. */
+      readonly reason: string;
+    };
 
 type Answer = { readonly status: number; readonly body: Buffer } | { readonly error: unknown };
 
@@ -71,36 +76,64 @@ export class EngineClient {
     await this.#connections.destroy();
   }
 
+  /** Tries twice, since a failure may be an accident of the moment; both within the timeout. */
   async #get(path: string, signal: AbortSignal): Promise<Answer> {
-    const answer = await this.#tryGet(path, signal);
-    // An engine may close a connection that it thinks idle just as we use it; a second one tells.
-    const isCut = 'error' in answer && cutConnection.has((answer.error as { code?: string }).code ?? '');
-    return isCut ? this.#tryGet(path, signal) : answer;
+    const answer = await this.#tryGet(path, signal, (2 / 3) * this.#timeoutMs);
+    if (!('error' in answer) || signal.aborted) return answer;
+    // An engine may close a connection that it thinks idle just as we use it, and after a pause of our own
+    // process the timer runs out before the answer, which is there, has been read.
+    const isAccident = isTimeout(answer.error) || cutConnection.has(codeOf(answer.error) ?? '');
+    return isAccident ? this.#tryGet(path, signal, this.#timeoutMs / 3) : answer;
   }
 
-  async #tryGet(path: string, signal: AbortSignal): Promise<Answer> {
+  async #tryGet(path: string, signal: AbortSignal, timeoutMs: number): Promise<Answer> {
+    // Not AbortSignal.any with AbortSignal.timeout: Node 20 may collect both before they fire.
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(timeout), timeoutMs);
+    const stop = () => abort.abort(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
     try {
+      signal.throwIfAborted();
       const { statusCode, body } = await this.#connections.request({
         method: 'GET',
         path,
         headers: this.#headers,
-        signal: AbortSignal.any([signal, AbortSignal.timeout(this.#timeoutMs)]),
+        signal: abort.signal,
       });
       return { status: statusCode, body: Buffer.from(await body.arrayBuffer()) };
     } catch (error) {
       return { error };
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
     }
   }
 
   #down(path: string, error: unknown): EngineReport {
-    const { name, code, message } = error as { name?: string; code?: string; message?: string };
-    const refusal = code === undefined ? undefined : refusals[code];
-    if (refusal !== undefined) return { kind: 'down', reason: refusal, isRefused: code === 'ECONNREFUSED' };
-    const isTimeout = name === 'TimeoutError' || code === 'UND_ERR_CONNECT_TIMEOUT';
-    const reason = isTimeout ? `no answer in ${this.#timeoutMs} ms` : `failed: ${message ?? code ?? name}`;
-    return { kind: 'down', reason: `GET ${path} ${isTimeout ? 'got ' : ''}${reason}`, isRefused: false };
+    const code = codeOf(error);
+    if (isTimeout(error)) {
+      return {
+        kind: 'down',
+        failure: 'timeout',
+        reason: `GET ${path} got no answer in ${this.#timeoutMs} ms`,
+      };
+    }
+    const known = code === undefined ? undefined : refusals[code];
+    const reason = known ?? `GET ${path} failed: ${error instanceof Error ? error.message : code}`;
+    return { kind: 'down', failure: code === 'ECONNREFUSED' ? 'refused' : 'other', reason };
   }
 }
+
+function codeOf(error: unknown): string | undefined {
+  return (error as { readonly code?: string } | null)?.code;
+}
+
+function isTimeout(error: unknown): boolean {
+  return error === timeout || codeOf(error) === 'UND_ERR_CONNECT_TIMEOUT';
+}
+
+/** The reason with which a request is aborted that takes too long. */
+const timeout = Symbol('timeout');
 
 const cutConnection: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
@@ -119,7 +152,7 @@ function alive(metrics: EngineMetrics | undefined, models: Answer | undefined): 
 }
 
 function answered(path: string, status: number): EngineReport {
-  return { kind: 'down', reason: `GET ${path} was answered with status ${status}`, isRefused: false };
+  return { kind: 'down', failure: 'other', reason: `GET ${path} was answered with status ${status}` };
 }
 
 /** `{"data":[{"id":"base"},{"id":"adapter","parent":"base"}]}`; undefined if it is not that. */

@@ -35,6 +35,9 @@ export interface InferencePoolOptions {
 /** Ages in views are this exact, so that a view serves many decisions. */
 const ageResolutionMs = 10;
 
+/** A request served this recently outweighs a scrape that got no answer in time. */
+const proofOfLifeMs = 1000;
+
 /**
  * Owner of all that is known of the endpoints. `upsert`/`remove` come from discovery, `beginScrape` and its
  * ends from the scraper, `reserve`/`release` and `report...` from the endpoint picker.
@@ -133,6 +136,7 @@ export class InferencePool {
     return {
       firstToken: () => {
         state.load.firstToken(entry);
+        state.servedAtMs = this.#clock();
         this.#touch(state);
       },
       release: () => {
@@ -164,6 +168,16 @@ export class InferencePool {
     this.#change(endpoint, (state) => state.health.scrapeFailed(reason));
   }
 
+  /**
+   * Like a failure, unless the endpoint has served a request of ours in the last second: a busy engine
+   * answers scrapes late. Its figures then stay and age.
+   */
+  recordScrapeTimeout(endpoint: EndpointRef, reason: string): void {
+    this.#change(endpoint, (state) => {
+      if (this.#clock() - state.servedAtMs >= proofOfLifeMs) state.health.scrapeFailed(reason);
+    });
+  }
+
   recordModels(endpoint: EndpointRef, models: EndpointModels): void {
     this.#change(endpoint, (state) => state.setModels(models));
   }
@@ -187,7 +201,10 @@ export class InferencePool {
   }
 
   reportSuccess(endpoint: EndpointRef): void {
-    this.#change(endpoint, (state) => state.health.requestSucceeded(this.#clock()));
+    this.#change(endpoint, (state) => {
+      state.servedAtMs = this.#clock();
+      state.health.requestSucceeded(this.#clock());
+    });
   }
 
   /** Throws if a counter is not the sum of the live reservations, or a slot has two owners. */

@@ -94,7 +94,8 @@ async function watchEndpoint(
 
 function recordReport(pool: InferencePool, endpoint: EndpointRef, report: EngineReport): void {
   if (report.kind === 'down') {
-    pool.recordScrapeFailure(endpoint, report.reason);
+    if (report.failure === 'timeout') pool.recordScrapeTimeout(endpoint, report.reason);
+    else pool.recordScrapeFailure(endpoint, report.reason);
     return;
   }
   // Models first: once the endpoint is ready, its models decide which requests it gets.
@@ -110,7 +111,7 @@ class RestartDetector {
   /** By the process's start time; of engines that do not tell it, by a port that was closed in between. */
   isRestarted(report: EngineReport): boolean {
     if (report.kind === 'down') {
-      this.#wasRefused ||= report.isRefused;
+      this.#wasRefused ||= report.failure === 'refused';
       return false;
     }
     const startSeconds = report.metrics?.processStartSeconds;

@@ -249,6 +249,23 @@ describe('health', () => {
     expect(endpoint('e0')).toMatchObject({ isReady: true, notReadyReason: undefined });
   });
 
+  it('does not go with a scrape that got no answer while requests are being served', () => {
+    const { pool, endpoint, clock } = createReady();
+    clock.nowMs = 5000;
+    const reservation = pool.reserve(endpoint('e0'), load);
+    reservation.firstToken();
+    clock.nowMs += 999;
+    pool.recordScrapeTimeout(endpoint('e0'), 'no answer');
+    expect(endpoint('e0').isReady).toBe(true);
+    pool.reportSuccess(endpoint('e0'));
+    clock.nowMs += 999;
+    pool.recordScrapeTimeout(endpoint('e0'), 'no answer');
+    expect(endpoint('e0').isReady).toBe(true);
+    clock.nowMs += 1;
+    pool.recordScrapeTimeout(endpoint('e0'), 'no answer');
+    expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'no answer' });
+  });
+
   it('goes at once when a request fails, until the next scrape succeeds', () => {
     const { pool, endpoint, scrape } = createReady();
     pool.reportFailure(endpoint('e0'), 'connection refused');

@@ -224,6 +224,21 @@ describe('the scraper', () => {
     expect(cleared).toEqual([0]);
   });
 
+  it('asks twice before it takes an engine for hung', async () => {
+    const engine = await startEngine();
+    const { pool, endpoint, untilReady, until } = createPool();
+    pool.upsert({ name: 'e', address: engine.address });
+    scrape(pool, { timeoutMs: 600, intervalMs: 20 });
+    await untilReady('e');
+    let asked = 0;
+    engine.answers.metrics = (_request, response) => {
+      if (asked++ > 0) response.end(vllmMetrics(3));
+    };
+    await until(() => endpoint('e')?.metrics.queuedRequests === 3);
+    expect(asked).toBeGreaterThan(1);
+    expect(endpoint('e')!.isReady).toBe(true);
+  });
+
   it('is not held up by a slow engine', async () => {
     const slow = await startEngine({ metrics: () => undefined });
     const quick = await startEngine();
