@@ -11,6 +11,7 @@
 #include "backend.h"
 #include "batch-check.h"
 #include "kernels/kernels.h"
+#include "role-names.h"
 #include "self-test.h"
 
 namespace {
@@ -76,11 +77,6 @@ size_t indexOf(const std::string& name, const char* what, const T& names) {
 }
 
 constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto"};
-constexpr const char* kRoles[PM_ROLES] = {
-    "embed_tokens", "final_norm", "lm_head", "input_norm", "post_attention_norm", "q_proj",    "k_proj",
-    "v_proj",       "o_proj",     "q_bias",  "k_bias",     "v_bias",              "o_bias",    "q_norm",
-    "k_norm",       "gate_proj",  "up_proj", "down_proj",  "gate_bias",           "up_bias",   "down_bias"};
-
 // A pm_plan with the memory that it points to.
 struct Plan {
   pm_plan c{};
@@ -94,7 +90,7 @@ struct Plan {
 
 pm_tensor readTensor(const Napi::Object& from) {
   pm_tensor tensor{};
-  tensor.role = (pm_role)indexOf(text(from, "role"), "tensors[].role", kRoles);
+  tensor.role = (pm_role)indexOf(text(from, "role"), "tensors[].role", pm::kRoleNames);
   tensor.layer = integer(from, "layer");
   tensor.file = integer(from, "file");
   const double offset = number(from, "offset");

@@ -1,6 +1,7 @@
 #include "thread-pool.h"
 
 #include <chrono>
+#include <utility>
 
 namespace pm {
 namespace {
@@ -54,7 +55,11 @@ void ThreadPool::share(int chunks, const void* body, Call function) {
   epoch.notify_all();
   drain(0);
   const auto finished = [&] { return done.load(std::memory_order_acquire) == chunks; };
-  if (spin(kCallerSpin, finished)) return;
+  if (!spin(kCallerSpin, finished)) sleepUntilDone(chunks);
+  if (failed.exchange(false)) std::rethrow_exception(std::exchange(failure, nullptr));
+}
+
+void ThreadPool::sleepUntilDone(int chunks) {
   for (int seen = done.load(std::memory_order_acquire); seen != chunks; seen = done.load(std::memory_order_acquire))
     done.wait(seen, std::memory_order_acquire);
 }
@@ -65,7 +70,11 @@ void ThreadPool::drain(int worker) {
     const int chunk = (int)(uint32_t)drawn;
     if (chunk >= (int)(drawn >> 32)) return;
     const int last = total;
-    call(context, chunk, worker);
+    try {
+      call(context, chunk, worker);
+    } catch (...) {
+      if (!failed.exchange(true)) failure = std::current_exception();
+    }
     if (done.fetch_add(1, std::memory_order_acq_rel) + 1 == last && worker != 0) done.notify_one();
   }
 }

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -21,7 +22,7 @@ class ThreadPool {
   int threads() const { return (int)workers.size() + 1; }
 
   // Calls body(chunk, worker) for every chunk in [0, chunks), each exactly once, and returns when all are done.
-  // The body must not throw.
+  // When a body throws, the other chunks still run, then the first exception continues here.
   template <class Body>
   void run(int chunks, const Body& body) {
     if (chunks <= 0) return;
@@ -38,6 +39,7 @@ class ThreadPool {
   using Call = void (*)(const void* context, int chunk, int worker);
 
   void share(int chunks, const void* context, Call call);
+  void sleepUntilDone(int chunks);
   void drain(int worker);
   void work(int worker);
 
@@ -51,6 +53,8 @@ class ThreadPool {
   const void* context = nullptr;
   Call call = nullptr;
   int total = 0;
+  std::atomic<bool> failed{false};
+  std::exception_ptr failure;
   std::vector<std::thread> workers;
 };
 

@@ -5,14 +5,10 @@
 #include <stdexcept>
 
 #include "numbers.h"
+#include "role-names.h"
 
 namespace pm {
 namespace {
-
-const char* const kRoleNames[PM_ROLES] = {
-    "embed_tokens", "final_norm", "lm_head", "input_norm", "post_attention_norm", "q_proj",    "k_proj",
-    "v_proj",       "o_proj",     "q_bias",  "k_bias",     "v_bias",              "o_bias",    "q_norm",
-    "k_norm",       "gate_proj",  "up_proj", "down_proj",  "gate_bias",           "up_bias",   "down_bias"};
 
 std::string nameOf(pm_role role, int layer) {
   return layer < 0 ? std::string(kRoleNames[role]) : std::string(kRoleNames[role]) + " of layer " + std::to_string(layer);

@@ -257,6 +257,8 @@ PM_INLINE Vec exp(Vec x) {
   return select(greaterMask(x, set1(-87.0f)), scaleByPower(p, shifted), zero());
 }
 
+// The same conversions as in numbers.h, which kernels must not include: an inline function compiled for a wide
+// instruction set could be linked in place of the plain one.
 PM_INLINE float bf16ToFloat(uint16_t b) {
   const uint32_t u = (uint32_t)b << 16;
   float f;
