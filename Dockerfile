@@ -34,7 +34,7 @@ COPY config/pointsman.schema.json config/
 USER node
 EXPOSE 8080 9002 9003 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-  CMD ["node", "-e", "fetch('http://127.0.0.1:9090/metrics').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9090/health').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "dist/src/commands/main.js"]
 CMD ["gateway", "--host", "0.0.0.0"]
 

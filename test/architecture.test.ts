@@ -19,6 +19,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
   'endpoint-picker': { values: ['flow-control', 'pool', 'prefix-index', 'protocol', 'scheduling'] },
   'ext-proc': { values: ['endpoint-picker', 'http2', 'protocol', 'telemetry'], types: ['scheduling'] },
   gateway: { values: ['endpoint-picker', 'protocol', 'telemetry'], types: ['scheduling'] },
+  conformance: { values: ['http2'] },
   configuration: { values: ['telemetry'], types: ['scheduling'] },
   engine: { values: ['protocol', 'tokenizer', 'telemetry'] },
   simulation: {
@@ -27,6 +28,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
   commands: {
     values: [
       'configuration',
+      'conformance',
       'endpoint-picker',
       'engine',
       'ext-proc',

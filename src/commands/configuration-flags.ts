@@ -41,7 +41,7 @@ export const configurationFlags = {
   },
   metricsPort: {
     flags: '--metrics-port <number>',
-    description: 'port of /metrics and /health',
+    description: 'port of /metrics, /health and /ready',
     paths: [['metrics', 'port']],
     parse: wholeNumber,
   },

@@ -71,11 +71,16 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
     case 'health':
       return serveHealth({
         ...configuration.health,
-        isReady: () => isServing() && picker.isReady(),
+        // Also without endpoints: then it is the picker that tells clients so, with a clear error.
+        isReady: isServing,
         isAlive: () => true,
       });
     case 'metrics':
-      return serveMetrics({ ...configuration.metrics, metricsText, isReady: () => picker.isReady() });
+      return serveMetrics({
+        ...configuration.metrics,
+        metricsText,
+        isReady: () => isServing() && picker.isReady(),
+      });
   }
 }
 

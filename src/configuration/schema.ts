@@ -79,7 +79,7 @@ const health = z
   .describe('gRPC health, for probes.');
 
 const metrics = z
-  .strictObject({ host: host('127.0.0.1'), port: port(9090, 'Port of /metrics and /health.') })
+  .strictObject({ host: host('127.0.0.1'), port: port(9090, 'Port of /metrics, /health and /ready.') })
   .prefault({})
   .describe('Prometheus metrics of this process.');
 

@@ -1,4 +1,5 @@
-import { unwatchFile, watchFile } from 'node:fs';
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { type LoadedConfiguration, type LoadOptions, loadConfiguration } from './load-configuration.ts';
 
 export interface WatchOptions {
@@ -43,14 +44,22 @@ export function watchConfiguration(load: LoadOptions, options: WatchOptions): Co
     })();
     return running;
   };
-  const listener = (now: { mtimeMs: number; ino: number }, before: { mtimeMs: number; ino: number }) => {
-    if (now.mtimeMs !== before.mtimeMs || now.ino !== before.ino) void reload();
-  };
-  if (file !== undefined) watchFile(file, { interval: intervalMs, persistent: false }, listener);
+  const path = file === undefined ? undefined : resolve(load.workingFolder ?? process.cwd(), file);
+  let version = versionOf(path);
+  const timer = setInterval(() => {
+    const now = versionOf(path);
+    if (now === version) return;
+    version = now;
+    void reload();
+  }, intervalMs).unref();
   return {
     reload,
-    close: () => {
-      if (file !== undefined) unwatchFile(file, listener);
-    },
+    close: () => clearInterval(timer),
   };
+}
+
+/** Changes whenever the file does; undefined while there is none. */
+function versionOf(path: string | undefined): string | undefined {
+  const stat = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? undefined : `${stat.mtimeMs} ${stat.ino} ${stat.size}`;
 }

@@ -10,7 +10,7 @@ export interface MetricsServerOptions {
   readonly isReady: () => boolean;
 }
 
-/** `/metrics` for Prometheus and `/health` for probes (200 when ready, 503 when not). */
+/** `/metrics` for Prometheus; `/health` (the process works) and `/ready` (an endpoint is ready) for probes. */
 export async function serveMetrics(options: MetricsServerOptions): Promise<RunningServer> {
   const { host, port, metricsText, isReady } = options;
   const server = createServer(async (request, response) => {
@@ -21,9 +21,10 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Runni
       if (pathname === '/metrics') {
         const { contentType, body } = await metricsText();
         answer(200, contentType, body);
-      } else if (pathname === '/health' && isReady()) answer(200, 'application/json', '{"status":"ok"}');
-      else if (pathname === '/health') answer(503, 'application/json', '{"status":"no endpoint is ready"}');
-      else answer(404, 'text/plain', 'Here are /metrics and /health.\n');
+      } else if (pathname === '/health') answer(200, 'application/json', '{"status":"ok"}');
+      else if (pathname === '/ready' && isReady()) answer(200, 'application/json', '{"status":"ready"}');
+      else if (pathname === '/ready') answer(503, 'application/json', '{"status":"not_ready"}');
+      else answer(404, 'text/plain', 'Here are /metrics, /health and /ready.\n');
     } catch (error) {
       answer(500, 'text/plain', `${error instanceof Error ? error.message : String(error)}\n`);
     }

@@ -122,7 +122,7 @@ describe('pointsman epp', () => {
     for (const door of ['extProc', 'health', 'metrics']) await addressOf(program, door);
     const metrics = await addressOf(program, 'metrics');
     await program.printed(/"msg":"endpoint ready"/);
-    expect((await fetch(`http://${metrics}/health`)).status).toBe(200);
+    expect((await fetch(`http://${metrics}/ready`)).status).toBe(200);
     const text = await (await fetch(`http://${metrics}/metrics`)).text();
     expect(text).toContain('llm_d_epp_ready_endpoints{name="default"} 1');
     expect(program.stderr).not.toContain('gateway is listening');

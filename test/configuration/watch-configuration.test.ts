@@ -19,7 +19,9 @@ function watched(yaml: string) {
 it('hands over a changed file as a whole', async () => {
   const { file, good, bad } = watched('gateway: { port: 1 }');
   writeFileSync(file, 'gateway: { port: 2 }  ');
-  await expect.poll(() => good.map(({ configuration }) => configuration.gateway.port)).toEqual([2]);
+  await expect
+    .poll(() => good.map(({ configuration }) => configuration.gateway.port), { timeout: 10_000 })
+    .toEqual([2]);
   expect(bad).toEqual([]);
 });
 

@@ -93,7 +93,7 @@ describe('metrics', () => {
     expect((await metrics.text()).body).toContain(`reason="${reason}"} 1`);
   });
 
-  it('are served over HTTP, beside health', async () => {
+  it('are served over HTTP, beside probes', async () => {
     let isReady = false;
     const server = await serveMetrics({
       host: '127.0.0.1',
@@ -105,9 +105,10 @@ describe('metrics', () => {
     const answer = await get('/metrics');
     expect(answer.headers.get('content-type')).toContain('text/plain; version=0.0.4');
     expect(await answer.text()).toContain('llm_d_epp_ready_endpoints');
-    expect((await get('/health')).status).toBe(503);
-    isReady = true;
     expect((await get('/health')).status).toBe(200);
+    expect((await get('/ready')).status).toBe(503);
+    isReady = true;
+    expect((await get('/ready')).status).toBe(200);
     expect((await get('/other')).status).toBe(404);
     await server.close();
     await expect(get('/metrics')).rejects.toThrow();
