@@ -141,9 +141,9 @@ const profile = z
         }),
       )
       .default([
-        { name: 'prefix-cache', weight: 3, parameters: {} },
-        { name: 'queue-depth', weight: 2, parameters: {} },
-        { name: 'kv-cache-usage', weight: 2, parameters: {} },
+        { name: 'prefix-cache', weight: 2, parameters: {} },
+        { name: 'queue-depth', weight: 3, parameters: {} },
+        { name: 'kv-cache-usage', weight: 1, parameters: {} },
       ])
       .describe('Preferences; the endpoint with the largest weighted sum is chosen.'),
     picker: z

@@ -38,9 +38,9 @@ describe('a configuration', () => {
     expect(configuration.gateway.port).toBe(8080);
     expect(configuration.extProc).toMatchObject({ enabled: true, port: 9002, fallbacks: 0 });
     expect(profile.scorers.map(({ name, weight }) => [name, weight])).toEqual([
-      ['prefix-cache', 3],
-      ['queue-depth', 2],
-      ['kv-cache-usage', 2],
+      ['prefix-cache', 2],
+      ['queue-depth', 3],
+      ['kv-cache-usage', 1],
     ]);
     expect(profile.filters.map(({ name }) => name)).toEqual(['ready', 'model', 'lora-capacity']);
     expect(profile.picker.name).toBe('max-score');
