@@ -14,7 +14,7 @@
 namespace pm {
 
 // A product is cut into rectangles of at most this many rows (a multiple of the tallest tile, 12) and panels.
-constexpr size_t kRowBlock = 96;
+constexpr size_t kRowBlock = 192;
 constexpr size_t kPanelGroup = 8;
 
 // Rows of logits computed at once: 48 x 152k floats are 29 MB.

@@ -48,7 +48,7 @@ double checkGemm(const Kernels& kernels, Dtype dtype) {
   double worst = 0;
   for (const size_t k : {size_t{40}, size_t{300}})
     for (const size_t panels : {size_t{1}, size_t{2}, size_t{7}, size_t{11}})
-      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 23, 24, 31, 50}) {
+      for (const size_t rows : {1, 2, 3, 4, 5, 6, 7, 9, 12, 13, 23, 24, 31, 50, 75}) {
         const size_t xStride = k + 3, yStride = panels * 16 + 5;
         const Floats x = random(rows * xStride, 1), bias = random(panels * 16, 2);
         const auto weights = randomIn(dtype, panels * k * 16, 3);

@@ -17,6 +17,9 @@
 namespace pm::PM_ISA {
 namespace {
 
+// How many k ahead of use a weight is prefetched.
+constexpr size_t kAhead = 48;
+
 // `Step`: elements from one k to the next.
 template <class W, int MB, int NB, int Step>
 void tile(const float* x, size_t xStride, const typename W::Stored* w, size_t panelStride, size_t k, bool first,
@@ -27,6 +30,9 @@ void tile(const float* x, size_t xStride, const typename W::Stored* w, size_t pa
   PM_UNROLL4 for (size_t i = 0; i < k; i++) {
     Vec wv[NB];
     PM_UNROLL for (int b = 0; b < NB; b++) wv[b] = W::get(w + (Step > kLanes ? b * kLanes : b * panelStride) + i * Step);
+    // Straight from the checkpoint's panels, memory is the limit: ask for what comes in a few tens of cycles.
+    if constexpr (Step == kLanes)
+      PM_UNROLL for (int b = 0; b < NB; b++) __builtin_prefetch(w + b * panelStride + (i + kAhead) * kLanes);
     PM_UNROLL for (int m = 0; m < MB; m++) {
       const Vec xv = set1(x[m * xStride + i]);
       PM_UNROLL for (int b = 0; b < NB; b++) acc[m][b] = fma(wv[b], xv, acc[m][b]);
@@ -112,7 +118,8 @@ void runTall(const GemmTask& task) {
 
 template <class W>
 void run(const GemmTask& task) {
-  if (task.rows >= 24) return runTall<W>(task);
+  // Below about six tiles the widening costs more than it saves.
+  if (task.rows >= 72) return runTall<W>(task);
   runShort<W>(task);
 }
 
