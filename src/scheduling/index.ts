@@ -7,8 +7,16 @@ export { adapterPlacement, isKnownAdapter } from './adapters.ts';
 export type { Endpoint, EndpointInFlight, EndpointMetrics } from './endpoint.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';
-export { estimateKvCacheUsage, estimateQueues, estimateRequests, scoreLess } from './load-estimate.ts';
+export {
+  estimateKvCacheUsage,
+  estimateQueues,
+  estimateRequests,
+  scoreLess,
+  scoreMinMax,
+  scrapedFigures,
+} from './load-estimate.ts';
 export type {
+  ChoiceListener,
   Filter,
   FilterDefinition,
   Parameters,
@@ -21,6 +29,7 @@ export type {
   ScorerDefinition,
 } from './plugins.ts';
 export { defineFilter, definePicker, defineScorer } from './plugins.ts';
+export { matchedShare } from './prefix-share.ts';
 export type { Profile, ProfileOptions } from './profile.ts';
 export { createProfile } from './profile.ts';
 export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
@@ -31,3 +40,4 @@ export type {
   SchedulingResult,
   ScoreStep,
 } from './scheduling-result.ts';
+export { SessionPins } from './session-pins.ts';

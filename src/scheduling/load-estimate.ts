@@ -63,6 +63,32 @@ export function scoreLess(figures: readonly number[], half: number): number[] {
   return figures.map((figure) => (least + half) / (figure + half));
 }
 
+/**
+ * One score per figure, 1 for the smallest and 0 for the largest, linear between; 1 for all if they are equal.
+ * What llm-d's queue and running-requests scorers do. For figures as they were scraped (`scrapedFigures`):
+ * over fresher ones the first request sent to an idle fleet would already span the whole scale.
+ */
+export function scoreMinMax(figures: readonly number[]): number[] {
+  let least = Number.POSITIVE_INFINITY;
+  let most = Number.NEGATIVE_INFINITY;
+  for (const figure of figures) {
+    if (figure < least) least = figure;
+    if (figure > most) most = figure;
+  }
+  return figures.map((figure) => (least === most ? 1 : (most - figure) / (most - least)));
+}
+
+/** A figure of each endpoint as it was scraped; the mean of the others where an endpoint has told nothing. */
+export function scrapedFigures(
+  endpoints: readonly Endpoint[],
+  figure: (endpoint: Endpoint) => number,
+): number[] {
+  const mean = meanOfTold(endpoints, figure);
+  return endpoints.map((endpoint) =>
+    endpoint.metrics.ageMs === Number.POSITIVE_INFINITY ? mean : figure(endpoint),
+  );
+}
+
 function meanOfTold(endpoints: readonly Endpoint[], figure: (endpoint: Endpoint) => number): number {
   let sum = 0;
   let told = 0;

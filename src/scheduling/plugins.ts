@@ -5,11 +5,18 @@ import type { SchedulingContext } from './scheduling-context.ts';
 export type ParameterValue = number | string | boolean | readonly string[];
 export type Parameters = Readonly<Record<string, ParameterValue>>;
 
+/** A filter or scorer that remembers where requests went is told of each choice, in the decision itself. */
+export interface ChoiceListener {
+  readonly chosen?: (context: SchedulingContext, endpoint: Endpoint) => void;
+}
+
 /** Keeps some of the endpoints, in order. An empty result ends the decision with `no_endpoints`. */
-export type Filter = (context: SchedulingContext, endpoints: readonly Endpoint[]) => readonly Endpoint[];
+export type Filter = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => readonly Endpoint[]) &
+  ChoiceListener;
 
 /** One number in [0, 1] per endpoint, in the same order; 1 is best. */
-export type Scorer = (context: SchedulingContext, endpoints: readonly Endpoint[]) => ArrayLike<number>;
+export type Scorer = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => ArrayLike<number>) &
+  ChoiceListener;
 
 export interface ScoredEndpoint {
   readonly endpoint: Endpoint;

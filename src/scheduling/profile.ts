@@ -34,6 +34,7 @@ const fallbackPicker = maxScore.create({});
 
 /** A named pipeline: filters, then weighted scorers, then one picker. */
 export function createProfile({ name, filters, scorers, picker }: ProfileOptions): Profile {
+  const listeners = choiceListeners(filters, scorers);
   return Object.freeze({
     name,
     run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult {
@@ -43,6 +44,7 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
       const totals = new Array<number>(candidates.length).fill(0);
       const scoreSteps = runScorers(scorers, context, candidates, totals, failures);
       const ranking = runPicker(picker, context, candidates, totals, failures);
+      if (listeners.length > 0 && ranking[0] !== undefined) tell(listeners, context, ranking[0], failures);
       return {
         profile: name,
         requestId: context.request.id,
@@ -61,6 +63,37 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
       };
     },
   });
+}
+
+interface Listener {
+  readonly kind: 'filter' | 'scorer';
+  readonly name: string;
+  readonly chosen: (context: SchedulingContext, endpoint: Endpoint) => void;
+}
+
+function choiceListeners(
+  filters: ProfileOptions['filters'],
+  scorers: ProfileOptions['scorers'],
+): readonly Listener[] {
+  return [
+    ...filters.map(({ name, filter: { chosen } }) => ({ kind: 'filter' as const, name, chosen })),
+    ...scorers.map(({ name, scorer: { chosen } }) => ({ kind: 'scorer' as const, name, chosen })),
+  ].filter((listener): listener is Listener => listener.chosen !== undefined);
+}
+
+function tell(
+  listeners: readonly Listener[],
+  context: SchedulingContext,
+  choice: Endpoint,
+  failures: PluginFailure[],
+): void {
+  for (const { kind, name, chosen } of listeners) {
+    try {
+      chosen(context, choice);
+    } catch (error) {
+      failures.push({ kind, name, message: messageOf(error) });
+    }
+  }
 }
 
 function runFilters(

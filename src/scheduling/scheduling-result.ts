@@ -14,9 +14,9 @@ export interface ScoreStep {
   readonly scores: readonly number[];
 }
 
-/** A plugin that failed in this decision; the decision went on without it. */
+/** A plugin, or a part of ours, that failed in this decision; the decision went on without it. */
 export interface PluginFailure {
-  readonly kind: 'filter' | 'scorer' | 'picker';
+  readonly kind: 'filter' | 'scorer' | 'picker' | 'profile' | 'index' | 'parser';
   readonly name: string;
   readonly message: string;
 }

@@ -1,14 +1,10 @@
 import { defineFilter } from '../plugins.ts';
 
-/** One requirement: `key=value`, `key` (has it, any value), `!key` (does not have it). All must hold. */
-interface Requirement {
-  readonly key: string;
-  readonly value: string | undefined;
-  readonly isForbidden: boolean;
-}
+/** One requirement of a label selector, as Kubernetes reads it. All must hold. */
+type Requirement = (labels: Readonly<Record<string, string>>) => boolean;
 
 export default defineFilter({
-  description: 'Keeps endpoints whose labels match every entry: key=value, key, or !key.',
+  description: 'Keeps endpoints whose labels match every entry: key=value, key in (a, b), key, !key.',
   defaults: { matchLabels: [] as readonly string[] },
   create: ({ matchLabels }) => {
     if (matchLabels.length === 0) {
@@ -16,22 +12,33 @@ export default defineFilter({
     }
     const requirements = matchLabels.map(parseRequirement);
     return (_context, endpoints) =>
-      endpoints.filter(({ labels }) => requirements.every((requirement) => holds(requirement, labels)));
+      endpoints.filter(({ labels }) => requirements.every((holds) => holds(labels)));
   },
 });
 
+const setForm = /^\s*([^\s=!(),]+)\s+(in|notin)\s*\(([^()]*)\)\s*$/;
+
+/** `key=value`, `key!=value`, `key in (a, b)`, `key notin (a, b)`, `key` (any value), `!key` (does not have it). */
 function parseRequirement(text: string): Requirement {
-  const equals = text.indexOf('=');
-  const isForbidden = text.startsWith('!');
-  const key = text.slice(isForbidden ? 1 : 0, equals < 0 ? text.length : equals).trim();
-  if (key === '' || (isForbidden && equals >= 0)) {
+  const set = setForm.exec(text);
+  if (set !== null) {
+    const [, key = '', operator, list = ''] = set;
+    return within(
+      key,
+      list.split(',').map((value) => value.trim()),
+      operator === 'notin',
+    );
+  }
+  const [, bang = '', left = '', operator = '', right = ''] = /^(!?)([^=!]*)(!=|==?)?(.*)$/s.exec(text) ?? [];
+  const key = left.trim();
+  if (key === '' || (bang !== '' && operator !== '') || (operator === '' && right !== '')) {
     throw new Error(`matchLabels has "${text}"; expected key=value, key, or !key`);
   }
-  return { key, value: equals < 0 ? undefined : text.slice(equals + 1).trim(), isForbidden };
+  if (operator !== '') return within(key, [right.trim()], operator === '!=');
+  return (labels) => Object.hasOwn(labels, key) === (bang === '');
 }
 
-function holds({ key, value, isForbidden }: Requirement, labels: Readonly<Record<string, string>>): boolean {
-  const has = Object.hasOwn(labels, key);
-  if (isForbidden) return !has;
-  return has && (value === undefined || labels[key] === value);
+/** An endpoint without the label is in no set, so `notin` and `!=` keep it. */
+function within(key: string, values: readonly string[], isForbidden: boolean): Requirement {
+  return (labels) => (Object.hasOwn(labels, key) && values.includes(labels[key]!)) !== isForbidden;
 }
