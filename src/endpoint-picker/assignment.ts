@@ -9,6 +9,8 @@ export type Outcome =
   /** The engine answered with an error status. */
   | { readonly kind: 'rejected_by_engine'; readonly status: number }
   | { readonly kind: 'client_aborted' }
+  /** Cut by our own shutdown, at the end of its deadline. Says nothing about the endpoint. */
+  | { readonly kind: 'cut_at_shutdown' }
   /** No connection, or none in time. Counts against the endpoint. */
   | { readonly kind: 'connect_failed'; readonly reason: string }
   /** The connection broke, or went silent for too long. Counts against the endpoint. */
@@ -29,6 +31,11 @@ export interface Assignment {
    * next endpoint of the ranking that is still ready, and returns it; undefined when there is none left.
    */
   retryNext(reason: string): Endpoint | undefined;
+  /**
+   * Another endpoint than the current one has served, as a data plane reports it: load and prefix state follow.
+   * `passedOver` are the addresses that it tried in vain before; each counts as a failure.
+   */
+  servedBy(address: string, passedOver: readonly string[]): void;
   /** The first token came: prompt tokens no longer count as waiting for prefill. Later calls do nothing. */
   firstToken(): void;
   finish(outcome: Outcome): void;
@@ -39,6 +46,8 @@ export interface PickOptions {
   readonly subset?: readonly string[] | undefined;
   /** Aborts waiting; the pick then rejects with `client_closed`. */
   readonly signal: AbortSignal;
+  /** Our parser failed on the request, which is known by its headers only: noted in the decision record. */
+  readonly parserFault?: string | undefined;
 }
 
 /** The decision service. Both adapters know only this. */

@@ -1,13 +1,16 @@
 import type { InferencePool } from '../pool/inference-pool.ts';
-import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import { ServiceError } from '../protocol/errors.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { Profile } from '../scheduling/profile.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
-import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
+import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, EndpointPicker, PickOptions } from './assignment.ts';
+import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
+import { GuardedIndex } from './guarded-index.ts';
+import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
 import { ServedRequest } from './served-request.ts';
@@ -45,10 +48,11 @@ export interface InspectableEndpointPicker extends EndpointPicker {
 export function createEndpointPicker(options: EndpointPickerOptions): InspectableEndpointPicker {
   const { pool, profile, prefixIndex, clock, random, observer, keptRecords = 256 } = options;
   const records = new RecentRecords({ capacity: keptRecords });
-  const open = new Set<ServedRequest>();
+  const open = new OpenRequests();
   let isShuttingDown = false;
+  let degradedTurn = 0;
 
-  function decide(request: InferenceRequest, subset: readonly string[] | undefined): Assignment {
+  function decide(request: InferenceRequest, { subset, parserFault }: PickOptions): Assignment {
     const startedMs = clock();
     const endpoints = pool.snapshot(startedMs);
     if (!endpoints.some((endpoint) => endpoint.isReady)) throw noEndpoints(endpoints);
@@ -56,8 +60,12 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const allowed = subset === undefined ? endpoints : selectSubset(endpoints, subset);
     if (allowed.length === 0) throw noCandidates(subset ?? [], endpoints);
 
-    const result = profile().run(createContext(request, startedMs), allowed);
-    const record: SchedulingResult = { ...result, durationMs: clock() - startedMs };
+    const faults: PluginFailure[] = [];
+    if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
+    const index = new GuardedIndex(prefixIndex, faults);
+    const result = choose(request, allowed, createContext(request, startedMs, index), faults);
+    for (const failure of result.failures) faults.push(failure);
+    const record: SchedulingResult = { ...result, failures: faults, durationMs: clock() - startedMs };
     records.push(record);
     if (record.ranking.length === 0) throw new RefusedDecision(noEndpoints(allowed, record), record);
 
@@ -65,34 +73,52 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       request,
       record,
       pool,
-      prefixIndex,
+      prefixIndex: index,
       clock,
       observer,
-      onEnd: (ended) => open.delete(ended),
+      onEnd,
     });
     open.add(served);
     return served;
   }
 
-  function createContext(request: InferenceRequest, nowMs: number): SchedulingContext {
-    let match: ReturnType<PrefixIndex['match']> | undefined;
+  const onEnd = (ended: ServedRequest): void => open.remove(ended);
+
+  /** A fault of the profile, as against one of its plugins, must not cost the client its answer. */
+  function choose(
+    request: InferenceRequest,
+    allowed: readonly Endpoint[],
+    context: SchedulingContext,
+    faults: PluginFailure[],
+  ): SchedulingResult {
+    try {
+      return profile().run(context, allowed);
+    } catch (error) {
+      faults.push({ kind: 'profile', name: 'profile', message: String(error) });
+      return degradedDecision(request, allowed, degradedTurn++, []);
+    }
+  }
+
+  function createContext(request: InferenceRequest, nowMs: number, index: GuardedIndex): SchedulingContext {
+    let match: PrefixMatch | undefined;
     return {
       request,
       nowMs,
       random,
       cachedTokens({ slot }: Endpoint): number {
-        match ??= prefixIndex.match(request.prefix);
+        match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
       },
     };
   }
 
   return {
-    async pick(request: InferenceRequest, { subset, signal }: PickOptions): Promise<Assignment> {
+    async pick(request: InferenceRequest, options: PickOptions): Promise<Assignment> {
       try {
         if (isShuttingDown) throw new ServiceError('shutting_down', 'The gateway is shutting down.');
-        if (signal.aborted) throw new ServiceError('client_closed', 'The client has closed the request.');
-        return decide(request, subset);
+        if (options.signal.aborted)
+          throw new ServiceError('client_closed', 'The client has closed the request.');
+        return decide(request, options);
       } catch (error) {
         const isRefused = error instanceof RefusedDecision;
         const cause = isRefused ? error.error : error;

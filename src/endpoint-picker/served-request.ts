@@ -11,7 +11,8 @@ export interface ServedRequestOptions {
   /** With at least one endpoint in its ranking. */
   readonly record: SchedulingResult;
   readonly pool: InferencePool;
-  readonly prefixIndex: PrefixIndex;
+  /** Must not throw: a request is more than what is known of caches. */
+  readonly prefixIndex: Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'forget'>;
   readonly clock: () => number;
   readonly observer: PickerObserver;
   readonly onEnd: (request: ServedRequest) => void;
@@ -21,14 +22,20 @@ export interface ServedRequestOptions {
 export class ServedRequest implements Assignment {
   readonly request: InferenceRequest;
   readonly record: SchedulingResult;
+  /** Its place in the list of open requests; written by the owner of the list only. */
+  place = 0;
   readonly #options: ServedRequestOptions;
   readonly #pickedAtMs: number;
   #endpoint: Endpoint;
   #reservation: Reservation;
+  /** Leading tokens that were believed cached before this request came there. */
+  #cachedTokens = 0;
   /** Index in the ranking of the next fallback. */
   #nextRank = 1;
   #retries = 0;
   #ttftMs: number | undefined;
+  /** The pool knows that the current endpoint has failed: it is told once. */
+  #isFailureReported = false;
   #isFinished = false;
 
   constructor(options: ServedRequestOptions) {
@@ -37,6 +44,8 @@ export class ServedRequest implements Assignment {
     this.record = options.record;
     this.#pickedAtMs = options.clock();
     this.#endpoint = options.record.ranking[0]!;
+    const { name } = this.#endpoint;
+    this.#cachedTokens = this.record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
     this.#reservation = this.#reserve();
   }
 
@@ -47,17 +56,32 @@ export class ServedRequest implements Assignment {
   retryNext(reason: string): Endpoint | undefined {
     if (this.#isFinished) return undefined;
     const { pool } = this.#options;
-    pool.reportFailure(this.#endpoint, reason);
-    this.#reservation.release();
+    this.#reportFailure(reason);
+    this.#leave();
     while (this.#nextRank < this.record.ranking.length) {
       const next = pool.find(this.record.ranking[this.#nextRank++]!);
       if (next?.isReady !== true) continue;
       this.#retries++;
-      this.#endpoint = next;
-      this.#reservation = this.#reserve();
+      this.#moveTo(next);
       return next;
     }
     return undefined;
+  }
+
+  servedBy(address: string, passedOver: readonly string[]): void {
+    if (this.#isFinished || this.#endpoint.address === address) return;
+    const { pool, clock } = this.#options;
+    const endpoints = pool.snapshot(clock());
+    const served = endpoints.find((endpoint) => endpoint.address === address);
+    for (const endpoint of endpoints) {
+      if (!passedOver.includes(endpoint.address)) continue;
+      if (endpoint.name === this.#endpoint.name) this.#reportFailure(passedOverReason);
+      else pool.reportFailure(endpoint, passedOverReason);
+    }
+    this.#retries += passedOver.length;
+    if (served === undefined) return;
+    this.#leave();
+    this.#moveTo(served);
   }
 
   firstToken(): void {
@@ -71,6 +95,7 @@ export class ServedRequest implements Assignment {
     this.#isFinished = true;
     const { clock, observer, onEnd } = this.#options;
     this.#report(outcome);
+    if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
     this.#reservation.release();
     onEnd(this);
     observer.onFinished({
@@ -78,20 +103,45 @@ export class ServedRequest implements Assignment {
       record: this.record,
       endpoint: this.#endpoint.name,
       outcome,
-      predictedCachedTokens: this.#predictedCachedTokens(),
+      predictedCachedTokens: this.#cachedTokens,
       retries: this.#retries,
       ttftMs: this.#ttftMs,
       durationMs: clock() - this.#pickedAtMs,
     });
   }
 
+  #moveTo(endpoint: Endpoint): void {
+    const { prefixIndex } = this.#options;
+    const { prefix, promptTokens } = this.request;
+    const blocks = prefix.count === 0 ? 0 : prefixIndex.match(prefix).cachedBlocks(endpoint.slot);
+    this.#cachedTokens = Math.min(promptTokens, blocks * prefixIndex.blockTokens);
+    this.#endpoint = endpoint;
+    this.#isFailureReported = false;
+    this.#reservation = this.#reserve();
+    if (this.#ttftMs !== undefined) this.#reservation.firstToken();
+  }
+
   #reserve(): Reservation {
     const { pool, prefixIndex } = this.#options;
     const { promptTokens, prefix } = this.request;
-    const uncachedTokens = Math.max(0, promptTokens - this.#predictedCachedTokens());
+    const uncachedTokens = Math.max(0, promptTokens - this.#cachedTokens);
     const reservation = pool.reserve(this.#endpoint, { promptTokens, uncachedTokens });
     prefixIndex.record(this.#endpoint.slot, prefix);
     return reservation;
+  }
+
+  /** The current endpoint does not serve this request after all. */
+  #leave(): void {
+    this.#forgetPrefix();
+    this.#reservation.release();
+  }
+
+  /** Takes back what was recorded for the current endpoint, which may be gone, its slot with another. */
+  #forgetPrefix(): void {
+    const { pool, prefixIndex } = this.#options;
+    const { prefix } = this.request;
+    if (prefix.count === 0 || pool.find(this.#endpoint) === undefined) return;
+    prefixIndex.forget(this.#endpoint.slot, prefix, Math.ceil(this.#cachedTokens / prefixIndex.blockTokens));
   }
 
   #report(outcome: Outcome): void {
@@ -108,17 +158,25 @@ export class ServedRequest implements Assignment {
         return;
       case 'connect_failed':
       case 'upstream_failed':
-        pool.reportFailure(this.#endpoint, outcome.reason);
+        this.#reportFailure(outcome.reason);
         return;
       case 'client_aborted':
+      case 'cut_at_shutdown':
         // Says nothing about the endpoint.
         return;
     }
   }
 
-  /** As the decision saw it, for the endpoint that serves the request now. */
-  #predictedCachedTokens(): number {
-    const { name } = this.#endpoint;
-    return this.record.candidates.find((candidate) => candidate.name === name)?.cachedTokens ?? 0;
+  #reportFailure(reason: string): void {
+    if (this.#isFailureReported) return;
+    this.#isFailureReported = true;
+    this.#options.pool.reportFailure(this.#endpoint, reason);
   }
+}
+
+const passedOverReason = 'the data plane went on to a fallback';
+
+/** The engine has refused the prompt or never got it, so its blocks are in no cache. */
+function hasNotComputed({ kind }: Outcome): boolean {
+  return kind === 'connect_failed' || kind === 'upstream_failed' || kind === 'rejected_by_engine';
 }

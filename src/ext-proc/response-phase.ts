@@ -1,4 +1,5 @@
 import type { Assignment, Outcome } from '../endpoint-picker/assignment.ts';
+import { bufferView } from '../protocol/buffer-view.ts';
 import type { ResponseObserver } from '../protocol/response-observer.ts';
 import type { Headers, Metadata } from './messages.ts';
 import { responseCodeDetails, servedEndpoint } from './metadata.ts';
@@ -17,6 +18,8 @@ export class ResponsePhase {
   #status: number | undefined;
   #codeDetails: string | undefined;
   #observer: ResponseObserver | undefined;
+  /** The beginning of a plain text error, which may be the data plane's own. */
+  #errorText: string | undefined;
   #isFinished = false;
 
   constructor(assignment: Assignment, addresses: readonly string[], observe: ObserveResponse) {
@@ -32,22 +35,26 @@ export class ResponsePhase {
   onHeaders(headers: Headers, attributes: Metadata | undefined): void {
     this.#status = Number.parseInt(headers.get(':status') ?? '200', 10);
     this.#codeDetails = responseCodeDetails(attributes);
-    this.#observer = this.#observe(headers.get('content-type'));
+    const contentType = headers.get('content-type');
+    this.#observer = this.#observe(contentType);
+    if (this.#status >= 502 && contentType?.startsWith('text/plain')) this.#errorText = '';
   }
 
   /**
-   * The data plane reports who served (Endpoint Picker Protocol, clause 12). When it went on to a fallback, the
-   * reservation follows it there.
+   * The data plane reports who served (Endpoint Picker Protocol, clause 12). It walks our list in order, so those
+   * before have failed it. One that is not of the list has served too, but then nobody is to blame.
    */
   onMetadata(metadata: Metadata | undefined): void {
     const served = servedEndpoint(metadata);
-    if (served === undefined || this.#addresses.length < 2 || !this.#addresses.includes(served)) return;
-    while (this.#assignment.endpoint.address !== served) {
-      if (this.#assignment.retryNext('the data plane went on to a fallback') === undefined) return;
-    }
+    if (served === undefined || served === this.#assignment.endpoint.address) return;
+    const rank = this.#addresses.indexOf(served);
+    this.#assignment.servedBy(served, this.#addresses.slice(0, Math.max(0, rank)));
   }
 
   onBody(chunk: Uint8Array): void {
+    if (this.#errorText !== undefined && this.#errorText.length < errorTextLimit) {
+      this.#errorText += bufferView(chunk).toString('latin1', 0, errorTextLimit);
+    }
     if (this.#observer?.push(chunk)) this.#assignment.firstToken();
   }
 
@@ -58,17 +65,17 @@ export class ResponsePhase {
   }
 
   /**
-   * The stream is over. `isNormal`: nothing more was due, e.g. because the data plane does not show us bodies;
-   * else the client went away.
+   * The stream is over. `expected`: nothing more was due, e.g. because the data plane does not show us bodies;
+   * `cut`: by our shutdown; `early`: the client went away.
    */
-  onClosed(isNormal: boolean): void {
-    if (isNormal || this.#observer?.isComplete) this.onEnd();
-    else this.#finish({ kind: 'client_aborted' });
+  onClosed(how: 'expected' | 'cut' | 'early'): void {
+    if (how === 'expected' || this.#observer?.isComplete) this.onEnd();
+    else this.#finish({ kind: how === 'cut' ? 'cut_at_shutdown' : 'client_aborted' });
   }
 
   #outcome(): Outcome {
     const status = this.#status ?? 200;
-    const failure = dataPlaneFailure(this.#codeDetails);
+    const failure = dataPlaneFailure(this.#codeDetails) ?? dataPlaneError(this.#errorText);
     if (failure !== undefined) return failure;
     if (status >= 400) return { kind: 'rejected_by_engine', status };
     return { kind: 'completed', status, usage: this.#observer?.usage };
@@ -79,6 +86,16 @@ export class ResponsePhase {
     this.#isFinished = true;
     this.#assignment.finish(outcome);
   }
+}
+
+const errorTextLimit = 256;
+
+/** Envoy's own words, where `response.code_details` is not sent to us; engines answer in JSON. */
+function dataPlaneError(text: string | undefined): Outcome | undefined {
+  if (text === undefined || text.includes('overflow')) return undefined;
+  if (!/^(upstream connect error|upstream request timeout|no healthy upstream)/.test(text)) return undefined;
+  const kind = /connection (failure|timeout)|no healthy/.test(text) ? 'connect_failed' : 'upstream_failed';
+  return { kind, reason: text };
 }
 
 /** Responses that the data plane made up because it could not reach the endpoint, or lost it. */

@@ -112,6 +112,17 @@ export class ApproximateIndex implements PrefixIndex {
     this.#clearLeaving(evictionsPerCall);
   }
 
+  /** From the tail, so that a chain is never cut at its root. What other requests have built on it goes with it. */
+  forget(slot: number, { count, low, high }: PrefixHashes, fromBlock: number): void {
+    const list = this.#bySlot[slot];
+    if (list === undefined) return;
+    for (let i = count - 1; i >= fromBlock; i--) {
+      const block = this.#blocks.find(low[i]!, high[i]!, 0);
+      const entry = block === 0 ? 0 : this.#residencies.find(list, block, 0);
+      if (entry !== 0) this.#evict(list, entry);
+    }
+  }
+
   setCapacity(slot: number, blocks: number): void {
     const list = this.#listOf(slot);
     list.capacity = Math.max(0, blocks);

@@ -31,6 +31,8 @@ export interface PrefixIndex {
   match(hashes: PrefixHashes): PrefixMatch;
   /** The endpoint is about to compute, or to read from its cache, all of these blocks. */
   record(slot: number, hashes: PrefixHashes): void;
+  /** The endpoint never computed these blocks, from index `fromBlock` on: takes a `record` back. */
+  forget(slot: number, hashes: PrefixHashes, fromBlock: number): void;
   /** How many blocks of `blockTokens` the endpoint's KV cache holds. */
   setCapacity(slot: number, blocks: number): void;
   /** The endpoint is gone, or has lost its cache. */

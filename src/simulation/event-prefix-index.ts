@@ -41,6 +41,10 @@ export class EventPrefixIndex implements PrefixIndex {
     // Decisions are no evidence here; the engine will tell.
   }
 
+  forget(): void {
+    // Nothing was believed.
+  }
+
   setCapacity(): void {
     // The engine evicts, and tells.
   }

@@ -101,6 +101,7 @@ describe('the endpoint picker', () => {
     [{ kind: 'rejected_by_engine', status: 503 }, true],
     [{ kind: 'rejected_by_engine', status: 500 }, true],
     [{ kind: 'client_aborted' }, true],
+    [{ kind: 'cut_at_shutdown' }, true],
     [{ kind: 'connect_failed', reason: 'refused' }, false],
     [{ kind: 'upstream_failed', reason: 'reset' }, false],
   ])('after %j the endpoint is ready: %s', async (outcome, isReady) => {
@@ -266,6 +267,7 @@ describe('whatever happens to requests and endpoints', () => {
         arbitrary: fc.record({
           kind: fc.constantFrom(
             'finish' as const,
+            'served' as const,
             'abort' as const,
             'retry' as const,
             'token' as const,
@@ -312,6 +314,8 @@ describe('whatever happens to requests and endpoints', () => {
           else if (action.kind === 'abort') assignment?.finish({ kind: 'client_aborted' });
           else if (action.kind === 'break') assignment?.finish({ kind: 'upstream_failed', reason: 'reset' });
           else if (action.kind === 'retry') assignment?.retryNext('refused');
+          else if (action.kind === 'served')
+            assignment?.servedBy(`10.0.0.${(action.which % 4) + 1}:8000`, [assignment.endpoint.address]);
           else assignment?.firstToken();
           fleet.picker.checkIntegrity();
         }

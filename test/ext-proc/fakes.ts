@@ -19,6 +19,8 @@ export interface FakePick {
   readonly outcomes: Outcome[];
   firstTokens: number;
   retries: string[];
+  /** Of each `servedBy`: the address, then those passed over. */
+  readonly served: string[][];
 }
 
 export interface FakePicker extends EndpointPicker {
@@ -68,7 +70,7 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
       if (allowed.length === 0) throw new ServiceError('no_endpoints', 'No endpoint is ready.');
       const first = turn++ % allowed.length;
       const ranking = [...allowed.slice(first), ...allowed.slice(0, first)].map(endpointAt);
-      const pick: FakePick = { request, options, outcomes: [], firstTokens: 0, retries: [] };
+      const pick: FakePick = { request, options, outcomes: [], firstTokens: 0, retries: [], served: [] };
       picks.push(pick);
       return fakeAssignment(pick, ranking);
     },
@@ -94,6 +96,13 @@ function fakeAssignment(pick: FakePick, ranking: readonly Endpoint[]): Assignmen
       pick.retries.push(reason);
       current++;
       return ranking[current];
+    },
+    servedBy(address, passedOver) {
+      pick.served.push([address, ...passedOver]);
+      current = Math.max(
+        current,
+        ranking.findIndex((endpoint) => endpoint.address === address),
+      );
     },
     firstToken() {
       pick.firstTokens++;

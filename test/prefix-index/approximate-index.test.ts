@@ -71,6 +71,19 @@ class NaiveIndex {
 }
 
 describe('approximate prefix index', () => {
+  it('takes back what was recorded, but not what was there before, nor elsewhere', () => {
+    const index = createIndex();
+    index.record(0, hashesOf([1, 2]));
+    index.record(0, hashesOf([1, 2, 3, 4]));
+    index.record(1, hashesOf([1, 2, 3, 4]));
+    index.forget(0, hashesOf([1, 2, 3, 4]), 2);
+    index.forget(7, hashesOf([1, 2, 3, 4]), 0);
+    const match = index.match(hashesOf([1, 2, 3, 4]));
+    expect([match.cachedBlocks(0), match.cachedBlocks(1)]).toEqual([2, 4]);
+    index.forget(1, hashesOf([1, 2, 3, 4]), 0);
+    expect(index.stats()).toMatchObject({ blocks: 2, residencies: 2 });
+  });
+
   it('finds nothing before something was recorded', () => {
     const match = createIndex().match(chain(1, 8));
     expect(match.cachedBlocks(0)).toBe(0);

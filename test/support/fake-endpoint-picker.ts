@@ -50,6 +50,7 @@ export function fakeEndpointPicker(
         rank += 1;
         return ranking[rank];
       },
+      servedBy: () => {},
       firstToken: () => {
         if (!hasFirstToken) firstTokens += 1;
         hasFirstToken = true;
