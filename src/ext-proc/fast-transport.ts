@@ -38,7 +38,7 @@ const defaultDeadlineMs = 10_000;
 
 /** External processing on our own HTTP/2: the same streams as with grpc-js, at a fraction of its cost. */
 export async function serveFast(options: TransportOptions): Promise<RunningServer> {
-  const { host, port, log, collaborators, claims } = options;
+  const { host, port, log, collaborators, claims, beforeCut } = options;
   const tls = await tlsContext(options.tls);
   const http2 = createHttp2({ collaborators, log, tls: tls?.first, otherMethod: fastHealth(claims) });
   const { server } = http2;
@@ -50,7 +50,7 @@ export async function serveFast(options: TransportOptions): Promise<RunningServe
     port: bound,
     close(deadlineMs = defaultDeadlineMs) {
       stopWatching?.();
-      closing ??= http2.close(deadlineMs);
+      closing ??= http2.close(deadlineMs, beforeCut);
       return closing;
     },
   };

@@ -5,6 +5,8 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly credentials: ServerCredentials;
+  /** Called at the deadline, before streams are cut. */
+  readonly beforeCut?: () => void;
 }
 
 const defaultDeadlineMs = 10_000;
@@ -23,16 +25,17 @@ export async function listen(server: Server, options: ListenOptions): Promise<Ru
     address: `${host}:${port}`,
     port,
     close(deadlineMs = defaultDeadlineMs) {
-      closing ??= stop(server, deadlineMs);
+      closing ??= stop(server, deadlineMs, options.beforeCut);
       return closing;
     },
   };
 }
 
 /** Tells clients to go, lets streams finish until the deadline, then cuts them. */
-function stop(server: Server, deadlineMs: number): Promise<void> {
+function stop(server: Server, deadlineMs: number, beforeCut?: () => void): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => {
+      beforeCut?.();
       server.forceShutdown();
       resolve();
     }, deadlineMs);

@@ -33,15 +33,19 @@ export interface ExtProcOptions {
 /** Envoy's external processing, and health beside it, on one port. */
 export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
   const { host, port, log, tls, isServing, transport = 'fast' } = options;
-  const collaborators = streamCollaborators(options);
+  let isCutting = false;
+  const collaborators = streamCollaborators(options, () => isCutting);
+  const beforeCut = () => {
+    isCutting = true;
+  };
   const claims = { isReady: isServing, isAlive: () => true };
   const serve = transport === 'fast' ? serveFast : serveGrpcJs;
-  return serve({ host, port, log, tls, collaborators, claims });
+  return serve({ host, port, log, tls, collaborators, claims, beforeCut });
 }
 
 const noObjectives: ReadonlyMap<string, number> = new Map();
 
-function streamCollaborators(options: ExtProcOptions): StreamCollaborators {
+function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
   const { picker, log, limits, fallbacks = 0, objectives = () => noObjectives } = options;
   return {
     picker,
@@ -51,6 +55,7 @@ function streamCollaborators(options: ExtProcOptions): StreamCollaborators {
     parseRequest: (http) => parseInferenceRequest(http, { ...limits, objectives: objectives() }).request,
     observeResponse,
     newRequestId: randomUUID,
+    isCutting,
     startTimer: (task, delayMs) => {
       let afterReading: NodeJS.Immediate | undefined;
       const timer = setTimeout(() => {

@@ -24,6 +24,8 @@ export interface StreamCollaborators {
   /** Endpoints to name after the first, for data planes that read a list. */
   readonly fallbacks: number;
   readonly newRequestId: () => string;
+  /** The deadline of our shutdown is over: streams that end now are cut by us. */
+  readonly isCutting: () => boolean;
   /** Calls `task` once after `delayMs`, unless the returned function is called first. */
   readonly startTimer: (task: () => void, delayMs: number) => () => void;
 }
@@ -311,8 +313,12 @@ export class ExtProcStream {
     this.#state = 'closed';
     this.#stopWaiting();
     this.#gathering.takeChunks();
-    this.#response?.onClosed(this.#isEndExpected());
-    this.#outbox.end();
+    try {
+      const { isCutting } = this.#collaborators;
+      this.#response?.onClosed(isCutting() ? 'cut' : this.#isEndExpected() ? 'expected' : 'early');
+    } finally {
+      this.#outbox.end();
+    }
   }
 
   /** Whether a stream that ends now, without the end of a response, ends as it should. */

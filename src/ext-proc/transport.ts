@@ -9,6 +9,8 @@ export interface TransportOptions {
   readonly tls: TlsOptions;
   readonly log: Log;
   readonly collaborators: StreamCollaborators;
+  /** To be called at the deadline of a shutdown, before streams are cut. */
+  readonly beforeCut: () => void;
   /** What health on this port answers. */
   readonly claims: { readonly isReady: () => boolean; readonly isAlive: () => boolean };
 }

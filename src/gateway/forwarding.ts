@@ -127,11 +127,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     else this.#retryLost(error);
   }
 
-  /** Gives the request up; the client is told the error, in the answer if one has begun. */
+  /** Gives the request up, as we are shutting down; the client is told the error, in the answer if one has begun. */
   cut(error: ServiceError): void {
     if (this.#isOver) return;
     const hasBegun = this.#status !== 0;
-    this.#finish({ kind: 'client_aborted' });
+    this.#finish({ kind: 'cut_at_shutdown' });
     if (hasBegun) this.#options.relay.fail(error);
     else this.#options.onFailed(error);
     this.#controller?.abort(error);

@@ -53,12 +53,16 @@ export class Http2Server {
     return count;
   }
 
-  /** Takes no new connections or streams, lets streams finish until the deadline, then cuts them. */
-  async close(deadlineMs: number): Promise<void> {
+  /**
+   * Takes no new connections or streams, lets streams finish until the deadline, then cuts them; `beforeCut` is
+   * called first.
+   */
+  async close(deadlineMs: number, beforeCut: () => void = () => {}): Promise<void> {
     this.#isDraining = true;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     for (const connection of this.#connections) connection.drain();
     const cut = setTimeout(() => {
+      beforeCut();
       for (const connection of this.#connections) connection.destroy();
     }, deadlineMs);
     await closed;

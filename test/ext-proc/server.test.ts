@@ -104,7 +104,7 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
     exchange.send(requestHeaders({ modes: fullDuplex })).send(requestBody(chatBody));
     await exchange.nextOf('requestHeaders');
     await server.close(20);
-    await expect.poll(() => picker.inFlight()).toBe(0);
+    await expect.poll(() => picker.picks[0]?.outcomes).toEqual([{ kind: 'cut_at_shutdown' }]);
   });
 
   it('makes its own certificate', async () => {

@@ -62,6 +62,7 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
       maxBodyBytes: 1_000_000,
       fallbacks: 0,
       newRequestId: () => 'request-1',
+      isCutting: () => false,
       startTimer: (task) => {
         timer = task;
         return () => {

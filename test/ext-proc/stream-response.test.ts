@@ -139,6 +139,40 @@ describe('what becomes of the assignment', () => {
     expect(outcomes(harness)).toEqual([[expect.objectContaining({ kind })]]);
   });
 
+  it.each([
+    [
+      'upstream connect error or disconnect/reset before headers. reset reason: connection failure',
+      'connect_failed',
+    ],
+    [
+      'upstream connect error or disconnect/reset before headers. reset reason: connection termination',
+      'upstream_failed',
+    ],
+    [
+      'upstream connect error or disconnect/reset before headers. reset reason: overflow',
+      'rejected_by_engine',
+    ],
+    ['no healthy upstream', 'connect_failed'],
+    ['upstream request timeout', 'upstream_failed'],
+    ['busy', 'rejected_by_engine'],
+  ])('a 503 that says "%s" means %s', async (text, kind) => {
+    const harness = await picked();
+    harness.responseHeaders({ headers: { ':status': '503', 'content-type': 'text/plain' } });
+    harness.responseBody(text.slice(0, 10));
+    harness.responseBody(text.slice(10), true);
+    expect(outcomes(harness)).toEqual([[expect.objectContaining({ kind })]]);
+  });
+
+  it('a stream that our shutdown cuts is no abort by the client', async () => {
+    const harness = await picked('FULL_DUPLEX_STREAMED', 'FULL_DUPLEX_STREAMED', {
+      collaborators: { isCutting: () => true },
+    });
+    harness.responseHeaders();
+    harness.responseBody(event('a'));
+    harness.stream.onCancel();
+    expect(outcomes(harness)).toEqual([[{ kind: 'cut_at_shutdown' }]]);
+  });
+
   it('leaving in the middle is an abort by the client', async () => {
     const harness = await picked();
     harness.responseHeaders();
@@ -197,14 +231,18 @@ describe('the endpoint that served', () => {
       collaborators: { fallbacks: 2 },
     });
     harness.responseHeaders({ metadata: served('10.0.0.3:8000') });
-    expect(picker.picks[0]?.retries).toHaveLength(2);
+    expect(picker.picks[0]?.served).toEqual([['10.0.0.3:8000', '10.0.0.1:8000', '10.0.0.2:8000']]);
   });
 
-  it.each(['10.0.0.1:8000', '10.9.9.9:1'])('changes nothing when it is %s', async (address) => {
-    const harness = await picked('FULL_DUPLEX_STREAMED', 'FULL_DUPLEX_STREAMED', {
-      collaborators: { fallbacks: 1 },
-    });
-    harness.responseHeaders({ metadata: served(address) });
-    expect(harness.picker.picks[0]?.retries).toEqual([]);
+  it('changes nothing when it is the one that was picked', async () => {
+    const harness = await picked();
+    harness.responseHeaders({ metadata: served('10.0.0.1:8000') });
+    expect(harness.picker.picks[0]?.served).toEqual([]);
+  });
+
+  it('blames nobody when it was not named', async () => {
+    const harness = await picked();
+    harness.responseHeaders({ metadata: served('10.9.9.9:1') });
+    expect(harness.picker.picks[0]?.served).toEqual([['10.9.9.9:1']]);
   });
 });
