@@ -52,6 +52,11 @@ const commands: readonly LazyCommand[] = [
     summary: 'try policies or configurations on a simulated fleet',
     load: async () => (await import('./simulate.ts')).simulateCommand(),
   },
+  {
+    name: 'conformance',
+    summary: 'judge any endpoint picker by the protocol',
+    load: async () => (await import('./conformance.ts')).conformanceCommand(),
+  },
 ];
 
 async function createProgram(name: string | undefined): Promise<Command> {

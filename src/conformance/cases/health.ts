@@ -1,0 +1,85 @@
+import { describeEnd } from '../client/call.ts';
+import type { ConformanceCase } from '../conformance-case.ts';
+import { type Level, NotJudged, require } from '../outcome.ts';
+import type { Session } from '../session.ts';
+import { bytesField, readFields } from '../wire/protobuf.ts';
+
+const checkPath = '/grpc.health.v1.Health/Check';
+const statusNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
+const unimplemented = 12;
+const notFound = 5;
+
+const services: readonly (readonly [name: string, level: Level, why: string])[] = [
+  ['liveness', 'MUST', ''],
+  ['readiness', 'MUST', ''],
+  ['envoy.service.ext_proc.v3.ExternalProcessor', 'MUST', ''],
+  ['', 'SHOULD', ', which grpc_health_probe asks for'],
+  ['inference-extension', 'SHOULD', ', which the conformance manifests probe'],
+];
+
+/** Clause 13, on the port of the service or on the one that `--health` names. */
+export const healthCases: readonly ConformanceCase[] = [
+  ...services.map(
+    ([name, level, why]): ConformanceCase => ({
+      id: `health-${name === '' ? 'empty' : name.split('.').at(-1)!.toLowerCase()}`,
+      clause: '13',
+      title: `13: health answers for "${name}"${why}`,
+      level,
+      dialects: 'any',
+      run: async (session) => {
+        const found = await check(session, name);
+        require(found.status === 'SERVING', 'SERVING', found.status);
+        return found.status;
+      },
+    }),
+  ),
+  {
+    id: 'health-unknown',
+    clause: '13',
+    title: '13: health does not know a service that is not there',
+    level: 'SHOULD',
+    dialects: 'any',
+    run: async (session) => {
+      const { code, status } = await check(session, 'no.such.Service');
+      require(code === notFound, 'gRPC status 5 (NOT_FOUND)', status);
+      return status;
+    },
+  },
+  {
+    id: 'health-readiness',
+    clause: '13',
+    title: '13: readiness needs a synced leader, liveness does not',
+    level: 'MUST',
+    dialects: 'any',
+    run: async () => {
+      throw new NotJudged('a picker cannot be made to lose its lease or its sync from outside');
+    },
+  },
+];
+
+async function check(
+  session: Session,
+  service: string,
+): Promise<{ status: string; code: number | undefined }> {
+  const { health } = session.options;
+  const connection = health === undefined ? await session.shared() : await session.connect(health);
+  const call = connection.openCall(checkPath);
+  call.send(service === '' ? Buffer.alloc(0) : bytesField(1, service)).halfClose();
+  const event = await call.next(session.timeoutMs);
+  if (health !== undefined) connection.close();
+  switch (event.kind) {
+    case 'message': {
+      const value = readFields(event.bytes).find(({ number }) => number === 1)?.value ?? 0;
+      return { status: statusNames[value] ?? `status ${value}`, code: undefined };
+    }
+    case 'silence':
+      return { status: 'silence', code: undefined };
+    case 'end': {
+      const code = event.end.kind === 'status' ? event.end.code : undefined;
+      if (code === unimplemented && health === undefined) {
+        throw new NotJudged('no health service on this port; tell its address with --health');
+      }
+      return { status: describeEnd(event.end), code };
+    }
+  }
+}
