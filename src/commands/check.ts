@@ -2,7 +2,10 @@ import { Command } from 'commander';
 import {
   ConfigurationError,
   configurationJsonSchema,
+  formatMapping,
   formatProblem,
+  type Importation,
+  ImportError,
   type LoadedConfiguration,
   loadConfiguration,
 } from '../configuration/index.ts';
@@ -27,11 +30,14 @@ export function checkCommand(): Command {
 
 async function check(file: string): Promise<number> {
   try {
-    process.stdout.write(summary(file, await loadConfiguration({ file })));
+    const loaded = await loadConfiguration({ file });
+    process.stdout.write(summary(file, loaded));
+    if (loaded.importation !== undefined) process.stdout.write(importSummary(loaded.importation));
     return exitCodes.ok;
   } catch (error) {
     if (!(error instanceof ConfigurationError)) throw error;
     const { problems } = error;
+    if (error instanceof ImportError) process.stdout.write(`${importSummary(error.importation)}\n`);
     const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`;
     process.stdout.write(`${problems.map(formatProblem).join('\n')}\n${count} in ${file}\n`);
     return exitCodes.usage;
@@ -55,6 +61,13 @@ function summary(file: string, { configuration, profile }: LoadedConfiguration):
     ['picker', pluginSummary(profile.picker)],
   ];
   return `${file} is valid\n${rows.map(([name, text]) => `  ${name.padEnd(9)} ${text}\n`).join('')}`;
+}
+
+/** What became of each of llm-d's plugins, and what has no effect. */
+function importSummary({ rows, warnings }: Importation): string {
+  const table = rows.length === 0 ? '' : `\nwhat becomes of llm-d's plugins\n${formatMapping(rows)}`;
+  const lines = warnings.map((warning) => `warning: ${formatProblem(warning)}\n`).join('');
+  return lines === '' ? table : `${table}\n${lines}`;
 }
 
 function poolSummary({ endpoints, file }: LoadedConfiguration['configuration']['pool']): string {

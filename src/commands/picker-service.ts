@@ -10,6 +10,7 @@ import {
   startScraper,
 } from '../pool/index.ts';
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
+import { engineMetricsScanner } from '../protocol/engine-metrics.ts';
 import { createProfile } from '../scheduling/profile.ts';
 import { createMetrics, type Log, type MetricsText, observers, requestLog } from '../telemetry/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
@@ -61,7 +62,8 @@ export async function startPickerService(options: PickerServiceOptions): Promise
 
   applyStaticEndpoints(pool, [...endpoints, ...configuration.pool.endpoints.map(specOf)]);
   const discovery = await discoverFromFile(loaded, pool, log);
-  const scraper = startScraper({ pool, clock, random: Math.random, ...configuration.pool.scrape });
+  const scan = engineMetricsScanner(configuration.pool.engineMetrics);
+  const scraper = startScraper({ pool, clock, random: Math.random, scan, ...configuration.pool.scrape });
 
   return {
     picker,

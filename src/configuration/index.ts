@@ -5,7 +5,10 @@
  * scheduling/, the log's levels, and nothing else of ours.
  */
 export { configurationJsonSchema } from './json-schema.ts';
+export { formatMapping } from './llm-d/index.ts';
 export {
+  type Importation,
+  ImportError,
   type LoadedConfiguration,
   type LoadOptions,
   loadConfiguration,

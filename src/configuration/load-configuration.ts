@@ -1,6 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { crossChecks } from './cross-checks.ts';
+import {
+  type Imported,
+  importEndpointPickerConfig,
+  isEndpointPickerConfig,
+  type MappingRow,
+} from './llm-d/index.ts';
 import { type LoadedProfile, loadProfile } from './load-profile.ts';
 import { ConfigurationError, formatPath, type Path, type Problem } from './problems.ts';
 import { type Configuration, configurationSchema } from './schema.ts';
@@ -18,40 +24,82 @@ export interface Override {
 export interface LoadOptions {
   /** The YAML file; without one, defaults and overrides alone count. */
   readonly file?: string | undefined;
+  /** The YAML itself, in place of a file. */
+  readonly text?: { readonly yaml: string; readonly flag: string } | undefined;
   readonly overrides?: readonly Override[];
   /** Paths in a configuration without a file start here. */
   readonly workingFolder?: string;
 }
 
+/** What became of a document of llm-d's. */
+export interface Importation {
+  readonly rows: readonly MappingRow[];
+  /** What has no effect here, with its place. */
+  readonly warnings: readonly Problem[];
+}
+
+/** A document of llm-d's that cannot be run, with what would become of each of its plugins. */
+export class ImportError extends ConfigurationError {
+  readonly importation: Importation;
+
+  constructor(problems: readonly Problem[], importation: Importation) {
+    super(problems);
+    this.name = 'ImportError';
+    this.importation = importation;
+  }
+}
+
 export interface LoadedConfiguration {
   readonly configuration: Configuration;
   readonly profile: LoadedProfile;
+  /** Set when the document is an `EndpointPickerConfig` of llm-d. */
+  readonly importation?: Importation;
   /** Absolute; undefined if there is no file. */
   readonly file: string | undefined;
   /** Relative paths in the configuration start here. */
   readonly folder: string;
 }
 
-/** File, flags and defaults as one frozen object, its plugins loaded. Throws a `ConfigurationError`. */
+/**
+ * File, flags and defaults as one frozen object, its plugins loaded. The file is a configuration of ours, or
+ * llm-d's `EndpointPickerConfig`. Throws a `ConfigurationError`.
+ */
 export async function loadConfiguration(options: LoadOptions = {}): Promise<LoadedConfiguration> {
   const { overrides = [], workingFolder = process.cwd() } = options;
   const file = options.file === undefined ? undefined : resolve(workingFolder, options.file);
   const folder = file === undefined ? workingFolder : dirname(file);
-  const source = options.file ?? 'configuration';
-  const document = parseYaml(file === undefined ? '' : await readSource(file, source), source);
+  const source = options.text?.flag ?? options.file ?? 'configuration';
+  const yaml = options.text?.yaml ?? (file === undefined ? '' : await readSource(file, source));
+  const document = parseYaml(yaml, source);
   if (document.problems.length > 0) throw new ConfigurationError(document.problems);
+
+  const imported = isEndpointPickerConfig(document.value)
+    ? importEndpointPickerConfig(document.value)
+    : undefined;
+  const importation = imported && {
+    rows: imported.rows,
+    warnings: place(imported.warnings, document, source, []),
+  };
+  if (imported !== undefined && importation !== undefined && imported.errors.length > 0)
+    throw new ImportError(place(imported.errors, document, source, []), importation);
 
   const value = overrides.reduce<unknown>(
     (whole, { path, value }) => withValue(whole, path, value),
-    document.value ?? {},
+    imported?.value ?? document.value ?? {},
   );
   const parsed = configurationSchema.safeParse(value, { reportInput: true });
   const problems = schemaProblems(parsed.error?.issues ?? []);
   const loaded = await loadProfile((value as { profile?: unknown } | undefined)?.profile, folder);
   problems.push(...loaded.problems, ...(parsed.success ? crossChecks(parsed.data) : []));
   if (problems.length > 0 || !parsed.success || loaded.profile === undefined)
-    throw new ConfigurationError(place(problems, document, source, overrides));
-  return { configuration: deepFreeze(parsed.data), profile: loaded.profile, file, folder };
+    throw new ConfigurationError(place(problems, document, source, overrides, imported?.origins));
+  return {
+    configuration: deepFreeze(parsed.data),
+    profile: loaded.profile,
+    file,
+    folder,
+    ...(importation === undefined ? {} : { importation }),
+  };
 }
 
 async function readSource(file: string, source: string): Promise<string> {
@@ -71,10 +119,12 @@ function place(
   document: YamlDocument,
   source: string,
   overrides: readonly Override[],
+  origins: Imported['origins'] = [],
 ): Problem[] {
-  const placed = problems.map(({ path, unknownKey, message }): Problem => {
-    const override = overrides.find((candidate) => isWithin(path, candidate.path));
+  const placed = problems.map(({ path: own, unknownKey, message }): Problem => {
+    const override = overrides.find((candidate) => isWithin(own, candidate.path));
     if (override !== undefined) return { source: override.flag, position: undefined, path: '', message };
+    const path = origins.find(({ ours }) => isWithin(own, ours))?.theirs ?? own;
     const position =
       unknownKey === undefined ? document.positionOf(path) : document.positionOfKey(path, unknownKey);
     return { source, position, path: formatPath(path), message };

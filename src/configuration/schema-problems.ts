@@ -13,18 +13,26 @@ export interface SchemaProblem {
 
 type Issue = z.core.$ZodIssue;
 
-export function schemaProblems(issues: readonly Issue[]): SchemaProblem[] {
+/** `keysAt` gives the keys that there may be at a path, for the message about an unknown one. */
+export function schemaProblems(
+  issues: readonly Issue[],
+  keysAt: (path: Path) => readonly string[] = knownKeys,
+): SchemaProblem[] {
   return issues.flatMap((issue): SchemaProblem[] => {
     const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
     if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => ({ path, unknownKey: key, message: unknownKeyMessage(path, key) }));
+      return issue.keys.map((key) => ({
+        path,
+        unknownKey: key,
+        message: unknownKeyMessage(key, keysAt(path)),
+      }));
     return [{ path, unknownKey: undefined, message: messageOf(issue) }];
   });
 }
 
-function unknownKeyMessage(path: Path, key: string): string {
-  const known = knownKeys(path);
-  return `unknown key "${key}".${didYouMean(key, known)} Known keys: ${known.join(', ')}.`;
+function unknownKeyMessage(key: string, known: readonly string[]): string {
+  const list = known.length === 0 ? 'There are none.' : `Known keys: ${known.join(', ')}.`;
+  return `unknown key "${key}".${didYouMean(key, known)} ${list}`;
 }
 
 function messageOf(issue: Issue): string {

@@ -79,7 +79,14 @@ const health = z
   .describe('gRPC health, for probes.');
 
 const metrics = z
-  .strictObject({ host: host('127.0.0.1'), port: port(9090, 'Port of /metrics, /health and /ready.') })
+  .strictObject({
+    host: host('127.0.0.1'),
+    port: port(9090, 'Port of /metrics, /health and /ready.'),
+    legacyNames: z
+      .boolean()
+      .default(false)
+      .describe('Also under the names before llm_d_epp_: inference_objective_, _pool_ and _extension_.'),
+  })
   .prefault({})
   .describe('Prometheus metrics of this process.');
 
@@ -92,6 +99,26 @@ const endpoint = z.strictObject({
     })
     .describe('`host:port` or `[ipv6]:port` of an engine.'),
   labels: z.record(z.string(), z.string()).default({}).describe('Free labels, for filters and scorers.'),
+});
+
+const metric = (what: string) =>
+  z
+    .string()
+    .regex(/^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?$/, { error: 'expected `name` or `name{label=value}`' })
+    .optional()
+    .describe(what);
+
+const engineMetrics = z.strictObject({
+  name: z.string().min(1).describe('A built-in engine of this name is replaced.'),
+  queuedRequests: metric('Requests in the queue.'),
+  runningRequests: metric('Requests in the batch.'),
+  kvCacheUsage: metric('Used share of the KV blocks, 0 to 1.'),
+  adapters: metric('LoRA adapters, in labels as vllm:lora_requests_info has them.'),
+  cacheConfig: metric('Carries block size and number of blocks as labels.'),
+  blockSizeLabel: z.string().default('block_size').describe('Label of cacheConfig.'),
+  totalBlocksLabel: z.string().default('num_gpu_blocks').describe('Label of cacheConfig.'),
+  blockSize: metric('Tokens per KV block, as a value.'),
+  totalBlocks: metric('KV blocks, as a value.'),
 });
 
 const pool = z
@@ -109,6 +136,10 @@ const pool = z
       })
       .prefault({})
       .describe('Reading of the engines, milliseconds.'),
+    engineMetrics: z
+      .array(engineMetrics)
+      .default([])
+      .describe('Metric names of engines beside vllm, sglang, trtllm-serve, triton-tensorrt-llm and triton.'),
   })
   .prefault({})
   .describe('The engines to choose from.');

@@ -1,5 +1,5 @@
 import { Pool as ConnectionPool } from 'undici';
-import { type EngineMetrics, scanEngineMetrics } from '../protocol/engine-metrics.ts';
+import type { EngineMetrics, EngineMetricsScanner } from '../protocol/engine-metrics.ts';
 import type { EndpointModels } from './endpoint-state.ts';
 
 export interface EngineClientOptions {
@@ -7,6 +7,7 @@ export interface EngineClientOptions {
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;
   readonly headers: Readonly<Record<string, string>>;
+  readonly scan: EngineMetricsScanner;
 }
 
 /** What one look at an engine has shown. */
@@ -34,8 +35,10 @@ export class EngineClient {
   readonly #connections: ConnectionPool;
   readonly #timeoutMs: number;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #scan: EngineMetricsScanner;
 
-  constructor({ address, timeoutMs, maxBodyBytes, headers }: EngineClientOptions) {
+  constructor({ address, timeoutMs, maxBodyBytes, headers, scan }: EngineClientOptions) {
+    this.#scan = scan;
     this.#timeoutMs = timeoutMs;
     this.#headers = headers;
     this.#connections = new ConnectionPool(`http://${address}`, {
@@ -63,7 +66,7 @@ export class EngineClient {
     ]);
     if ('error' in metricsAnswer) return this.#down('/metrics', metricsAnswer.error);
     if (metricsAnswer.status >= 500) return answered('/metrics', metricsAnswer.status);
-    const metrics = metricsAnswer.status === 200 ? scanEngineMetrics(metricsAnswer.body) : undefined;
+    const metrics = metricsAnswer.status === 200 ? this.#scan(metricsAnswer.body) : undefined;
     if (metrics !== undefined) return alive(metrics, modelsAnswer);
 
     const proof = modelsAnswer ?? (await this.#get('/v1/models', signal));

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type EngineMetricsScanner, scanEngineMetrics } from '../protocol/engine-metrics.ts';
 import { EngineClient, type EngineReport } from './engine-client.ts';
 import type { EndpointRef, InferencePool } from './inference-pool.ts';
 
@@ -19,6 +20,8 @@ export interface ScraperOptions {
   readonly maxBodyBytes?: number | undefined;
   /** Sent with every scrape, e.g. `authorization`. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** Reads `/metrics`; the built-in engines by default. */
+  readonly scan?: EngineMetricsScanner | undefined;
 }
 
 export interface Scraper {
@@ -64,8 +67,8 @@ async function watchEndpoint(
 ): Promise<void> {
   const { pool, clock, random } = options;
   const { intervalMs = 200, idleIntervalMs = 1000, modelsIntervalMs = 5000 } = options;
-  const { timeoutMs = 750, maxBodyBytes = 8 * 1024 * 1024, headers = {} } = options;
-  const client = new EngineClient({ address: endpoint.address, timeoutMs, maxBodyBytes, headers });
+  const { timeoutMs = 750, maxBodyBytes = 8 * 1024 * 1024, headers = {}, scan = scanEngineMetrics } = options;
+  const client = new EngineClient({ address: endpoint.address, timeoutMs, maxBodyBytes, headers, scan });
   const restarts = new RestartDetector();
   let scrapeAtMs = Number.NEGATIVE_INFINITY;
   let modelsAtMs = Number.NEGATIVE_INFINITY;

@@ -10,6 +10,9 @@
  * | block, blocks | vllm:cache_config_info      | sglang:cache_config_info   | trtllm_kv_cache_tokens_per_block | ... tokens_per, max                         |
  * | LoRA          | vllm:lora_requests_info     |                            |                                  |                                             |
  *
+ * Triton without TensorRT-LLM tells its queue alone, nv_inference_pending_request_count: nv_inference_exec_count,
+ * which llm-d reads as the running requests, counts all executions since the start.
+ *
  * Several series of one name are several data-parallel ranks: requests and blocks are summed, KV usage is the
  * mean. Values that are no finite number are passed over.
  */
@@ -89,39 +92,131 @@ const byLabel =
   (tally, value, labels) =>
     readers[labels.get(label) ?? '']?.(tally, value, labels);
 
-const readers: Readonly<Record<string, Reader>> = {
-  'vllm:num_requests_waiting': add('queued'),
-  'vllm:num_requests_running': add('running'),
-  'vllm:kv_cache_usage_perc': add('kvUsage'),
-  'vllm:gpu_cache_usage_perc': add('oldKvUsage'),
-  'vllm:cache_config_info': cacheConfig('block_size', 'num_gpu_blocks'),
-  'vllm:lora_requests_info': loraInfo,
-  'sglang:num_queue_reqs': add('queued'),
-  'sglang:num_running_reqs': add('running'),
-  'sglang:token_usage': add('kvUsage'),
-  'sglang:cache_config_info': cacheConfig('page_size', 'num_pages'),
-  trtllm_num_requests_waiting: add('queued'),
-  trtllm_num_requests_running: add('running'),
-  trtllm_kv_cache_utilization: add('kvUsage'),
-  trtllm_kv_cache_tokens_per_block: setBlockSize,
-  trtllm_kv_cache_max_blocks: add('blocks'),
-  nv_trt_llm_request_metrics: byLabel('request_type', { waiting: add('queued'), scheduled: add('running') }),
-  nv_trt_llm_kv_cache_block_metrics: byLabel('kv_cache_block_type', {
-    fraction: add('kvUsage'),
-    tokens_per: setBlockSize,
-    max: add('blocks'),
-  }),
+/** Metric names of one kind of engine. A metric of several readers is told apart by a label. */
+type Family = Readonly<Record<string, Reader>>;
+
+const families: Readonly<Record<string, Family>> = {
+  vllm: {
+    'vllm:num_requests_waiting': add('queued'),
+    'vllm:num_requests_running': add('running'),
+    'vllm:kv_cache_usage_perc': add('kvUsage'),
+    'vllm:gpu_cache_usage_perc': add('oldKvUsage'),
+    'vllm:cache_config_info': cacheConfig('block_size', 'num_gpu_blocks'),
+    'vllm:lora_requests_info': loraInfo,
+  },
+  sglang: {
+    'sglang:num_queue_reqs': add('queued'),
+    'sglang:num_running_reqs': add('running'),
+    'sglang:token_usage': add('kvUsage'),
+    'sglang:cache_config_info': cacheConfig('page_size', 'num_pages'),
+  },
+  'trtllm-serve': {
+    trtllm_num_requests_waiting: add('queued'),
+    trtllm_num_requests_running: add('running'),
+    trtllm_kv_cache_utilization: add('kvUsage'),
+    trtllm_kv_cache_tokens_per_block: setBlockSize,
+    trtllm_kv_cache_max_blocks: add('blocks'),
+  },
+  'triton-tensorrt-llm': {
+    nv_trt_llm_request_metrics: byLabel('request_type', {
+      waiting: add('queued'),
+      scheduled: add('running'),
+    }),
+    nv_trt_llm_kv_cache_block_metrics: byLabel('kv_cache_block_type', {
+      fraction: add('kvUsage'),
+      tokens_per: setBlockSize,
+      max: add('blocks'),
+    }),
+  },
+  triton: { nv_inference_pending_request_count: add('queued') },
+};
+
+const ofAnyProcess: Family = {
   process_start_time_seconds: (tally, value) => {
     tally.processStartSeconds = value;
   },
 };
 
-const readerByHash = new Map(
-  Object.entries(readers).map(([name, reader]) => [
-    hashName(Buffer.from(name), 0, name.length),
-    { name, reader },
-  ]),
-);
+/** Which metrics of another kind of engine tell what: `name`, or `name{label=value,...}`. */
+export interface EngineMetricNames {
+  /** A built-in family of this name is replaced. */
+  readonly name: string;
+  readonly queuedRequests?: string | undefined;
+  readonly runningRequests?: string | undefined;
+  readonly kvCacheUsage?: string | undefined;
+  readonly adapters?: string | undefined;
+  readonly cacheConfig?: string | undefined;
+  readonly blockSizeLabel: string;
+  readonly totalBlocksLabel: string;
+  readonly blockSize?: string | undefined;
+  readonly totalBlocks?: string | undefined;
+}
+
+/** Reads the figures; undefined if the text has none of an engine that is known. Linear in its size. */
+export type EngineMetricsScanner = (text: Buffer) => EngineMetrics | undefined;
+
+type ReadersByHash = ReadonlyMap<number, { readonly name: string; readonly reader: Reader }>;
+
+/** A scanner that knows these engines beside the built-in ones. */
+export function engineMetricsScanner(others: readonly EngineMetricNames[]): EngineMetricsScanner {
+  if (others.length === 0) return scanEngineMetrics;
+  const replaced = new Set(others.map(({ name }) => name));
+  const builtIn = Object.entries(families).filter(([name]) => !replaced.has(name));
+  const known = [...builtIn.map(([, family]) => family), ...others.map(familyOf), ofAnyProcess];
+  const readersByHash = hashed(known);
+  return (text) => scan(text, readersByHash);
+}
+
+function familyOf(names: EngineMetricNames): Family {
+  const family: Record<string, Reader> = {};
+  const define = (spec: string | undefined, reader: Reader) => {
+    if (spec === undefined) return;
+    const { name, labels } = parseSpec(spec);
+    const others = family[name];
+    family[name] = (tally, value, found) => {
+      others?.(tally, value, found);
+      if (labels.every(([label, wanted]) => found.get(label) === wanted)) reader(tally, value, found);
+    };
+  };
+  define(names.queuedRequests, add('queued'));
+  define(names.runningRequests, add('running'));
+  define(names.kvCacheUsage, add('kvUsage'));
+  define(names.adapters, loraInfo);
+  define(names.cacheConfig, cacheConfig(names.blockSizeLabel, names.totalBlocksLabel));
+  define(names.blockSize, setBlockSize);
+  define(names.totalBlocks, add('blocks'));
+  return family;
+}
+
+function parseSpec(spec: string): {
+  readonly name: string;
+  readonly labels: readonly (readonly [string, string])[];
+} {
+  const [name = '', list = ''] = spec.replace(/\}\s*$/, '').split('{');
+  const labels = list.split(',').flatMap((pair) => {
+    const equals = pair.indexOf('=');
+    if (equals < 0) return [];
+    return [
+      [
+        pair.slice(0, equals).trim(),
+        pair
+          .slice(equals + 1)
+          .trim()
+          .replace(/^"|"$/g, ''),
+      ] as const,
+    ];
+  });
+  return { name: name.trim(), labels };
+}
+
+function hashed(known: readonly Family[]): ReadersByHash {
+  const entries = known.flatMap((family) => Object.entries(family));
+  return new Map(
+    entries.map(([name, reader]) => [hashName(Buffer.from(name), 0, name.length), { name, reader }]),
+  );
+}
+
+const builtInReaders = hashed([...Object.values(families), ofAnyProcess]);
 
 const newline = 0x0a;
 const openingBrace = 0x7b;
@@ -130,13 +225,17 @@ const quote = 0x22;
 const backslash = 0x5c;
 const space = 0x20;
 
-/** The figures; undefined if the text has none of an engine that we know. Linear in its size. */
+/** The figures of the built-in engines. */
 export function scanEngineMetrics(text: Buffer): EngineMetrics | undefined {
+  return scan(text, builtInReaders);
+}
+
+function scan(text: Buffer, readers: ReadersByHash): EngineMetrics | undefined {
   const tally = emptyTally();
   for (let start = 0; start < text.length; ) {
     let end = text.indexOf(newline, start);
     if (end < 0) end = text.length;
-    scanLine(text, start, end, tally);
+    scanLine(text, start, end, tally, readers);
     start = end + 1;
   }
   const { queued, running } = tally;
@@ -173,10 +272,10 @@ function emptyTally(): Tally {
 }
 
 /** `name value`, `name{label="value",...} value`, either with a timestamp or an exemplar behind it. */
-function scanLine(text: Buffer, start: number, end: number, tally: Tally): void {
+function scanLine(text: Buffer, start: number, end: number, tally: Tally, readers: ReadersByHash): void {
   let at = start;
   while (at < end && text[at] !== openingBrace && text[at] !== space) at++;
-  const known = readerByHash.get(hashName(text, start, at));
+  const known = readers.get(hashName(text, start, at));
   if (known === undefined || known.name.length !== at - start) return;
   if (text.toString('latin1', start, at) !== known.name) return;
   const labels = new Map<string, string>();

@@ -10,7 +10,7 @@ const figures: Readonly<Record<string, (endpoint: Endpoint) => number>> = {
 
 /** llm-d's `utilization-filter`. Figures as scraped, but for the active requests, which are our own. */
 export default defineFilter({
-  description: 'Keeps endpoints that are within every limit: figure<=number.',
+  description: 'Keeps endpoints that are within every limit: figure<=number or figure<number.',
   defaults: { limits: [] as readonly string[], fallsBackToAll: false },
   create: ({ limits, fallsBackToAll }) => {
     if (limits.length === 0) throw new Error('limits is empty; list at least one, such as waiting-queue<=5');
@@ -23,12 +23,12 @@ export default defineFilter({
 });
 
 function parseLimit(text: string): (endpoint: Endpoint) => boolean {
-  const [name = '', number = ''] = text.split('<=');
+  const [, name = '', operator, number = ''] = /^([^<]*)(<=?)([^<]*)$/.exec(text) ?? [];
   const figure = Object.hasOwn(figures, name.trim()) ? figures[name.trim()] : undefined;
   const most = number.trim() === '' ? Number.NaN : Number(number);
   if (figure === undefined || !(most >= 0))
     throw new Error(
-      `limits has "${text}"; expected one of ${Object.keys(figures).join(', ')}, then <= and a number`,
+      `limits has "${text}"; expected one of ${Object.keys(figures).join(', ')}, then <= or < and a number`,
     );
-  return (endpoint) => figure(endpoint) <= most;
+  return operator === '<=' ? (endpoint) => figure(endpoint) <= most : (endpoint) => figure(endpoint) < most;
 }
