@@ -1,6 +1,11 @@
 import { resolve } from 'node:path';
 import type { LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
-import { createEndpointPicker, type InspectableEndpointPicker } from '../endpoint-picker/index.ts';
+import {
+  createEndpointPicker,
+  type InspectableEndpointPicker,
+  modelRewrites,
+  type RewriteModel,
+} from '../endpoint-picker/index.ts';
 import {
   applyStaticEndpoints,
   type EndpointSpec,
@@ -23,9 +28,11 @@ export interface PickerService {
   readonly metricsText: () => Promise<MetricsText>;
   /** Priorities by objective, as of the last reload. */
   readonly objectives: () => ReadonlyMap<string, number>;
+  /** Which model to use instead, as of the last reload. */
+  readonly rewriteModel: RewriteModel;
   /** False from the moment that the process wants to stop. */
   readonly isServing: () => boolean;
-  /** Takes the profile and the objectives of a new configuration; the next decision uses them. */
+  /** Takes the profile, the objectives and the rewrites of a new configuration; the next decision uses them. */
   reload(loaded: LoadedConfiguration): void;
   /** New requests are refused from now on; those in progress go on. */
   shutDown(): void;
@@ -50,6 +57,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: packageVersion() });
   let profile = profileOf(loaded.profile);
   let objectives = objectivesOf(configuration);
+  let rewriteModel = modelRewrites(configuration.modelRewrites, Math.random);
   let isServing = true;
   const picker = createEndpointPicker({
     pool,
@@ -70,10 +78,12 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     pool,
     metricsText: metrics.text,
     objectives: () => objectives,
+    rewriteModel: (model) => rewriteModel(model),
     isServing: () => isServing,
     reload: (next) => {
       profile = profileOf(next.profile);
       objectives = objectivesOf(next.configuration);
+      rewriteModel = modelRewrites(next.configuration.modelRewrites, Math.random);
     },
     shutDown: () => {
       isServing = false;

@@ -18,13 +18,13 @@ export const drainMs = 30_000;
 
 /**
  * Serves until SIGINT or SIGTERM, then stops in order: health says no, new requests are refused, those in
- * progress finish, the rest is stopped. SIGHUP and a change of the file reload profile and objectives.
+ * progress finish, the rest is stopped. SIGHUP and a change of the file reload profile, objectives and model rewrites.
  */
 export async function runServers({ servers, service, load, log, stopOthers }: RunOptions): Promise<void> {
   const watch = watchConfiguration(load, {
     onChange: (loaded) => {
       service.reload(loaded);
-      log.info({}, 'configuration reloaded: profile and objectives; the rest needs a restart');
+      log.info({}, 'configuration reloaded: profile, objectives and model rewrites; the rest needs a restart');
     },
     onInvalid: (error) => {
       const problems = error instanceof ConfigurationError ? error.message.split('\n') : [String(error)];

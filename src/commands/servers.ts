@@ -35,11 +35,11 @@ export async function stopServers(servers: Servers, deadlineMs: number): Promise
 
 function open(door: Door, { loaded, service, log }: ServersOptions): Promise<RunningServer> {
   const { configuration, folder } = loaded;
-  const { picker, metricsText, isServing, objectives } = service;
+  const { picker, metricsText, isServing, objectives, rewriteModel } = service;
   const { blockTokens, maxPromptTokens: maxPrefixTokens } = configuration.prefixIndex;
   switch (door) {
     case 'gateway': {
-      const { host, port, maxBodyBytes, maxConcurrentRequests, timeouts } = configuration.gateway;
+      const { host, port, maxBodyBytes, maxConcurrentRequests, timeouts, explain } = configuration.gateway;
       return serveGateway({
         host,
         port,
@@ -49,12 +49,14 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         timeouts,
         apiKeys: apiKeys(configuration.gateway.apiKeysEnv),
         objectives,
+        rewriteModel,
+        explains: explain,
         metricsText,
         isDraining: () => !isServing(),
       });
     }
     case 'extProc': {
-      const { host, port, fallbacks, transport } = configuration.extProc;
+      const { host, port, fallbacks, transport, explain } = configuration.extProc;
       return serveExtProc({
         host,
         port,
@@ -63,6 +65,8 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         tls: tlsOptions(configuration.extProc.tls, folder),
         limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
         objectives,
+        rewriteModel,
+        explains: explain,
         isServing,
         fallbacks,
         transport,

@@ -25,6 +25,10 @@ const gateway = z
       })
       .prefault({})
       .describe('How long the gateway waits for an engine, milliseconds.'),
+    explain: z
+      .boolean()
+      .default(true)
+      .describe('Answer `x-pointsman-explain: true` with the decision; it names endpoints.'),
     apiKeysEnv: z
       .string()
       .min(1)
@@ -65,6 +69,10 @@ const extProc = z
       .max(16)
       .default(0)
       .describe('How many further endpoints to name after the chosen one, for a proxy that can retry.'),
+    explain: z
+      .boolean()
+      .default(false)
+      .describe('Answer `x-pointsman-explain: true` with the decision; it names endpoints.'),
     transport: z
       .enum(['fast', 'grpc-js'])
       .default('fast')
@@ -194,6 +202,34 @@ const prefixIndex = z
   .prefault({})
   .describe('What is believed to lie in the KV caches of the engines.');
 
+const modelRewrites = z
+  .array(
+    z.strictObject({
+      match: z
+        .string()
+        .min(1)
+        .optional()
+        .describe('The model that clients ask for; without it the rule is for all others, and for none.'),
+      targets: z
+        .array(
+          z.strictObject({
+            model: z.string().min(1).describe('What the engines call it.'),
+            weight: z
+              .number()
+              .nonnegative()
+              .optional()
+              .describe(
+                'Share of the requests; a target without one is not chosen beside others that have one.',
+              ),
+          }),
+        )
+        .min(1)
+        .describe('One is drawn by weight for each request.'),
+    }),
+  )
+  .default([])
+  .describe('Other models to use than those that clients name: aliases, canaries, a default.');
+
 const log = z
   .strictObject({
     level: z.enum(logLevels).default('info'),
@@ -233,6 +269,7 @@ export const configurationSchema = z
       .record(z.string(), z.int())
       .default({})
       .describe('Priority of each inference objective; higher is sooner, negative may be shed.'),
+    modelRewrites,
     log,
     up,
   })

@@ -8,3 +8,4 @@ export type { Assignment, EndpointPicker, Outcome, PickOptions } from './assignm
 export type { EndpointPickerOptions, InspectableEndpointPicker } from './endpoint-picker.ts';
 export { createEndpointPicker } from './endpoint-picker.ts';
 export type { FinishedRequest, PickerObserver } from './finished-request.ts';
+export { type ModelRewriteRule, modelRewrites, type RewriteModel } from './model-rewrites.ts';

@@ -1,196 +1,123 @@
 /**
  * HTTP request → `InferenceRequest`. Both adapters parse with this; it reads the few fields that scheduling uses
- * and leaves every other judgement to the engine. The body is never changed.
+ * and leaves every other judgement to the engine. Of the body only the model's name is ever changed.
  */
-import { hashBlocks } from '../prefix-index/block-hashes.ts';
+import { type Api, type ApiName, apiOf } from '../protocol/apis.ts';
 import { ServiceError } from '../protocol/errors.ts';
 import { requestHeaders } from '../protocol/headers.ts';
-import {
-  decodeJsonString,
-  type JsonRange,
-  type JsonScan,
-  JsonSyntaxError,
-  scanJson,
-} from '../protocol/json-scan.ts';
-import { emptyPrefix, type InferenceRequest, type PrefixHashes } from '../scheduling/inference-request.ts';
+import type { JsonRange, JsonScan } from '../protocol/json-scan.ts';
+import { spliceModel } from '../protocol/model-splice.ts';
+import { emptyPrefix, type InferenceRequest } from '../scheduling/inference-request.ts';
+import { asksForStream, checkFields, missingModel, readModelName, scanBody } from './body-fields.ts';
+import { firstHeader, type HttpRequest } from './http-request.ts';
+import type { RewriteModel } from './model-rewrites.ts';
+import { type PromptOptions, readPrompt } from './prompt.ts';
 
-export type Api = 'chat' | 'completions' | 'embeddings' | 'responses' | 'messages' | 'other';
-
-export interface HttpRequest {
-  /** Made by us. */
-  readonly id: string;
-  readonly method: string;
-  /** With or without a query. */
-  readonly path: string;
-  /** Names in lower case; repeated headers joined with a comma. */
-  readonly headers: ReadonlyMap<string, string>;
-  /** The whole body; undefined when the request has none, or it is not for us to read. */
-  readonly body: Buffer | undefined;
-}
-
-export interface ParseOptions {
-  /** Tokens per hashed block of the prompt. */
-  readonly blockTokens: number;
-  /** Prompt tokens that are hashed, at most. */
-  readonly maxPrefixTokens: number;
+export interface ParseOptions extends PromptOptions {
   /** Priority by the name of an inference objective; an unknown name means 0. */
-  readonly objectives?: ReadonlyMap<string, number>;
+  readonly objectives?: ReadonlyMap<string, number> | undefined;
+  readonly rewriteModel?: RewriteModel | undefined;
 }
 
 export interface ParsedRequest {
+  /** With the model that the engine is to serve. */
   readonly request: InferenceRequest;
-  readonly api: Api;
-  /** Bytes of the value of `model`, quotes included, for splicing; undefined when the body has none. */
-  readonly modelRange: { readonly start: number; readonly end: number } | undefined;
+  readonly api: ApiName;
+  /** Undefined when the body goes on as it came. */
+  readonly rewrite: RewrittenModel | undefined;
+  /** Our own parser has failed: the request is known by its headers only. */
+  readonly parserFault?: string | undefined;
+}
+
+export interface RewrittenModel {
+  /** What the client calls the model; undefined if it named none. */
+  readonly clientModel: string | undefined;
+  /** What the engine calls it. */
+  readonly model: string;
+  /** The body to send, as pieces. */
+  readonly body: readonly Buffer[];
 }
 
 /** Throws a `ServiceError`: `invalid_json`, or `invalid_request` with the field at fault as `param`. */
 export function parseInferenceRequest(http: HttpRequest, options: ParseOptions): ParsedRequest {
-  const api = apiOf(http.path);
-  const scan = scanBody(http.body, api);
-  const model = readModel(http.body, scan, api);
-  if (api !== 'other' && scan !== undefined) checkFields(http.body!, scan, api);
-  const prompt = promptRanges(scan, api);
-  const promptBytes = api === 'other' ? (http.body?.length ?? 0) : totalBytes(prompt);
+  const { api, model: pathModel } = apiOf(http.path);
+  const { body } = http;
+  const scan = scanBody(body, api);
+  const hasModel = api.model === 'required' || api.model === 'optional';
+  const named =
+    hasModel && body !== undefined && scan !== undefined ? readModelName(body, scan, api) : undefined;
+
+  const rewrite = hasModel ? rewriteModel(http, api, scan, named, options) : undefined;
+  const model = pathModel ?? rewrite?.model ?? named?.text;
+  if (model === undefined && scan !== undefined && api.model === 'required') throw missingModel();
+  if (body !== undefined && scan !== undefined && api.body === 'json_object') checkFields(body, scan, api);
+  const prompt = body === undefined ? undefined : readPrompt(body, scan, api, model, options);
+  const isStreaming =
+    api.alwaysStreams || (body !== undefined && scan !== undefined && asksForStream(body, scan));
   const request: InferenceRequest = {
-    id: http.id,
-    model: model?.text,
-    priority: options.objectives?.get(firstHeader(http.headers, requestHeaders.objective) ?? '') ?? 0,
-    tenant: readTenant(http.headers),
-    headers: http.headers,
-    promptTokens: Math.ceil(promptBytes / bytesPerToken),
-    prefix: hashPrompt(http.body, scan, prompt, model?.text, options),
-    isStreaming: scan?.members.get('stream')?.type === 'boolean' && isTrue(http.body!, scan, 'stream'),
+    ...requestOfHeaders(http, options),
+    model,
+    promptTokens: prompt?.tokens ?? 0,
+    prefix: prompt?.prefix ?? emptyPrefix,
+    isStreaming,
+  };
+  return { request, api: api.name, rewrite };
+}
+
+/**
+ * The same, but a fault of our own costs only the knowledge of the body: the request is placed by its headers,
+ * and the engine judges what we could not read.
+ */
+export function parseOrReadHeaders(http: HttpRequest, options: ParseOptions): ParsedRequest {
+  try {
+    return parseInferenceRequest(http, options);
+  } catch (error) {
+    if (error instanceof ServiceError) throw error;
+    const { api } = apiOf(http.path);
+    return {
+      request: requestOfHeaders(http, options),
+      api: api.name,
+      rewrite: undefined,
+      parserFault: String(error),
+    };
+  }
+}
+
+/**
+ * A header of an earlier stage names the model before the body does; then the rules have their say. Only a body
+ * that can carry the new name is rewritten, and one without a name gets one from a generic rule alone.
+ */
+function rewriteModel(
+  { headers, body }: HttpRequest,
+  api: Api,
+  scan: JsonScan | undefined,
+  named: { readonly text: string; readonly range: JsonRange } | undefined,
+  options: ParseOptions,
+): RewrittenModel | undefined {
+  if (body === undefined || scan === undefined) return undefined;
+  if (api.name === 'other' && named === undefined) return undefined;
+  const clientModel = named?.text;
+  const wanted = clientModel === undefined ? undefined : firstHeader(headers, requestHeaders.modelRewrite);
+  const model = options.rewriteModel?.(wanted ?? clientModel) ?? wanted;
+  if (model === undefined || model === clientModel) return undefined;
+  return { clientModel, model, body: spliceModel(body, scan, named?.range, model) };
+}
+
+function requestOfHeaders({ id, headers }: HttpRequest, { objectives }: ParseOptions): InferenceRequest {
+  return {
+    id,
+    model: undefined,
+    priority: objectives?.get(firstHeader(headers, requestHeaders.objective) ?? '') ?? 0,
+    tenant: readTenant(headers),
+    headers,
+    promptTokens: 0,
+    prefix: emptyPrefix,
+    isStreaming: false,
     slo: {
-      ttftMs: positiveNumber(firstHeader(http.headers, requestHeaders.ttftSloMs)),
-      tpotMs: positiveNumber(firstHeader(http.headers, requestHeaders.tpotSloMs)),
+      ttftMs: positiveNumber(firstHeader(headers, requestHeaders.ttftSloMs)),
+      tpotMs: positiveNumber(firstHeader(headers, requestHeaders.tpotSloMs)),
     },
   };
-  return { request, api, modelRange: model?.range };
-}
-
-/** By the end of the path, so that a prefix in front of it (`/openai/v1/…`) does not matter. */
-export function apiOf(path: string): Api {
-  const query = path.indexOf('?');
-  const plain = query === -1 ? path : path.slice(0, query);
-  return apiBySuffix.find(([suffix]) => plain.endsWith(suffix))?.[1] ?? 'other';
-}
-
-const apiBySuffix: readonly (readonly [string, Api])[] = [
-  ['/chat/completions', 'chat'],
-  ['/completions', 'completions'],
-  ['/embeddings', 'embeddings'],
-  ['/responses', 'responses'],
-  ['/messages', 'messages'],
-];
-
-/** Fields that make the prompt, in the order of usual chat templates: tools, system, conversation. */
-const promptFields: Readonly<Record<Api, readonly string[]>> = {
-  chat: ['tools', 'messages'],
-  completions: ['prompt'],
-  embeddings: ['input'],
-  responses: ['tools', 'instructions', 'input'],
-  messages: ['tools', 'system', 'messages'],
-  other: [],
-};
-
-const tokenLimitFields = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'];
-
-/** Larger limits do not fit the 32-bit counters of engines. */
-const largestTokenLimit = 2 ** 31 - 1;
-
-const readFields: ReadonlySet<string> = new Set([
-  'model',
-  'stream',
-  'cache_salt',
-  ...tokenLimitFields,
-  ...Object.values(promptFields).flat(),
-]);
-
-/** A usual figure for English and code, used until a tokenizer has counted. */
-const bytesPerToken = 4;
-
-function scanBody(body: Buffer | undefined, api: Api): JsonScan | undefined {
-  if (body === undefined) return undefined;
-  try {
-    const scan = scanJson(body, { keys: readFields });
-    if (scan.type === 'object') return scan;
-    if (api === 'other') return undefined;
-    throw new ServiceError('invalid_request', `Expected a JSON object as the body, found ${describe(scan)}.`);
-  } catch (error) {
-    if (!(error instanceof JsonSyntaxError)) throw error;
-    if (api === 'other') return undefined; // not ours to judge: it may be any format
-    throw new ServiceError('invalid_json', `The body is ${error.message}.`, { cause: error });
-  }
-}
-
-function readModel(body: Buffer | undefined, scan: JsonScan | undefined, api: Api) {
-  if (body === undefined || scan === undefined) return undefined;
-  const range = scan.members.get('model');
-  const text = range?.type === 'string' ? decodeJsonString(body, range) : undefined;
-  if (range !== undefined && text !== undefined && text !== '') return { text, range };
-  if (api === 'other') return undefined;
-  const found = text === '' ? 'an empty string' : describe(range);
-  throw invalidField('model', `the name of a model as a string (GET /v1/models lists them)`, found);
-}
-
-function checkFields(body: Buffer, scan: JsonScan, api: Api): void {
-  const stream = scan.members.get('stream');
-  if (stream !== undefined && stream.type !== 'boolean' && stream.type !== 'null') {
-    throw invalidField('stream', 'true or false', describe(stream));
-  }
-  const messages = scan.members.get('messages');
-  if ((api === 'chat' || api === 'messages') && messages !== undefined && messages.type !== 'array') {
-    throw invalidField('messages', 'an array of messages', describe(messages));
-  }
-  for (const name of tokenLimitFields) {
-    const range = scan.members.get(name);
-    if (range === undefined || range.type === 'null') continue;
-    const value =
-      range.type === 'number' ? Number(body.toString('latin1', range.start, range.end)) : Number.NaN;
-    if (Number.isInteger(value) && value >= 0 && value <= largestTokenLimit) continue;
-    const found = range.type === 'number' ? body.toString('latin1', range.start, range.end) : describe(range);
-    throw invalidField(name, `a whole number from 0 to ${largestTokenLimit}`, found.slice(0, 40));
-  }
-}
-
-function promptRanges(scan: JsonScan | undefined, api: Api): readonly JsonRange[] {
-  if (scan === undefined) return [];
-  return promptFields[api]
-    .map((name) => scan.members.get(name))
-    .filter((range) => range !== undefined && range.type !== 'null') as JsonRange[];
-}
-
-/** The seed keeps apart what must not share KV blocks: other models and adapters, and other cache salts. */
-function hashPrompt(
-  body: Buffer | undefined,
-  scan: JsonScan | undefined,
-  prompt: readonly JsonRange[],
-  model: string | undefined,
-  { blockTokens, maxPrefixTokens }: ParseOptions,
-): PrefixHashes {
-  if (body === undefined || prompt.length === 0) return emptyPrefix;
-  const salt = scan?.members.get('cache_salt');
-  const seed = salt?.type === 'string' ? `${model}\0${decodeJsonString(body, salt)}` : `${model}`;
-  const parts = prompt.map(({ start, end }) => body.subarray(start, end));
-  return hashBlocks(seed, parts, { blockTokens, maxTokens: maxPrefixTokens });
-}
-
-function totalBytes(ranges: readonly JsonRange[]): number {
-  return ranges.reduce((sum, { start, end }) => sum + end - start, 0);
-}
-
-function isTrue(body: Buffer, scan: JsonScan, name: string): boolean {
-  return body[scan.members.get(name)!.start] === 0x74;
-}
-
-/** The first of the spellings that the request carries, trimmed; empty counts as absent. */
-function firstHeader(headers: ReadonlyMap<string, string>, names: readonly string[]): string | undefined {
-  for (const name of names) {
-    const value = headers.get(name)?.trim();
-    if (value !== undefined && value !== '') return value;
-  }
-  return undefined;
 }
 
 /** Requests that name no tenant share this one; logs leave it out. */
@@ -206,16 +133,4 @@ function readTenant(headers: ReadonlyMap<string, string>): string {
 function positiveNumber(text: string | undefined): number | undefined {
   const value = text === undefined ? Number.NaN : Number(text);
   return Number.isFinite(value) && value > 0 ? value : undefined;
-}
-
-function invalidField(param: string, expected: string, found: string): ServiceError {
-  return new ServiceError('invalid_request', `Expected "${param}" to be ${expected}, found ${found}.`, {
-    param,
-  });
-}
-
-function describe(range: JsonRange | undefined): string {
-  if (range === undefined) return 'nothing';
-  if (range.type === 'null') return 'null';
-  return range.type === 'object' || range.type === 'array' ? `an ${range.type}` : `a ${range.type}`;
 }

@@ -113,10 +113,8 @@ export function toWire(response: ProcessingResponse): object {
       };
     case 'body': {
       const common = commonResponse(response.mutation);
-      const body =
-        response.streamed === undefined ? {} : { bodyMutation: { streamedResponse: response.streamed } };
       return {
-        [`${response.direction}Body`]: { response: { ...common, ...body } },
+        [`${response.direction}Body`]: { response: { ...common, ...bodyMutation(response) } },
         ...dynamicMetadata(response.metadata),
       };
     }
@@ -132,6 +130,12 @@ export function toWire(response: ProcessingResponse): object {
         },
       };
   }
+}
+
+function bodyMutation({ streamed, replaced }: Extract<ProcessingResponse, { kind: 'body' }>): object {
+  if (streamed !== undefined) return { bodyMutation: { streamedResponse: streamed } };
+  if (replaced === undefined) return {};
+  return { bodyMutation: replaced.length === 0 ? { clearBody: true } : { body: replaced } };
 }
 
 function commonResponse(mutation: HeaderMutation | undefined): object {

@@ -84,6 +84,8 @@ export type ProcessingResponse =
       readonly metadata?: DynamicMetadata;
       /** `streamed_response`: required in FULL_DUPLEX_STREAMED, forbidden elsewhere. */
       readonly streamed?: { readonly body: Uint8Array; readonly endOfStream: boolean };
+      /** Takes the place of the body or chunk that is answered; in the other modes only. Empty clears it. */
+      readonly replaced?: Uint8Array;
     }
   | { readonly kind: 'trailers'; readonly direction: Direction }
   | {

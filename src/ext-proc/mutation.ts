@@ -1,11 +1,19 @@
 import type { Assignment } from '../endpoint-picker/assignment.ts';
 import {
+  consumedHeaders,
   controlHeaders,
   destinationHeader,
   destinationNamespace,
   requestIdHeader,
 } from '../protocol/headers.ts';
 import type { DynamicMetadata, HeaderMutation, Headers } from './messages.ts';
+
+export interface PickReplyOptions {
+  /** Endpoints to name after the first. */
+  readonly fallbacks: number;
+  /** Of a body that is changed, where the data plane does not find out itself. */
+  readonly contentLength?: number | undefined;
+}
 
 export interface PickReply {
   readonly mutation: HeaderMutation;
@@ -22,11 +30,16 @@ export interface PickReply {
  * `clear_route_cache` stays off: the load balancer reads the destination after routing, and a new look at the
  * routes could move the request to another pool.
  */
-export function pickReply(assignment: Assignment, headers: Headers, fallbacks: number): PickReply {
+export function pickReply(
+  assignment: Assignment,
+  headers: Headers,
+  { fallbacks, contentLength }: PickReplyOptions,
+): PickReply {
   const addresses = destinations(assignment, fallbacks);
   const value = addresses.join(',');
   const set: [string, string][] = [[destinationHeader, value]];
   if (!headers.get(requestIdHeader)) set.push([requestIdHeader, assignment.request.id]);
+  if (contentLength !== undefined) set.push(['content-length', String(contentLength)]);
   return {
     // The destination is overwritten, not removed: whether a data plane removes before it sets is its own affair.
     mutation: { set, remove: spoofedHeaders(headers).filter((name) => name !== destinationHeader) },
@@ -35,9 +48,11 @@ export function pickReply(assignment: Assignment, headers: Headers, fallbacks: n
   };
 }
 
+const notForwarded = [...controlHeaders, ...consumedHeaders];
+
 /** Names of control headers that the client sent itself; none may reach an engine. */
 export function spoofedHeaders(headers: Headers): readonly string[] {
-  return controlHeaders.filter((name) => headers.has(name));
+  return notForwarded.filter((name) => headers.has(name));
 }
 
 function destinations(assignment: Assignment, fallbacks: number): readonly string[] {

@@ -1,3 +1,5 @@
+import { apiOf } from '../protocol/apis.ts';
+import type { ErrorDialect } from '../protocol/error-dialects.ts';
 import { JsonSyntaxError, scanJson } from '../protocol/json-scan.ts';
 import type { Headers } from './messages.ts';
 
@@ -10,6 +12,12 @@ const pathByField: readonly (readonly [field: string, path: string])[] = [
   ['input', '/v1/responses'],
 ];
 const fields: ReadonlySet<string> = new Set(pathByField.map(([field]) => field));
+
+/** The shape of errors for this client; without a path, one of Anthropic's libraries gives itself away. */
+export function errorDialectOf(headers: Headers): ErrorDialect {
+  if (!pathHeaders.some((name) => headers.get(name)) && headers.has('anthropic-version')) return 'anthropic';
+  return apiOf(requestPath(headers, undefined)).api.dialect;
+}
 
 const defaultPath = '/v1/completions';
 

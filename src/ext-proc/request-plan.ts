@@ -13,6 +13,8 @@ export interface RequestPlan {
   readonly bodyReplies: 'echo' | 'one_each';
   /** After this the pick is made from the headers alone. Undefined = wait as long as it takes. */
   readonly patience: Patience | undefined;
+  /** Whether the length of a changed body must be told: elsewhere data planes drop `content-length`. */
+  readonly setsLength: boolean;
   /** The one body message may be the start of a longer body (BUFFERED_PARTIAL). */
   readonly mayBeCut: boolean;
 }
@@ -29,17 +31,24 @@ const fullDuplex: RequestPlan = {
   pickOn: 'end_of_body',
   bodyReplies: 'echo',
   patience: undefined,
+  setsLength: false,
   mayBeCut: false,
 };
-const buffered: RequestPlan = { ...fullDuplex, pickOn: 'body_message', bodyReplies: 'one_each' };
-const bufferedPartial: RequestPlan = { ...buffered, mayBeCut: true };
+const buffered: RequestPlan = {
+  ...fullDuplex,
+  pickOn: 'body_message',
+  bodyReplies: 'one_each',
+  setsLength: true,
+};
+const bufferedPartial: RequestPlan = { ...buffered, setsLength: false, mayBeCut: true };
 /** Header mutations have no effect after the headers reply, so there is nothing better than the headers. */
-const headersOnly: RequestPlan = { ...buffered, pickOn: 'headers' };
+const headersOnly: RequestPlan = { ...buffered, pickOn: 'headers', setsLength: false };
 
 /** Envoy's default message timeout is 200 ms and its default buffer 1 MiB; both must not be met. */
 const streamedWithoutWaiting: RequestPlan = {
   ...buffered,
   pickOn: 'end_of_body',
+  setsLength: false,
   patience: { timeoutMs: 100, until: 'body_ends', heldBytes: 262_144 },
 };
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
-import { parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
+import { parseOrReadHeaders } from '../endpoint-picker/inference-request.ts';
+import type { RewriteModel } from '../endpoint-picker/model-rewrites.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -22,6 +23,10 @@ export interface ExtProcOptions {
   };
   /** Priority by the name of an inference objective, asked per request so that a reload takes effect. */
   readonly objectives?: () => ReadonlyMap<string, number>;
+  /** Which model to use instead; asked per request too. */
+  readonly rewriteModel?: RewriteModel;
+  /** Answers requests with `x-pointsman-explain: true` with the decision. False by default. */
+  readonly explains?: boolean;
   /** What health on this port answers; streams are served either way. */
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
@@ -43,19 +48,18 @@ export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
   return serve({ host, port, log, tls, collaborators, claims, beforeCut });
 }
 
-const noObjectives: ReadonlyMap<string, number> = new Map();
-
 function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
-  const { picker, log, limits, fallbacks = 0, objectives = () => noObjectives } = options;
+  const { picker, log, limits, fallbacks = 0, objectives, rewriteModel } = options;
   return {
     picker,
     log,
     fallbacks,
     maxBodyBytes: limits.maxBodyBytes,
-    parseRequest: (http) => parseInferenceRequest(http, { ...limits, objectives: objectives() }).request,
+    parseRequest: (http) => parseOrReadHeaders(http, { ...limits, objectives: objectives?.(), rewriteModel }),
     observeResponse,
     newRequestId: randomUUID,
     isCutting,
+    explains: options.explains ?? false,
     startTimer: (task, delayMs) => {
       let afterReading: NodeJS.Immediate | undefined;
       const timer = setTimeout(() => {

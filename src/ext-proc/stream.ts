@@ -1,28 +1,33 @@
 import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
-import type { HttpRequest } from '../endpoint-picker/inference-request.ts';
+import { explanation } from '../endpoint-picker/explain.ts';
+import type { HttpRequest } from '../endpoint-picker/http-request.ts';
+import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
-import { requestIdHeader } from '../protocol/headers.ts';
-import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import { explainHeader, requestIdHeader } from '../protocol/headers.ts';
+import type { ModelNames } from '../protocol/model-restorer.ts';
 import type { Log } from '../telemetry/index.ts';
-import { bodyPieces } from './body-pieces.ts';
 import { immediateResponse } from './immediate-response.ts';
-import type { BodyMode, Direction, Headers, ProcessingRequest } from './messages.ts';
+import type { BodyMode, Headers, ProcessingRequest } from './messages.ts';
 import { pickReply, spoofedHeaders } from './mutation.ts';
 import { Outbox, type Sink } from './outbox.ts';
+import { RequestAnswers } from './request-answers.ts';
 import { RequestGathering } from './request-gathering.ts';
-import { requestPath } from './request-path.ts';
+import { errorDialectOf, requestPath } from './request-path.ts';
 import { type RequestPlan, requestPlan } from './request-plan.ts';
+import { ResponseAnswers } from './response-answers.ts';
 import { type ObserveResponse, ResponsePhase } from './response-phase.ts';
 
 export interface StreamCollaborators {
   readonly picker: EndpointPicker;
   /** Throws a `ServiceError` that tells the client what is wrong. Takes no body when only headers are known. */
-  readonly parseRequest: (http: HttpRequest) => InferenceRequest;
+  readonly parseRequest: (http: HttpRequest) => ParsedRequest;
   readonly observeResponse: ObserveResponse;
   readonly log: Log;
   readonly maxBodyBytes: number;
   /** Endpoints to name after the first, for data planes that read a list. */
   readonly fallbacks: number;
+  /** Answers `x-pointsman-explain`. */
+  readonly explains: boolean;
   readonly newRequestId: () => string;
   /** The deadline of our shutdown is over: streams that end now are cut by us. */
   readonly isCutting: () => boolean;
@@ -49,24 +54,27 @@ export class ExtProcStream {
   readonly #outbox: Outbox;
   readonly #requestId: string;
   readonly #gathering = new RequestGathering();
+  readonly #answers: RequestAnswers;
   readonly #aborter = new AbortController();
   #state: State = 'idle';
   #isObservedOnly = false;
   #plan: RequestPlan | undefined;
   #responseBodyMode: BodyMode | undefined;
   #response: ResponsePhase | undefined;
+  #responseAnswers: ResponseAnswers | undefined;
+  /** Between parsing and the pick; then only the names stay, or each open stream would hold its prompt. */
+  #rewrite: RewrittenModel | undefined;
+  #modelNames: ModelNames | undefined;
+  #assignment: Assignment | undefined;
   #isHalfClosed = false;
   #areHeadersAnswered = false;
-  /** Request body messages that are still owed one reply each. */
-  #unansweredBodies = 0;
-  #areTrailersUnanswered = false;
   #hasSeenResponseBody = false;
-  #hasResponseEnded = false;
   #stopWaiting = () => {};
 
   constructor(collaborators: StreamCollaborators, sink: Sink) {
     this.#collaborators = collaborators;
     this.#outbox = new Outbox(sink);
+    this.#answers = new RequestAnswers(this.#outbox);
     this.#requestId = collaborators.newRequestId();
   }
 
@@ -149,8 +157,8 @@ export class ExtProcStream {
     // Envoy can deliver the last chunk twice (envoy issue 46237).
     if (this.#gathering.end !== 'open' || this.#state === 'idle' || this.#state === 'abandoned') return;
     if (endOfStream) this.#gathering.end = 'end_of_stream';
-    this.#unansweredBodies++;
-    if (this.#state === 'forwarding') this.#answerBodies();
+    this.#answers.owed++;
+    if (this.#state === 'forwarding') this.#answers.answer(this.#gathering, this.#plan!);
     if (this.#state !== 'gathering') return;
 
     const plan = this.#plan!;
@@ -171,9 +179,9 @@ export class ExtProcStream {
   #onRequestTrailers(): void {
     if (this.#state === 'idle' || this.#state === 'abandoned') return;
     if (this.#gathering.end === 'open') this.#gathering.end = 'trailers';
-    this.#areTrailersUnanswered = true;
+    this.#answers.areTrailersOwed = true;
     if (this.#state === 'gathering') this.#pick('whole');
-    else if (this.#state === 'forwarding') this.#answerTrailers();
+    else if (this.#state === 'forwarding') this.#answers.answerTrailers();
   }
 
   #pick(known: 'whole' | 'headers'): void {
@@ -182,8 +190,10 @@ export class ExtProcStream {
     this.#state = 'picking';
     const { picker } = this.#collaborators;
     try {
+      const { request, rewrite, parserFault } = this.#parse(known);
+      this.#rewrite = rewrite;
       picker
-        .pick(this.#parse(known), { subset: this.#gathering.subset, signal: this.#aborter.signal })
+        .pick(request, { subset: this.#gathering.subset, signal: this.#aborter.signal, parserFault })
         .then((assignment) => this.#onPicked(assignment))
         .catch((error: unknown) => this.#refuse(error));
     } catch (error) {
@@ -191,7 +201,7 @@ export class ExtProcStream {
     }
   }
 
-  #parse(known: 'whole' | 'headers'): InferenceRequest {
+  #parse(known: 'whole' | 'headers'): ParsedRequest {
     const { headers, bytes } = this.#gathering;
     const method = headers.get(':method') ?? (bytes > 0 || known === 'headers' ? 'POST' : 'GET');
     const hasBody = known === 'whole' && (bytes > 0 || method === 'POST');
@@ -205,65 +215,59 @@ export class ExtProcStream {
       assignment.finish({ kind: 'client_aborted' });
       return;
     }
+    this.#assignment = assignment;
     const { observeResponse, fallbacks } = this.#collaborators;
-    const { mutation, metadata, addresses } = pickReply(assignment, this.#gathering.headers, fallbacks);
+    const plan = this.#plan!;
+    const gathering = this.#gathering;
+    const changedBody = this.#takeChangedBody();
+    const contentLength = plan.setsLength && changedBody !== undefined ? totalBytes(changedBody) : undefined;
+    const { mutation, metadata, addresses } = pickReply(assignment, gathering.headers, {
+      fallbacks,
+      contentLength,
+    });
     this.#response = new ResponsePhase(assignment, addresses, observeResponse);
+    if (changedBody !== undefined) this.#answers.replace(changedBody, gathering, plan);
     if (!this.#areHeadersAnswered) {
       this.#outbox.send({ kind: 'headers', direction: 'request', mutation, metadata });
-    } else if (this.#unansweredBodies > 0) {
-      this.#unansweredBodies--;
-      this.#outbox.send({ kind: 'body', direction: 'request', mutation, metadata });
+    } else if (this.#answers.owed > 0) {
+      this.#answers.owed--;
+      const replaced = this.#answers.takeReplacement();
+      this.#outbox.send({ kind: 'body', direction: 'request', mutation, metadata, ...replaced });
     } else {
       // Only trailers are left to answer, and these cannot carry a destination.
       throw new ServiceError('invalid_request', 'Expected a request body before the trailers, found none.');
     }
     this.#state = 'forwarding';
-    this.#answerBodies();
-    this.#answerTrailers();
+    this.#answers.answer(gathering, plan);
+    this.#answers.answerTrailers();
     if (this.#isHalfClosed) this.#close();
-  }
-
-  #answerBodies(): void {
-    const chunks = this.#gathering.takeChunks();
-    if (this.#plan!.bodyReplies === 'echo') {
-      const isEnded = this.#gathering.end === 'end_of_stream';
-      if (this.#unansweredBodies > 0) this.#echo('request', chunks, isEnded);
-    } else {
-      for (let i = 0; i < this.#unansweredBodies; i++) {
-        this.#outbox.send({ kind: 'body', direction: 'request' });
-      }
-    }
-    this.#unansweredBodies = 0;
-  }
-
-  #answerTrailers(): void {
-    if (!this.#areTrailersUnanswered) return;
-    this.#areTrailersUnanswered = false;
-    this.#outbox.send({ kind: 'trailers', direction: 'request' });
-  }
-
-  #echo(direction: Direction, chunks: readonly Uint8Array[], isEnded: boolean): void {
-    for (const { piece, isLast } of bodyPieces(chunks)) {
-      const streamed = { body: piece, endOfStream: isLast && isEnded };
-      this.#outbox.send({ kind: 'body', direction, streamed });
-    }
   }
 
   #onResponse(message: ProcessingRequest): void {
     if (this.#state !== 'forwarding' && this.#state !== 'abandoned') this.#abandonRequest();
     this.#observe(message);
-    if (message.kind === 'body') this.#answerResponseBody(message.body, message.endOfStream);
-    else this.#outbox.send({ kind: message.kind, direction: 'response' });
-    this.#hasResponseEnded ||= message.kind === 'trailers' || message.endOfStream;
+    this.#hasSeenResponseBody ||= message.kind === 'body';
+    this.#responseAnswers ??= new ResponseAnswers({
+      outbox: this.#outbox,
+      mode: this.#responseBodyMode,
+      modelNames: this.#modelNames,
+      explanation: () => this.#explanation(),
+    });
+    this.#responseAnswers.answer(message);
   }
 
-  #answerResponseBody(body: Uint8Array, endOfStream: boolean): void {
-    this.#hasSeenResponseBody = true;
-    if (this.#responseBodyMode !== 'FULL_DUPLEX_STREAMED' && this.#responseBodyMode !== 'GRPC') {
-      this.#outbox.send({ kind: 'body', direction: 'response' });
-    } else if (!this.#hasResponseEnded) {
-      this.#echo('response', [body], endOfStream);
-    }
+  #takeChangedBody(): readonly Buffer[] | undefined {
+    if (this.#rewrite === undefined) return undefined;
+    const { clientModel, model, body } = this.#rewrite;
+    this.#modelNames = { clientModel, model };
+    this.#rewrite = undefined;
+    return body;
+  }
+
+  #explanation() {
+    const isWanted =
+      this.#collaborators.explains && this.#gathering.headers.get(explainHeader)?.trim() === 'true';
+    return isWanted && this.#assignment !== undefined ? explanation(this.#assignment) : [];
   }
 
   /** A fault in watching must not cost the client its response. */
@@ -302,7 +306,7 @@ export class ExtProcStream {
     };
     if (refusal.code === 'internal') log.error({ ...fields, err: error }, 'request failed');
     else log.debug({ ...fields, reason: refusal.message }, 'request refused');
-    this.#outbox.send(immediateResponse(refusal));
+    this.#outbox.send(immediateResponse(refusal, errorDialectOf(this.#gathering.headers)));
     this.#close();
   }
 
@@ -327,6 +331,10 @@ export class ExtProcStream {
     if (!this.#isPlanDeclared) return !this.#hasSeenResponseBody;
     return this.#responseBodyMode === 'NONE' && this.#response?.hasBegun === true;
   }
+}
+
+function totalBytes(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 function tooLarge(maxBodyBytes: number): ServiceError {

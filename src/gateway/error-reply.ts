@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
-import { errorBody } from '../protocol/error-dialects.ts';
+import { apiOf } from '../protocol/apis.ts';
+import { errorBody, errorHeaders } from '../protocol/error-dialects.ts';
 import type { ServiceError } from '../protocol/errors.ts';
 import { requestIdHeader } from '../protocol/headers.ts';
-import { dialectOf, pathOf } from './routes.ts';
 
 export interface ErrorReply {
   readonly requestId: string;
@@ -16,15 +16,13 @@ export function replyError(
   { requestId, headers }: ErrorReply,
 ): void {
   if (response.headersSent || response.destroyed) return;
-  const body = Buffer.from(errorBody(dialectOf(pathOf(response.req.url ?? '')), error));
+  const body = Buffer.from(errorBody(apiOf(response.req.url ?? '').api.dialect, error));
   response.writeHead(error.kind.status, {
     ...headers,
     'content-type': 'application/json; charset=utf-8',
     'content-length': body.length,
     [requestIdHeader]: requestId,
-    ...(error.retryAfterSeconds === undefined
-      ? {}
-      : { 'retry-after': String(Math.ceil(error.retryAfterSeconds)) }),
+    ...errorHeaders(error),
   });
   response.end(body);
 }

@@ -1,18 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
-import { type ParseOptions, parseInferenceRequest } from '../endpoint-picker/inference-request.ts';
+import { explanation } from '../endpoint-picker/explain.ts';
+import {
+  type ParseOptions,
+  parseOrReadHeaders,
+  type RewrittenModel,
+} from '../endpoint-picker/inference-request.ts';
+import { apiOf } from '../protocol/apis.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
-import { decisionHeader, explainHeader } from '../protocol/headers.ts';
+import { explainHeader } from '../protocol/headers.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { ActiveRequest, ActiveRequests } from './active-requests.ts';
 import { replyError } from './error-reply.ts';
-import { explainDecision, servedByHeader } from './explain.ts';
 import { forwardedRequestHeaders } from './forwarded-headers.ts';
 import { Forwarding } from './forwarding.ts';
 import { Relay } from './relay.ts';
 import { clientRequestId } from './request-id.ts';
-import { dialectOf, pathOf } from './routes.ts';
 import type { Upstreams } from './upstreams.ts';
 
 export interface ExchangeCollaborators {
@@ -22,6 +26,8 @@ export interface ExchangeCollaborators {
   readonly log: Log;
   readonly parseOptions: () => ParseOptions;
   readonly hasOwnKeys: boolean;
+  /** Answers `x-pointsman-explain`. */
+  readonly explains: boolean;
   readonly stallMs: number;
   readonly isDraining: () => boolean;
 }
@@ -56,13 +62,15 @@ export async function serveExchange(
     if (known.code === 'internal') log.error({ err: known.cause, requestId }, 'request failed unexpectedly');
     replyError(response, known, { requestId, headers: connectionHeaders(collaborators) });
   };
+  let isCut = false;
   const active = actives.add((error) => {
+    isCut = true;
     fail(error);
     stopPicking();
   });
   response.once('close', () => actives.remove(active));
   try {
-    const { request } = parseInferenceRequest(
+    const { request, rewrite, parserFault } = parseOrReadHeaders(
       {
         id: clientRequestId(client.incoming) === undefined ? requestId : randomUUID(),
         method: 'POST',
@@ -72,32 +80,37 @@ export async function serveExchange(
       },
       collaborators.parseOptions(),
     );
-    const assignment = await collaborators.picker.pick(request, { signal: picking.signal });
+    const assignment = await collaborators.picker.pick(request, { signal: picking.signal, parserFault });
     response.off('close', stopPicking);
-    if (picking.signal.aborted) assignment.finish({ kind: 'client_aborted' });
-    else active.cut = forward(collaborators, client, assignment, fail);
+    if (picking.signal.aborted) assignment.finish({ kind: isCut ? 'cut_at_shutdown' : 'client_aborted' });
+    else active.cut = forward(collaborators, client, { assignment, rewrite, fail });
   } catch (error) {
     fail(error);
   }
+}
+
+interface PickedRequest {
+  readonly assignment: Assignment;
+  readonly rewrite: RewrittenModel | undefined;
+  readonly fail: (error: unknown) => void;
 }
 
 /** Returns how to end the request from then on. */
 function forward(
   collaborators: ExchangeCollaborators,
   { incoming, response, requestId, body }: ClientRequest,
-  assignment: Assignment,
-  fail: (error: unknown) => void,
+  { assignment, rewrite, fail }: PickedRequest,
 ): ActiveRequest['cut'] {
-  const { upstreams, hasOwnKeys, stallMs } = collaborators;
+  const { upstreams, hasOwnKeys, stallMs, explains } = collaborators;
   const path = incoming.url ?? '/';
   const relay = new Relay({
     response,
     requestId,
-    dialect: dialectOf(pathOf(path)),
+    dialect: apiOf(path).api.dialect,
     stallMs,
     onDrain: () => forwarding.resume(),
   });
-  const wantsExplanation = incoming.headers[explainHeader] === 'true';
+  const wantsExplanation = explains && incoming.headers[explainHeader] === 'true';
   const forwarding = new Forwarding({
     assignment,
     upstreams,
@@ -109,11 +122,12 @@ function forward(
         requestId,
         hasOwnKeys,
       }),
-      body,
+      body: rewrite === undefined ? body : Buffer.concat(rewrite.body),
     },
+    modelNames: rewrite,
     extraHeaders: () => [
       ...Object.entries(connectionHeaders(collaborators)).flat(),
-      ...(wantsExplanation ? explanation(assignment) : []),
+      ...(wantsExplanation ? explanation(assignment).flat() : []),
     ],
     onFailed: fail,
   });
@@ -128,10 +142,6 @@ function forward(
 /** Tells a client of a process that is about to stop to open another connection for its next request. */
 function connectionHeaders({ isDraining }: ExchangeCollaborators): Readonly<Record<string, string>> {
   return isDraining() ? { connection: 'close' } : {};
-}
-
-function explanation({ record, endpoint }: Assignment): string[] {
-  return [servedByHeader, endpoint.name, decisionHeader, explainDecision(record, endpoint.name)];
 }
 
 /** Repeated headers are joined with a comma, as Node does for all but a few. */

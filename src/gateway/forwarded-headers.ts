@@ -1,6 +1,12 @@
 /** Which headers pass through the gateway, in both directions. */
 import type { IncomingHttpHeaders } from 'node:http';
-import { controlHeaders, decisionHeader, explainHeader, requestIdHeader } from '../protocol/headers.ts';
+import {
+  consumedHeaders,
+  controlHeaders,
+  decisionHeader,
+  requestIdHeader,
+  servedByHeader,
+} from '../protocol/headers.ts';
 
 /** Of one connection, not of the message (RFC 9110 section 7.6.1, and `proxy-connection` of old clients). */
 const hopByHop = [
@@ -19,7 +25,7 @@ const hopByHop = [
 const notForwarded: ReadonlySet<string> = new Set([
   ...hopByHop,
   ...controlHeaders,
-  explainHeader,
+  ...consumedHeaders,
   'host', // the engine's own
   'content-length', // of the bytes that are sent
   'expect', // already answered
@@ -34,6 +40,7 @@ const notRelayed: ReadonlySet<string> = new Set([
   ...hopByHop,
   ...controlHeaders,
   decisionHeader,
+  servedByHeader,
   requestIdHeader,
 ]);
 

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { Assignment, Outcome } from '../endpoint-picker/assignment.ts';
 import { type ServiceError, toServiceError } from '../protocol/errors.ts';
+import { type ModelNames, type ModelRestorer, restoreModel } from '../protocol/model-restorer.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { ResponseObserver } from '../protocol/response-observer.ts';
 import type { Relay } from './relay.ts';
@@ -23,6 +24,8 @@ export interface ForwardingOptions {
   readonly upstreams: Upstreams;
   readonly request: UpstreamRequest;
   readonly relay: Relay;
+  /** The answer names the engine's model; the client shall read its own name for it. */
+  readonly modelNames: ModelNames | undefined;
   /** Headers to add to the answer, made when it begins. */
   readonly extraHeaders: () => readonly string[];
   /** No answer has begun and none will: the client gets this error. */
@@ -49,6 +52,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #options: ForwardingOptions;
   #controller: Dispatcher.DispatchController | undefined;
   #observer: ResponseObserver | undefined;
+  #restorer: ModelRestorer | undefined;
   #status = 0;
   /** The request has been handed to a connection, since the last `#send`. */
   #isSent = false;
@@ -93,8 +97,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     const contentType = headers['content-type'];
     const isPlain = headers['content-encoding'] === undefined || headers['content-encoding'] === 'identity';
     this.#observer = observeResponse(status < 400 && isPlain ? contentType : undefined);
+    this.#restorer = restoreModel(this.#options.modelNames, contentType, headers['content-encoding']);
     try {
-      this.#options.relay.start(status, headers, this.#options.extraHeaders());
+      // A name of another length makes a body of another length.
+      const relayed = this.#restorer === undefined ? headers : { ...headers, 'content-length': undefined };
+      this.#options.relay.start(status, relayed, this.#options.extraHeaders());
     } catch (error) {
       this.#refuse(invalidAnswer(error), { kind: 'upstream_failed', reason: 'invalid response headers' });
       controller.abort(new Error('invalid response headers'));
@@ -104,12 +111,15 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return;
     if (this.#observer?.push(chunk) === true) this.#options.assignment.firstToken();
-    if (!this.#options.relay.write(chunk)) controller.pause();
+    const bytes = this.#restorer === undefined ? chunk : this.#restorer.push(chunk);
+    if (bytes.length > 0 && !this.#options.relay.write(bytes)) controller.pause();
   }
 
   onResponseEnd(): void {
     if (this.#isOver) return;
     this.#observer?.end();
+    const held = this.#restorer?.end();
+    if (held !== undefined && held.length > 0) this.#options.relay.write(held);
     this.#options.relay.end();
     const status = this.#status;
     this.#finish(

@@ -1,4 +1,5 @@
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
+import type { RewriteModel } from '../endpoint-picker/model-rewrites.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export interface GatewayLimits {
@@ -32,6 +33,10 @@ export interface GatewayOptions {
   readonly apiKeys?: readonly string[];
   /** Priority by the name of an inference objective. Asked per request, so that a reload takes effect. */
   readonly objectives?: () => ReadonlyMap<string, number>;
+  /** Which model to use instead; asked per request too. */
+  readonly rewriteModel?: RewriteModel;
+  /** Answers requests with `x-pointsman-explain: true` with the decision. True by default. */
+  readonly explains?: boolean;
   readonly metricsText?: () => Promise<{ readonly contentType: string; readonly body: string }>;
   /** True from the moment that the process wants to stop: not ready, and connections are not kept. */
   readonly isDraining?: () => boolean;

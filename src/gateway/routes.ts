@@ -1,5 +1,5 @@
 /** The paths of the gateway: one table for routing, for 404 and for 405. */
-import type { ErrorDialect } from '../protocol/error-dialects.ts';
+import { apiOf } from '../protocol/apis.ts';
 
 /** Forwarded to an engine that the picker chooses. */
 export const inferencePaths = [
@@ -7,9 +7,22 @@ export const inferencePaths = [
   '/v1/completions',
   '/v1/embeddings',
   '/v1/responses',
+  '/v1/responses/input_tokens',
+  '/v1/images/generations',
   '/v1/messages',
+  '/v1/messages/count_tokens',
+  '/inference/v1/generate',
+  '/generate',
   '/tokenize',
   '/detokenize',
+] as const;
+
+/** The same, with the model in the path. */
+export const modelPaths = [
+  '/v2/models/:model/infer',
+  '/v2/models/:model/versions/:version/infer',
+  '/v2/models/:model/generate',
+  '/v2/models/:model/generate_stream',
 ] as const;
 
 /** Open without a key, for probes. */
@@ -27,23 +40,18 @@ const knownOwnPaths: ReadonlySet<string> = new Set(ownPaths);
 
 /** Every path with its method, for people. */
 export const pathList = [
-  ...inferencePaths.map((path) => `POST ${path}`),
+  ...[...inferencePaths, ...modelPaths].map((path) => `POST ${path.replaceAll(/:(\w+)/g, '{$1}')}`),
   ...ownPaths.map((path) => `GET ${path}`),
 ].join(', ');
 
 /** The `Allow` value of a known path; undefined for a path that does not exist. */
 export function allowedMethods(path: string): string | undefined {
-  if (knownInferencePaths.has(path)) return 'POST';
+  if (knownInferencePaths.has(path) || apiOf(path).model !== undefined) return 'POST';
   return knownOwnPaths.has(path) || path.startsWith(`${modelsPath}/`) ? 'GET, HEAD' : undefined;
 }
 
 export function isProbe(path: string): boolean {
   return path === healthPath || path === readyPath;
-}
-
-export function dialectOf(path: string): ErrorDialect {
-  if (path === '/v1/messages') return 'anthropic';
-  return path === '/v1/responses' ? 'openai-responses' : 'openai';
 }
 
 /** The path of a request target, without its query. */

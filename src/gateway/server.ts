@@ -15,7 +15,7 @@ import {
 import { answerMalformedRequest } from './malformed-request.ts';
 import { addOwnRoutes } from './own-routes.ts';
 import { requestIdOf } from './request-id.ts';
-import { allowedMethods, inferencePaths, isProbe, pathList, pathOf } from './routes.ts';
+import { allowedMethods, inferencePaths, isProbe, modelPaths, pathList, pathOf } from './routes.ts';
 import { Upstreams } from './upstreams.ts';
 
 /** A slow client may not hold a connection open with an unfinished request for longer, milliseconds. */
@@ -54,8 +54,10 @@ export async function serveGateway(options: GatewayOptions): Promise<RunningServ
     parseOptions: () => ({
       blockTokens: limits.blockTokens,
       maxPrefixTokens: limits.maxPrefixTokens,
-      ...(options.objectives === undefined ? {} : { objectives: options.objectives() }),
+      objectives: options.objectives?.(),
+      rewriteModel: options.rewriteModel,
     }),
+    explains: options.explains ?? true,
     hasOwnKeys: (options.apiKeys?.length ?? 0) > 0,
     stallMs: timeouts.idleMs,
     isDraining,
@@ -122,7 +124,7 @@ function guard(app: FastifyInstance, apiKeys: readonly string[] | undefined): vo
 }
 
 function addInferenceRoutes(app: FastifyInstance, collaborators: ExchangeCollaborators): void {
-  for (const path of inferencePaths) {
+  for (const path of [...inferencePaths, ...modelPaths]) {
     app.route<{ Body: Buffer | undefined }>({
       method: 'POST',
       url: path,

@@ -1,11 +1,20 @@
 /** Errors in the shape that the client's library expects, as a body or as the last event of a broken stream. */
 import { openAiErrorBody, type ServiceError } from './errors.ts';
+import { droppedReasonHeader } from './headers.ts';
 
 /** `openai` also serves everything that has no dialect of its own. */
 export type ErrorDialect = 'openai' | 'openai-responses' | 'anthropic';
 
 export function errorBody(dialect: ErrorDialect, error: ServiceError): string {
   return dialect === 'anthropic' ? anthropicErrorBody(error) : openAiErrorBody(error);
+}
+
+/** Why it was turned away, and when to come again. */
+export function errorHeaders({ kind, retryAfterSeconds }: ServiceError): Record<string, string> {
+  return {
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(kind.droppedReason === undefined ? {} : { [droppedReasonHeader]: kind.droppedReason }),
+  };
 }
 
 /** One server-sent event. Clients raise it as an error; no `[DONE]` follows. */

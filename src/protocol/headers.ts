@@ -10,6 +10,8 @@ export const requestIdHeader = 'x-request-id';
 /** `true` asks for the decision in short; the answer is in `decisionHeader`. */
 export const explainHeader = 'x-pointsman-explain';
 export const decisionHeader = 'x-pointsman-decision';
+/** Name of the endpoint that answered; only sent with an explanation, as it tells of the inside of a cluster. */
+export const servedByHeader = 'x-pointsman-endpoint';
 
 /** Read from requests; the first name wins, the others are older spellings. */
 export const requestHeaders = {
@@ -18,6 +20,7 @@ export const requestHeaders = {
   ttftSloMs: ['x-llm-d-slo-ttft-ms', 'x-slo-ttft-ms'],
   tpotSloMs: ['x-llm-d-slo-tpot-ms', 'x-slo-tpot-ms'],
   session: ['x-session-id'],
+  modelRewrite: ['x-llm-d-model-name-rewrite', 'x-gateway-model-name-rewrite'],
 } as const;
 
 /**
@@ -35,3 +38,6 @@ export const controlHeaders: readonly string[] = [
   'x-data-parallel-host-port',
   'x-kv-cache-source-host-port',
 ];
+
+/** Read here, and of no use to an engine: removed on the way to it. */
+export const consumedHeaders: readonly string[] = [explainHeader, ...requestHeaders.modelRewrite];

@@ -128,7 +128,7 @@ describe('a mistake', () => {
 
   it('in a key names the nearest key and all known ones', async () => {
     expect(await problemsOf('gateway:\n  prot: 1')).toEqual([
-      '2:3 gateway: unknown key "prot". Did you mean "port"? Known keys: host, port, maxBodyBytes, maxConcurrentRequests, timeouts, apiKeysEnv.',
+      '2:3 gateway: unknown key "prot". Did you mean "port"? Known keys: host, port, maxBodyBytes, maxConcurrentRequests, timeouts, explain, apiKeysEnv.',
     ]);
   });
 

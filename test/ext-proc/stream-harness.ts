@@ -56,12 +56,13 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
   const stream = new ExtProcStream(
     {
       picker,
-      parseRequest: (http) => parseInferenceRequest(http, { blockTokens: 16, maxPrefixTokens: 1024 }).request,
+      parseRequest: (http) => parseInferenceRequest(http, { blockTokens: 16, maxPrefixTokens: 1024 }),
       observeResponse,
       log: silentLog,
       maxBodyBytes: 1_000_000,
       fallbacks: 0,
       newRequestId: () => 'request-1',
+      explains: false,
       isCutting: () => false,
       startTimer: (task) => {
         timer = task;

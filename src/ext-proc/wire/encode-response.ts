@@ -20,6 +20,7 @@ export function encodeResponse(writer: ProtoWriter, response: ProcessingResponse
     case 'body': {
       const common = writer.mark();
       if (response.streamed !== undefined) writeStreamed(writer, response.streamed);
+      else if (response.replaced !== undefined) writeReplaced(writer, response.replaced);
       if (response.mutation !== undefined) writeMutation(writer, 2, response.mutation);
       writer.close(1, common);
       writer.close(response.direction === 'request' ? 3 : 4, mark);
@@ -51,6 +52,14 @@ function writeStreamed(
   if (endOfStream) writer.varintField(2, 1);
   if (body.length > 0) writer.bytesField(1, body);
   writer.close(3, streamed);
+  writer.close(3, mutation);
+}
+
+/** `CommonResponse.body_mutation`, as `body` or `clear_body`. */
+function writeReplaced(writer: ProtoWriter, body: Uint8Array): void {
+  const mutation = writer.mark();
+  if (body.length === 0) writer.varintField(2, 1);
+  else writer.bytesField(1, body);
   writer.close(3, mutation);
 }
 

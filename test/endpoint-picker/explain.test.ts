@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { explainDecision } from '../../src/gateway/explain.ts';
+import { explainDecision } from '../../src/endpoint-picker/explain.ts';
 import type { SchedulingResult } from '../../src/scheduling/scheduling-result.ts';
 import { fakeEndpointPicker } from '../support/fake-endpoint-picker.ts';
 

@@ -1,11 +1,18 @@
 /** The decision in short, for people who ask with a header why their request went where it went. */
+import { decisionHeader, servedByHeader } from '../protocol/headers.ts';
 import type { CandidateState, SchedulingResult } from '../scheduling/scheduling-result.ts';
-
-/** Name of the endpoint that answered; only sent with an explanation, as it tells of the inside of a cluster. */
-export const servedByHeader = 'x-pointsman-endpoint';
+import type { Assignment } from './assignment.ts';
 
 /** Longer header values are refused by some proxies. */
 const longestBytes = 2048;
+
+/** The headers that answer `x-pointsman-explain: true`. */
+export function explanation({ record, endpoint }: Assignment): (readonly [name: string, value: string])[] {
+  return [
+    [servedByHeader, asciiText(endpoint.name)],
+    [decisionHeader, explainDecision(record, endpoint.name)],
+  ];
+}
 
 /** One line of JSON in ASCII, at most 2 KiB; what does not fit is left out, lists of removed endpoints first. */
 export function explainDecision(record: SchedulingResult, servedBy: string): string {
@@ -63,6 +70,11 @@ function candidate(record: SchedulingResult, name: string | undefined) {
 
 function rounded(value: number): number {
   return Math.round(value * 1000) / 1000;
+}
+
+/** What cannot be in a header becomes `?`. */
+function asciiText(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, '?');
 }
 
 function asciiJson(value: unknown): string {

@@ -1,0 +1,100 @@
+import { bufferView } from '../protocol/buffer-view.ts';
+import { decisionHeader, servedByHeader } from '../protocol/headers.ts';
+import { type ModelNames, type ModelRestorer, restoreModel } from '../protocol/model-restorer.ts';
+import { bodyPieces } from './body-pieces.ts';
+import type { BodyMode, HeaderMutation, Headers, ProcessingRequest } from './messages.ts';
+import type { Outbox } from './outbox.ts';
+
+export interface ResponseAnswersOptions {
+  readonly outbox: Outbox;
+  /** Undefined = not declared: then bodies are answered without a word. */
+  readonly mode: BodyMode | undefined;
+  readonly modelNames: ModelNames | undefined;
+  /** Headers that tell the decision, if the client asked for it. */
+  readonly explanation: () => readonly (readonly [name: string, value: string])[];
+}
+
+const noBytes = new Uint8Array(0);
+
+/** Answers the messages of a response, each at once; only the name of a rewritten model is changed back. */
+export class ResponseAnswers {
+  readonly #options: ResponseAnswersOptions;
+  #restorer: ModelRestorer | undefined;
+  #hasEnded = false;
+
+  constructor(options: ResponseAnswersOptions) {
+    this.#options = options;
+  }
+
+  answer(message: ProcessingRequest): void {
+    if (message.kind === 'headers') this.#answerHeaders(message.headers);
+    else if (message.kind === 'body') this.#answerBody(message.body, message.endOfStream);
+    else this.#answerTrailers();
+    this.#hasEnded ||= message.kind === 'trailers' || message.endOfStream;
+  }
+
+  #answerHeaders(headers: Headers): void {
+    const { outbox, modelNames, explanation } = this.#options;
+    this.#restorer = restoreModel(modelNames, headers.get('content-type'), headers.get('content-encoding'));
+    const set = explanation();
+    // Ours to tell, whatever an engine says.
+    const remove = [decisionHeader, servedByHeader].filter(
+      (name) => headers.has(name) && !set.some(([known]) => known === name),
+    );
+    const isPlain = set.length === 0 && remove.length === 0;
+    outbox.send({
+      kind: 'headers',
+      direction: 'response',
+      ...(isPlain ? {} : { mutation: { set, remove } }),
+    });
+  }
+
+  #answerBody(body: Uint8Array, endOfStream: boolean): void {
+    const { mode, outbox } = this.#options;
+    if (mode === 'FULL_DUPLEX_STREAMED' || mode === 'GRPC') {
+      if (!this.#hasEnded) this.#echo(this.#restored(body, endOfStream), endOfStream);
+      return;
+    }
+    // The rest of a body that is cut does not come here.
+    const isLast = endOfStream || mode === 'BUFFERED' || mode === 'BUFFERED_PARTIAL';
+    const restored = mode === undefined ? body : this.#restored(body, isLast);
+    if (restored === body) outbox.send({ kind: 'body', direction: 'response' });
+    else {
+      outbox.send({
+        kind: 'body',
+        direction: 'response',
+        replaced: restored,
+        ...(mode === 'BUFFERED' ? { mutation: lengthOf(restored) } : {}),
+      });
+    }
+  }
+
+  #answerTrailers(): void {
+    const { mode, outbox } = this.#options;
+    const held = this.#restorer?.end() ?? noBytes;
+    // In other modes there is no message left to carry it; a response that ends within a name is broken anyway.
+    if (held.length > 0 && mode === 'FULL_DUPLEX_STREAMED') this.#echo(held, false);
+    outbox.send({ kind: 'trailers', direction: 'response' });
+  }
+
+  #restored(body: Uint8Array, isLast: boolean): Uint8Array {
+    if (this.#restorer === undefined) return body;
+    const chunk = bufferView(body);
+    const restored = this.#restorer.push(chunk);
+    const held = isLast ? this.#restorer.end() : noBytes;
+    if (held.length > 0) return Buffer.concat([restored, held]);
+    return restored === chunk ? body : restored;
+  }
+
+  #echo(bytes: Uint8Array, endOfStream: boolean): void {
+    if (bytes.length === 0 && !endOfStream && this.#restorer !== undefined) return; // all of it is held
+    for (const { piece, isLast } of bodyPieces([bytes])) {
+      const streamed = { body: piece, endOfStream: isLast && endOfStream };
+      this.#options.outbox.send({ kind: 'body', direction: 'response', streamed });
+    }
+  }
+}
+
+function lengthOf(body: Uint8Array): HeaderMutation {
+  return { set: [['content-length', String(body.length)]], remove: [] };
+}

@@ -1,0 +1,34 @@
+/** Lists of token ids, as engines take them instead of a text. */
+import type { JsonRange } from './json-scan.ts';
+
+export interface TokenIds {
+  readonly count: number;
+  /** The first ids, four bytes each: as many as one token of a text stands for. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * The ids of a flat array of whole numbers, of which `limit` are kept; undefined for any other value. The scanner
+ * has found the range to be valid JSON.
+ */
+export function readTokenIds(body: Buffer, range: JsonRange, limit: number): TokenIds | undefined {
+  if (range.type !== 'array') return undefined;
+  const ids = new Uint32Array(Math.min(limit, (range.end - range.start) >>> 1));
+  let count = 0;
+  let id = 0;
+  let hasDigits = false;
+  for (let at = range.start + 1; at < range.end; at += 1) {
+    const byte = body[at]!;
+    if (byte >= 0x30 && byte <= 0x39) {
+      id = id * 10 + byte - 0x30;
+      hasDigits = true;
+    } else if (byte === 0x2c || byte === 0x5d) {
+      if (!hasDigits) return undefined;
+      if (count < ids.length) ids[count] = id;
+      count += 1;
+      id = 0;
+      hasDigits = false;
+    } else if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return undefined;
+  }
+  return { count, bytes: new Uint8Array(ids.buffer, 0, 4 * Math.min(count, ids.length)) };
+}
