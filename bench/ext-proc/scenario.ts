@@ -57,9 +57,8 @@ export function exchange(name: string, promptBytes: number, responseChunks: numb
   for (let at = 0; at < body.length; at += bodyChunkBytes) {
     const chunk = body.subarray(at, at + bodyChunkBytes);
     requestParts.push({ requestBody: { body: chunk, endOfStream: at + bodyChunkBytes >= body.length } });
+    bodyReplies += Math.ceil(chunk.length / replyPieceBytes);
   }
-  // Chunks that came before the pick are echoed together, cut into pieces.
-  bodyReplies = Math.ceil(body.length / replyPieceBytes);
   const phases: Phase[] = [{ bytes: messages(requestParts), replies: 1 + bodyReplies }];
   const type = responseChunks > 1 ? 'text/event-stream' : 'application/json';
   const head = {

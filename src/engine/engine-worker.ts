@@ -1,3 +1,4 @@
+import { platform, setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { createEngineLoop } from './engine-loop.ts';
@@ -12,6 +13,7 @@ import { openEngine } from './open-engine.ts';
  * An exception in a step ends the thread: a model that failed once cannot be trusted with the next batch.
  */
 function runEngine(port: MessagePort, options: OpenEngineOptions): void {
+  yieldToServers();
   const post = (message: EngineMessage) => port.postMessage(message);
   let opened: ReturnType<typeof openEngine>;
   try {
@@ -32,6 +34,15 @@ function runEngine(port: MessagePort, options: OpenEngineOptions): void {
     if (loop.isClosed) port.close();
   });
   post({ type: 'ready', info: opened.info });
+}
+
+/**
+ * Computing takes all the time it can get; answering takes little, but at once. On Linux priority belongs to the
+ * thread, and the compute threads that this one starts inherit it.
+ */
+function yieldToServers(): void {
+  const computeNiceness = 5;
+  if (platform() === 'linux') setPriority(0, computeNiceness);
 }
 
 function pendingCommands(port: MessagePort): EngineCommand[] {

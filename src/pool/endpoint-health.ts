@@ -18,11 +18,14 @@ const firstBackOffMs = 500;
 const longestBackOffMs = 10_000;
 /** Error answers in a row that count as one failure (the same as Envoy's `consecutive_5xx`). */
 const errorAnswersPerFailure = 5;
+/** How long an endpoint without an answer may still be taken for busy. */
+const longestSilenceMs = 30_000;
 
 type Probe = 'none' | 'open' | 'taken';
 
 export class EndpointHealth {
   #scrapeProblem: string | undefined = 'not yet scraped';
+  #silentSinceMs: number | undefined;
   #ejection: { readonly reason: string; readonly untilMs: number; awaitsScrape: boolean } | undefined;
   #failuresInARow = 0;
   #errorAnswersInARow = 0;
@@ -38,12 +41,26 @@ export class EndpointHealth {
     return this.#probe === 'taken' ? 'half-open: one request is trying it' : undefined;
   }
 
+  /** It was well, refuses nothing, and for a while answers scrapes too late: busy rather than gone. */
+  isSilent(nowMs: number): boolean {
+    const sinceMs = this.#silentSinceMs;
+    return sinceMs !== undefined && nowMs - sinceMs < longestSilenceMs && !this.#isEjected(nowMs);
+  }
+
   scrapeSucceeded(): void {
     this.#scrapeProblem = undefined;
+    this.#silentSinceMs = undefined;
     if (this.#ejection !== undefined) this.#ejection.awaitsScrape = false;
   }
 
   scrapeFailed(reason: string): void {
+    this.#scrapeProblem = reason;
+    this.#silentSinceMs = undefined;
+  }
+
+  /** The scrape got no answer in time. */
+  scrapeTimedOut(reason: string, nowMs: number): void {
+    if (this.#scrapeProblem === undefined) this.#silentSinceMs = nowMs;
     this.#scrapeProblem = reason;
   }
 

@@ -93,6 +93,11 @@ export class EndpointState {
     this.#view = undefined;
   }
 
+  /** The view of a silent endpoint when there is no other: better a late answer than none. */
+  viewAsReady(nowMs: number): Endpoint {
+    return Object.freeze<Endpoint>({ ...this.view(nowMs), isReady: true, notReadyReason: undefined });
+  }
+
   view(nowMs: number): Endpoint {
     this.#view ??= Object.freeze<Endpoint>({
       name: this.name,

@@ -102,7 +102,11 @@ export class InferencePool {
     return true;
   }
 
-  /** All endpoints, ready or not, in the order of their slots. Frozen; the same object until something changed. */
+  /**
+   * All endpoints, ready or not, in the order of their slots. Frozen; the same object until something changed.
+   * When none is ready, those that are merely silent count as ready: an overloaded fleet must not turn away
+   * everything because it answers scrapes late.
+   */
   snapshot(nowMs: number): readonly Endpoint[] {
     if (nowMs - this.#snapshotAtMs >= ageResolutionMs) {
       for (const state of this.#byName.values()) state.touch();
@@ -111,8 +115,14 @@ export class InferencePool {
     }
     if (this.#isChanged) {
       const views: Endpoint[] = [];
-      for (const state of this.#bySlot) if (state !== undefined) views.push(state.view(nowMs));
-      this.#snapshot = Object.freeze(views);
+      let isAnyReady = false;
+      for (const state of this.#bySlot) {
+        if (state === undefined) continue;
+        const view = state.view(nowMs);
+        isAnyReady ||= view.isReady;
+        views.push(view);
+      }
+      this.#snapshot = Object.freeze(isAnyReady ? views : views.map((view) => this.#orSilent(view, nowMs)));
       this.#isChanged = false;
     }
     return this.#snapshot;
@@ -174,7 +184,8 @@ export class InferencePool {
    */
   recordScrapeTimeout(endpoint: EndpointRef, reason: string): void {
     this.#change(endpoint, (state) => {
-      if (this.#clock() - state.servedAtMs >= proofOfLifeMs) state.health.scrapeFailed(reason);
+      const nowMs = this.#clock();
+      if (nowMs - state.servedAtMs >= proofOfLifeMs) state.health.scrapeTimedOut(reason, nowMs);
     });
   }
 
@@ -213,6 +224,11 @@ export class InferencePool {
     for (const state of this.#byName.values()) {
       if (this.#bySlot[state.slot] !== state) throw new Error(`slot ${state.slot} is not ${state.name}'s`);
     }
+  }
+
+  #orSilent(view: Endpoint, nowMs: number): Endpoint {
+    const state = this.#bySlot[view.slot]!;
+    return state.health.isSilent(nowMs) ? state.viewAsReady(nowMs) : view;
   }
 
   #find({ slot, name, address }: EndpointRef): EndpointState | undefined {

@@ -250,7 +250,9 @@ describe('health', () => {
   });
 
   it('does not go with a scrape that got no answer while requests are being served', () => {
-    const { pool, endpoint, clock } = createReady();
+    const { pool, endpoint, clock, scrape } = createReady();
+    pool.upsert({ name: 'e1', address: '10.0.0.2:8000' });
+    scrape('e1');
     clock.nowMs = 5000;
     const reservation = pool.reserve(endpoint('e0'), load);
     reservation.firstToken();
@@ -264,6 +266,20 @@ describe('health', () => {
     clock.nowMs += 1;
     pool.recordScrapeTimeout(endpoint('e0'), 'no answer');
     expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'no answer' });
+  });
+
+  it('stays when all endpoints answer scrapes too late, but not when they refuse', () => {
+    const { pool, endpoint, clock } = createReady();
+    clock.nowMs = 5000;
+    const all = pool.snapshot(clock.nowMs);
+    for (const each of all) pool.recordScrapeTimeout(each, 'no answer');
+    expect(pool.snapshot(clock.nowMs).map(({ isReady }) => isReady)).toEqual(all.map(() => true));
+    clock.nowMs += 30_000;
+    expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'no answer' });
+    pool.recordScrapeFailure(endpoint('e0'), 'connection refused');
+    expect(endpoint('e0')).toMatchObject({ isReady: false, notReadyReason: 'connection refused' });
+    pool.recordScrapeTimeout(endpoint('e0'), 'no answer');
+    expect(endpoint('e0').isReady).toBe(false);
   });
 
   it('goes at once when a request fails, until the next scrape succeeds', () => {

@@ -181,6 +181,8 @@ describe('the scraper', () => {
     const engine = await startEngine();
     const { pool, endpoint, untilReady } = createPool();
     pool.upsert({ name: 'e', address: engine.address });
+    // Alone, an engine that only stays silent would still count as ready.
+    pool.upsert({ name: 'other', address: (await startEngine()).address });
     scrape(pool, { maxBodyBytes: 50_000, timeoutMs: name === 'never answers' ? 300 : 10_000 });
     await untilReady('e');
     engine.answers.metrics = metrics;
