@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { HttpRequest } from '../../src/endpoint-picker/http-request.ts';
+import { parseOrReadHeaders } from '../../src/endpoint-picker/inference-request.ts';
 import { ServiceError } from '../../src/protocol/errors.ts';
 import { fakePicker } from './fakes.ts';
 import { chatBody, type Harness, openStream, outline, settle } from './stream-harness.ts';
@@ -49,6 +51,42 @@ describe('an error is a JSON response with the stream ended', () => {
     expect(found).toBe(status);
     expect(headers['x-llm-d-request-dropped-reason']).toBe(reason);
     expect(headers['retry-after']).toBe(retryAfter);
+  });
+
+  it.each([
+    [{ ':path': '/v1/messages' }],
+    [{ ':path': '/anthropic/v1/messages/count_tokens?beta=true' }],
+    [{ ':path': '', 'anthropic-version': '2023-06-01' }],
+  ])('in the dialect of Anthropic for %j', async (headers: Record<string, string>) => {
+    const picker = fakePicker([]);
+    const harness = openStream({ modes, picker });
+    harness.headers({ headers });
+    harness.body(chatBody, true);
+    await settle();
+    const reply = harness.sent.at(-1);
+    const body = reply?.kind === 'immediate' ? JSON.parse(Buffer.from(reply.body).toString()) : undefined;
+    expect(body).toEqual({
+      type: 'error',
+      error: { type: 'overloaded_error', message: 'No endpoint is ready.' },
+    });
+  });
+
+  it('a fault of the parser is passed on as a note beside the pick', async () => {
+    const picker = fakePicker(['10.0.0.1:8000']);
+    const parseRequest = (http: HttpRequest) =>
+      parseOrReadHeaders(http, {
+        blockTokens: 16,
+        maxPrefixTokens: 64,
+        rewriteModel: () => {
+          throw new RangeError('oops');
+        },
+      });
+    const harness = openStream({ modes, picker, collaborators: { parseRequest } });
+    harness.headers();
+    harness.body(chatBody, true);
+    await settle();
+    expect(outline(harness.sent)[0]).toBe('headers picked');
+    expect(picker.picks[0]?.options.parserFault).toBe('RangeError: oops');
   });
 
   it('an unknown error is a 500 that tells nothing of itself, and is logged', async () => {
