@@ -13,7 +13,11 @@ interface LazyCommand {
 export async function runProgram(args: readonly string[]): Promise<number> {
   const program = await createProgram(args[0]);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    // Templates of Kubernetes manifests leave empty arguments.
+    await program.parseAsync(
+      args.filter((arg) => arg !== ''),
+      { from: 'user' },
+    );
     return process.exitCode === undefined ? exitCodes.ok : Number(process.exitCode);
   } catch (error) {
     return report(error);

@@ -11,16 +11,18 @@ export interface RunOptions {
   readonly log: Log;
   /** What else must be stopped, when no request is in progress any more. */
   readonly stopOthers?: () => Promise<void>;
+  /** Requests in progress may take this long after the signal. */
+  readonly drainMs?: number;
 }
 
-/** Requests in progress may take this long after the signal. */
-export const drainMs = 30_000;
+const usualDrainMs = 30_000;
 
 /**
  * Serves until SIGINT or SIGTERM, then stops in order: health says no, new requests are refused, those in
  * progress finish, the rest is stopped. SIGHUP and a change of the file reload profile, objectives and model rewrites.
  */
-export async function runServers({ servers, service, load, log, stopOthers }: RunOptions): Promise<void> {
+export async function runServers(options: RunOptions): Promise<void> {
+  const { servers, service, load, log, stopOthers, drainMs = usualDrainMs } = options;
   const watch = watchConfiguration(load, {
     onChange: (loaded) => {
       service.reload(loaded);

@@ -5,7 +5,7 @@
  * scheduling/, the log's levels, and nothing else of ours.
  */
 export { configurationJsonSchema } from './json-schema.ts';
-export { formatMapping } from './llm-d/index.ts';
+export { durationMs, formatMapping } from './llm-d/index.ts';
 export {
   type Importation,
   ImportError,

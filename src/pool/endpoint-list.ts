@@ -80,12 +80,13 @@ function readList(root: unknown): readonly EndpointSpec[] {
 function readEndpoint(item: unknown): EndpointSpec {
   if (!isMap(item)) throw new ListError(item, 'expected an endpoint as { address, name?, labels? }');
   for (const { key } of item.items) {
-    if (!['name', 'address', 'labels'].includes(String(key))) {
-      throw new ListError(key, `unknown key "${key}"; expected address, name or labels`);
+    if (!['name', 'address', 'labels', 'port', 'namespace'].includes(String(key))) {
+      throw new ListError(key, `unknown key "${key}"; expected address, name, labels, port or namespace`);
     }
   }
   const addressNode = item.get('address', true);
-  const address = readText(addressNode, item, 'address');
+  const host = readText(addressNode, item, 'address');
+  const address = item.has('port') ? withPort(host, readText(item.get('port', true), item, 'port')) : host;
   try {
     parseAddress(address);
   } catch (error) {
@@ -93,6 +94,11 @@ function readEndpoint(item: unknown): EndpointSpec {
   }
   const name = item.has('name') ? readText(item.get('name', true), item, 'name') : address;
   return { name, address, labels: readLabels(item.get('labels', true) as unknown) };
+}
+
+/** llm-d's file discovery writes the port apart from the address, and a namespace, which has no meaning here. */
+function withPort(host: string, port: string): string {
+  return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function readLabels(node: unknown): Readonly<Record<string, string>> {

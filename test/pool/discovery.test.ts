@@ -35,6 +35,18 @@ endpoints:
     expect(parseEndpointList('endpoints: []', 'f')).toEqual([]);
   });
 
+  it("may be llm-d's, with ports apart and namespaces", () => {
+    const text = `
+endpoints:
+  - { name: a, namespace: default, address: 10.0.0.1, port: "8000" }
+  - { name: b, address: "::1", port: 8001 }
+`;
+    expect(parseEndpointList(text, 'f').map(({ address }) => address)).toEqual([
+      '10.0.0.1:8000',
+      '[::1]:8001',
+    ]);
+  });
+
   it.each([
     ['', /^f:1:1: expected a mapping with the key "endpoints"$/],
     ['- a', /^f:1:1: expected a mapping/],
@@ -45,7 +57,7 @@ endpoints:
     ['endpoints:\n  - address: 10.0.0.1', /^f:2:14: address "10.0.0.1" has no port; expected host:port/],
     [
       'endpoints:\n  - address: a:1\n    adress: b',
-      /^f:3:5: unknown key "adress"; expected address, name or labels$/,
+      /^f:3:5: unknown key "adress"; expected address, name, labels, port or namespace$/,
     ],
     ['endpoints:\n  - address: a:1\n  - address: a:1', /^f:3:5: the name "a:1" is used twice$/],
     ['endpoints:\n  - address: a:1\n    labels: [x]', /^f:3:13: expected "labels" to be a mapping/],

@@ -13,3 +13,4 @@
 export { isEndpointPickerConfig } from './endpoint-picker-config.ts';
 export { type Imported, importEndpointPickerConfig } from './import-config.ts';
 export { formatMapping, type MappingRow } from './mapping-table.ts';
+export { durationMs } from './values.ts';
