@@ -37,7 +37,7 @@ export function report({ results, elapsedMs }: LoadResults, isJson: boolean): nu
     cachedTokens: sum(({ cachedTokens }) => cachedTokens),
   };
   if (isJson) process.stdout.write(`${JSON.stringify({ ...totals, rows })}\n`);
-  else process.stdout.write(`${table(rows)}\n${summary(totals)}${errorLines(results)}`);
+  else process.stdout.write(`${table(rows)}\n${summary(totals)}${affinity(good)}${errorLines(results)}`);
   return totals.errors > 0 || results.length === 0 ? 1 : 0;
 }
 
@@ -77,6 +77,24 @@ function summary(totals: {
     `${totals.cachedTokens} of ${totals.promptTokens} prompt tokens cached (${share.toFixed(1)} %)`,
     '',
   ].join('\n');
+}
+
+/** How much of each tenant's traffic its favourite endpoint served; nothing if the server does not tell. */
+function affinity(results: readonly StreamResult[]): string {
+  const byTenant = new Map<number, Map<string, number>>();
+  for (const { tenant, endpoint } of results) {
+    if (endpoint === undefined) return '';
+    const counts = byTenant.get(tenant) ?? new Map<string, number>();
+    byTenant.set(tenant, counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1));
+  }
+  return [...byTenant]
+    .sort(([a], [b]) => a - b)
+    .map(([tenant, counts]) => {
+      const [name, most] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
+      const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+      return `tenant ${tenant}: ${((100 * most) / all).toFixed(1)} % of ${all} on ${name}\n`;
+    })
+    .join('');
 }
 
 /** The most frequent errors, counted. */

@@ -5,6 +5,9 @@ import { StreamCheck } from './stream-check.ts';
 
 /** One request as the client saw it. Milliseconds count from the intended send time. */
 export interface StreamResult {
+  readonly tenant: number;
+  /** Who served it, if the gateway tells. */
+  readonly endpoint: string | undefined;
   readonly error: string | undefined;
   /** Undefined if no token came. */
   readonly ttftMs: number | undefined;
@@ -47,11 +50,20 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
     const check = new StreamCheck();
     let ttftMs: number | undefined;
     let error: string | undefined;
+    let endpoint: string | undefined;
     try {
-      const { statusCode, body } = await request(`${url}/v1/completions`, {
+      const {
+        statusCode,
+        headers: answered,
+        body,
+      } = await request(`${url}/v1/completions`, {
         method: 'POST',
         dispatcher,
-        headers: { ...headers, 'x-llm-d-inference-fairness-id': `tenant-${tenant}` },
+        headers: {
+          ...headers,
+          'x-llm-d-inference-fairness-id': `tenant-${tenant}`,
+          'x-pointsman-explain': 'true',
+        },
         body: JSON.stringify({
           model,
           prompt: text,
@@ -62,6 +74,7 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
         }),
       });
       if (statusCode !== 200) throw new Error(`status ${statusCode}: ${(await body.text()).slice(0, 200)}`);
+      endpoint = answered['x-pointsman-endpoint']?.toString();
       const scanner = new SseScanner({
         onData: (bytes, start, end) => {
           if (check.onEvent(bytes.toString('utf8', start, end))) ttftMs ??= performance.now() - intendedMs;
@@ -76,6 +89,8 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
     }
     const { usage } = check;
     return {
+      tenant,
+      endpoint,
       error,
       ttftMs,
       durationMs: performance.now() - intendedMs,
