@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Exchange } from './exchange.ts';
+import { require } from './outcome.ts';
 import type { Headers } from './wire/processing-request.ts';
 import type { HeaderMutation, Reply } from './wire/processing-response.ts';
 
@@ -41,6 +42,13 @@ export function metadataDestination({ metadata }: Reply): string | undefined {
 export function effectiveDestination(exchange: Exchange, sent: Headers): string | undefined {
   if (exchange.dialect.reads === 'metadata') return destinationMetadata(exchange);
   return upstreamHeaders(exchange, sent).get(destinationKey);
+}
+
+/** The destination that this data plane reads; the case is failed when it is none. */
+export function requireDestination(exchange: Exchange, sent: Headers = {}): string {
+  const value = effectiveDestination(exchange, sent) ?? '';
+  require(value.split(',').every(isAddress), 'a destination', value === '' ? 'none' : value);
+  return value;
 }
 
 /** Headers as they reach the endpoint. Names in lower case. */

@@ -22,7 +22,7 @@ export const servedKey = 'x-gateway-destination-endpoint-served';
 export type Stop =
   | { readonly kind: 'immediate'; readonly reply: ImmediateReply }
   | { readonly kind: 'end'; readonly end: CallEnd }
-  | { readonly kind: 'silence'; readonly waitedFor: string };
+  | { readonly kind: 'silence' };
 
 /**
  * One HTTP request as a data plane of `dialect` takes it through external processing. Sends and waits as that
@@ -33,6 +33,8 @@ export class Exchange {
   readonly dialect: Dialect;
   readonly replies: Reply[] = [];
   stop: Stop | undefined;
+  /** What was waited for in vain, first of all; undefined if everything came. */
+  missed: string | undefined;
   readonly #timeoutMs: number;
   readonly #sent = { request: [] as Uint8Array[], response: [] as Uint8Array[] };
 
@@ -128,9 +130,10 @@ export class Exchange {
   /** Half-closes and reads to the end, as data planes do when they are done. */
   async finish(): Promise<this> {
     this.call.halfClose();
-    if (this.stop?.kind !== 'end') {
-      await this.#until('the end of the stream after the half-close', () => false);
-    }
+    if (this.#isStalled()) this.stop = undefined;
+    await this.#until('the end of the stream after the half-close', () => false);
+    // Streams that never end would use up what a connection may have open.
+    if (this.#isStalled()) this.call.reset();
     return this;
   }
 
@@ -231,6 +234,10 @@ export class Exchange {
     this.call.send(bodyMessage(direction, chunk, endOfStream));
   }
 
+  #isStalled(): boolean {
+    return this.stop?.kind === 'silence';
+  }
+
   async #untilAnswered(direction: Direction, hasTrailers: boolean): Promise<void> {
     await this.#until(`the end of the ${direction} body`, () => {
       if (hasTrailers) return this.hasTrailersReply(direction);
@@ -255,7 +262,8 @@ export class Exchange {
 
   #onEvent(event: ReplyEvent, what: string): void {
     if (event.kind === 'silence') {
-      this.stop = { kind: 'silence', waitedFor: what };
+      this.missed ??= what;
+      this.stop = { kind: 'silence' };
     } else if (event.kind === 'end') {
       this.stop = event;
     } else {
@@ -288,15 +296,9 @@ export function firstMessage(dialect: Dialect, request: HttpRequest, envelope: E
   );
 }
 
-export function describeStop(stop: Stop): string {
-  switch (stop.kind) {
-    case 'immediate':
-      return 'then no more';
-    case 'end':
-      return describeEnd(stop.end);
-    case 'silence':
-      return `silence instead of ${stop.waitedFor}`;
-  }
+function describeStop(stop: Stop): readonly string[] {
+  if (stop.kind === 'silence') return [];
+  return [stop.kind === 'end' ? describeEnd(stop.end) : 'then no more'];
 }
 
 function servedMetadata(served: string | undefined): Metadata | undefined {

@@ -5,6 +5,7 @@ import {
   effectiveDestination,
   isAddress,
   metadataDestination,
+  requireDestination,
 } from '../destination.ts';
 import { allDialects, type Dialect, dialects, duplexDialects, responseDialects } from '../dialects.ts';
 import { get } from '../http-shapes.ts';
@@ -174,9 +175,7 @@ export const protocolCases: readonly ConformanceCase[] = [
     async run(session, dialect) {
       session.requirePool();
       const exchange = (await session.ask(dialect, get('/v1/models'))).requirePicked();
-      const value = effectiveDestination(exchange, {});
-      require(value !== undefined, 'a destination', 'none');
-      return value;
+      return requireDestination(exchange);
     },
   },
   {
@@ -214,9 +213,7 @@ async function pickedBy(session: Session, dialect: Dialect): Promise<string> {
   require(emptyBecause === undefined, `a pick from ${session.options.endpoints.join(', ')}`, emptyBecause ??
     '');
   const exchange = (await session.ask(dialect)).requirePicked();
-  const destination = effectiveDestination(exchange, {});
-  require(destination !== undefined, `a destination in the ${dialect.reads}`, 'none');
-  return destination;
+  return requireDestination(exchange);
 }
 
 async function reportServed(

@@ -1,5 +1,5 @@
 import type { ConformanceCase } from '../conformance-case.ts';
-import { destinationHeader, effectiveDestination } from '../destination.ts';
+import { destinationHeader, requireDestination } from '../destination.ts';
 import { allDialects, dialects, duplexDialects, responseDialects, turnDialects } from '../dialects.ts';
 import type { Exchange } from '../exchange.ts';
 import { chatBody, type HttpRequest, post } from '../http-shapes.ts';
@@ -254,9 +254,7 @@ export const orderCases: readonly ConformanceCase[] = [
       const metadata = { 'envoy.filters.http.jwt_authn': { sub: 'someone' } };
       await exchange.request(session.chat(), { attributes, metadata });
       exchange.requirePicked().cancel();
-      const value = effectiveDestination(exchange, {});
-      require(value !== undefined, 'a destination', 'none');
-      return value;
+      return requireDestination(exchange);
     },
   },
   {
@@ -279,7 +277,7 @@ export const orderCases: readonly ConformanceCase[] = [
 export function requireGoodEnd(exchange: Exchange): void {
   const { stop } = exchange;
   const isGood = stop?.kind === 'end' && stop.end.kind === 'status' && stop.end.code === 0;
-  require(isGood, 'the end of the stream with OK', exchange.describe());
+  require(isGood && exchange.missed === undefined, 'the end of the stream with OK', exchange.describe());
 }
 
 function requireNoEnd(exchange: Exchange, direction: 'request' | 'response'): void {

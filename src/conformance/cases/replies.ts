@@ -1,5 +1,5 @@
 import type { ConformanceCase } from '../conformance-case.ts';
-import { destinationKey, effectiveDestination, upstreamHeaders } from '../destination.ts';
+import { destinationKey, requireDestination, upstreamHeaders } from '../destination.ts';
 import { allDialects, bodyDialects, type Dialect, duplexDialects, turnDialects } from '../dialects.ts';
 import { chatBody, inChunks, post } from '../http-shapes.ts';
 import { type Level, NotJudged, require } from '../outcome.ts';
@@ -175,8 +175,8 @@ export const replyCases: readonly ConformanceCase[] = [
       session.requirePool();
       const headers = { [destinationKey]: spoof };
       const exchange = (await session.ask(dialect, session.chat({ headers }))).requirePicked();
-      const value = effectiveDestination(exchange, headers);
-      require(value !== undefined && !value.includes(spoof), 'the pick alone', value ?? 'none');
+      const value = requireDestination(exchange, headers);
+      require(!value.includes(spoof), 'the pick alone', value);
       const header = upstreamHeaders(exchange, headers).get(destinationKey);
       require(header !== spoof, 'the pick in the header', header ?? '');
       return value;

@@ -1,0 +1,134 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { EchoBackends } from '../../src/conformance/index.ts';
+import { runRows, selectRows } from '../../src/conformance/index.ts';
+import { type Faults, serveFakePicker } from './fake-picker.ts';
+import { openBackends, sessionWith } from './served-picker.ts';
+
+/** A suite that cannot fail is worth nothing: each fault must be found, by the cases whose matter it is. */
+
+/** Judged in full duplex, without the heavy faults: those that the fake is not built for. */
+const judged =
+  /^(?!split|reset|cut-|half-close|junk|interleaved|empty-data|unknown|body-(1mb|huge)|response-1mb).*full-duplex\]/;
+
+/** Cases that need the whole body of a request. */
+const needBody = [
+  'duplex-request',
+  'duplex-response',
+  'served',
+  'served-foreign',
+  'complete',
+  'request-trailers',
+  'response-trailers',
+  'response-without-body',
+  'duplicate-last-chunk',
+  'duplicate-before-pick',
+  'empty-last-chunk',
+  'content-length',
+  'body-spelling',
+  'body-cut-characters',
+  'forwarded',
+];
+
+const expectations: readonly (readonly [name: string, faults: Faults, failing: readonly string[]])[] = [
+  ['none', {}, []],
+  [
+    'answers the body without streamed_response',
+    { bodyWithoutStreamed: true },
+    [...needBody, 'reply-streamed'],
+  ],
+  ['names another endpoint in the metadata', { otherMetadata: true }, ['destination-equal']],
+  ['drops the last chunk', { dropsLastChunk: true }, needBody],
+  ['lets the destination of the client stand', { keepsSpoofedHeader: true }, ['spoofed-destination']],
+  [
+    'never ends a stream',
+    { neverEnds: true },
+    ['complete', 'response-without-body', 'duplicate-last-chunk', 'empty-last-chunk', 'forwarded'],
+  ],
+  ['answers the body before the headers', { bodyBeforeHeaders: true }, ['reply-order']],
+  [
+    'sets headers in value',
+    { usesValue: true },
+    [
+      'pool',
+      'destination-header',
+      'destination-single',
+      'get',
+      'subset-list',
+      'subset-longer-list',
+      'subset-comma',
+      'subset-comma-list',
+      'subset-host',
+      'subset-get',
+      'reply-raw-value',
+      'attributes',
+      'spoofed-destination',
+    ],
+  ],
+  ['holds the response back', { holdsResponse: true }, ['duplex-response']],
+  [
+    'ignores the subset',
+    { ignoresSubset: true },
+    [
+      'subset-list',
+      'subset-longer-list',
+      'subset-comma',
+      'subset-comma-list',
+      'subset-host',
+      'subset-empty',
+      'subset-unknown',
+      'subset-empty-string',
+      'subset-get',
+    ],
+  ],
+];
+
+let backends: EchoBackends;
+let endpoints: readonly string[];
+beforeAll(async () => {
+  ({ backends, endpoints } = await openBackends());
+});
+afterAll(async () => {
+  await backends.close();
+});
+
+async function failing(faults: Faults): Promise<readonly string[]> {
+  const server = await serveFakePicker(endpoints, faults);
+  const session = sessionWith(server.address, { backends, endpoints, timeoutMs: 400, warmUpMs: 2000 });
+  try {
+    await session.warmUp();
+    const rows = await runRows(session, selectRows({ only: judged }), () => {});
+    return rows.filter(({ result }) => result.kind === 'failed').map((row) => row.conformanceCase.id);
+  } finally {
+    await session.close();
+    await server.close(0);
+  }
+}
+
+describe('a picker with the fault', () => {
+  it.each(expectations)(
+    '%s fails what it should',
+    async (_name, faults, expected) => {
+      expect([...(await failing(faults))].sort()).toEqual([...expected].sort());
+    },
+    120_000,
+  );
+});
+
+it('a list of endpoints fails only where none was declared', async () => {
+  const server = await serveFakePicker(endpoints, { namesList: true });
+  const only = /destination-single/;
+  for (const [namesFallbacks, kinds] of [
+    [false, ['failed', 'failed', 'failed']],
+    [true, ['skipped', 'passed', 'skipped']],
+  ] as const) {
+    const session = sessionWith(server.address, { backends, endpoints, timeoutMs: 2000, namesFallbacks });
+    await session.warmUp();
+    const duplex = selectRows({ only }).filter(
+      ({ dialect }) => dialect !== 'any' && dialect.modes?.request === 'FULL_DUPLEX_STREAMED',
+    );
+    const rows = await runRows(session, duplex, () => {});
+    expect(rows.map(({ result }) => result.kind)).toEqual(kinds);
+    await session.close();
+  }
+  await server.close(0);
+});

@@ -1,0 +1,215 @@
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import {
+  bytesField,
+  type Field,
+  messageField,
+  readFields,
+  varintField,
+} from '../../src/conformance/wire/protobuf.ts';
+import type { RunningServer } from '../../src/protocol/running-server.ts';
+
+/** Ways in which a picker can be wrong. Without any, it keeps full duplex well enough for most cases. */
+export interface Faults {
+  readonly bodyWithoutStreamed?: boolean;
+  readonly otherMetadata?: boolean;
+  readonly dropsLastChunk?: boolean;
+  readonly keepsSpoofedHeader?: boolean;
+  readonly neverEnds?: boolean;
+  readonly bodyBeforeHeaders?: boolean;
+  readonly usesValue?: boolean;
+  readonly holdsResponse?: boolean;
+  readonly ignoresSubset?: boolean;
+  readonly namesList?: boolean;
+}
+
+const destination = 'x-gateway-destination-endpoint';
+const controlHeaders = [
+  'x-gateway-destination-endpoint-served',
+  'x-gateway-destination-endpoint-subset',
+  'x-prefiller-host-port',
+  'x-encoder-hosts-ports',
+  'x-data-parallel-host-port',
+];
+const pieceBytes = 60_000;
+const nowhere = '192.0.2.7:1';
+
+/** A picker in full duplex and nothing else, on node:http2: one that others might have written in an afternoon. */
+export async function serveFakePicker(
+  endpoints: readonly string[],
+  faults: Faults = {},
+): Promise<RunningServer> {
+  const server = createServer();
+  const sessions = new Set<{ destroy(): void }>();
+  server.on('session', (session) => sessions.add(session));
+  let turn = 0;
+  server.on('stream', (stream) => serveStream(stream, endpoints, faults, () => turn++));
+  const port = await listen(server);
+  return {
+    address: `127.0.0.1:${port}`,
+    port,
+    close: async () => {
+      for (const session of sessions) session.destroy();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function listen(server: Http2Server): Promise<number> {
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+  });
+}
+
+function serveStream(
+  stream: ServerHttp2Stream,
+  endpoints: readonly string[],
+  faults: Faults,
+  nextTurn: () => number,
+): void {
+  let received = Buffer.alloc(0);
+  const chunks: Buffer[] = [];
+  let headers: Field | undefined;
+  let subset: readonly string[] | undefined;
+  let hasPicked = false;
+  const heldResponse: Buffer[] = [];
+  stream.on('error', () => {});
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  stream.on('end', () => {
+    if (!faults.neverEnds) stream.end();
+  });
+  stream.on('data', (bytes: Buffer) => {
+    received = Buffer.concat([received, bytes]);
+    while (received.length >= 5 && received.length >= 5 + received.readUInt32BE(1)) {
+      const end = 5 + received.readUInt32BE(1);
+      onMessage(received.subarray(5, end));
+      received = received.subarray(end);
+    }
+  });
+
+  const send = (...fields: readonly Buffer[]) => {
+    const message = Buffer.concat(fields);
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(message.length, 1);
+    if (!stream.destroyed && !stream.writableEnded) stream.write(Buffer.concat([prefix, message]));
+  };
+
+  function onMessage(message: Buffer): void {
+    let fields: readonly Field[];
+    try {
+      fields = readFields(message);
+    } catch {
+      stream.close();
+      return;
+    }
+    for (const field of fields) {
+      if (field.number === 8) subset = subsetOf(field.bytes);
+      if (field.number === 2) headers = field;
+    }
+    for (const { number, bytes } of fields) {
+      if (number === 2 && isSet(bytes, 3)) pick(true);
+      else if (number === 4) onRequestBody(bytes);
+      else if (number === 6) onRequestTrailers();
+      else if (number === 3) send(messageField(2, messageField(1)));
+      else if (number === 5) onResponseBody(bytes);
+      else if (number === 7) send(messageField(6));
+    }
+  }
+
+  function onRequestBody(body: Buffer): void {
+    if (hasPicked) return;
+    const bytes = content(body);
+    for (let at = 0; at === 0 || at < bytes.length; at += pieceBytes) {
+      chunks.push(bytes.subarray(at, at + pieceBytes));
+    }
+    if (isSet(body, 2)) pick(true);
+  }
+
+  function onRequestTrailers(): void {
+    if (!hasPicked) pick(false);
+    send(messageField(5));
+  }
+
+  function pick(isLast: boolean): void {
+    if (hasPicked || headers === undefined) return;
+    hasPicked = true;
+    const eligible = endpoints.filter((each) => faults.ignoresSubset || (subset?.some(fits(each)) ?? true));
+    if (eligible.length === 0) {
+      send(refusal());
+      return;
+    }
+    const first = eligible[nextTurn() % eligible.length]!;
+    const value = faults.namesList ? `${first},${endpoints.find((each) => each !== first)}` : first;
+    const hasSpoof = faults.keepsSpoofedHeader && headers.bytes.includes(destination);
+    const text = faults.usesValue ? bytesField(2, value) : bytesField(3, value);
+    const option = messageField(1, messageField(1, bytesField(1, destination), text), varintField(3, 2));
+    const removed = controlHeaders.map((name) => bytesField(2, name));
+    const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...removed);
+    const reply = messageField(1, messageField(1, mutation));
+    const dynamic = metadata(faults.otherMetadata ? nowhere : value);
+    const bodies = chunks.map((chunk, i) => streamed(3, chunk, isLast && i === chunks.length - 1));
+    if (faults.bodyBeforeHeaders && bodies.length > 0) send(bodies.shift()!);
+    send(reply, dynamic);
+    if (faults.dropsLastChunk && bodies.length > 0) bodies.pop();
+    for (const each of bodies) send(each);
+  }
+
+  function onResponseBody(body: Buffer): void {
+    const reply = streamed(4, content(body), isSet(body, 2));
+    if (!faults.holdsResponse) send(reply);
+    else heldResponse.push(reply);
+    if (isSet(body, 2)) for (const held of heldResponse.splice(0)) send(held);
+  }
+
+  function streamed(number: number, chunk: Buffer, isLast: boolean): Buffer {
+    const mutation = faults.bodyWithoutStreamed
+      ? bytesField(1, chunk)
+      : messageField(3, bytesField(1, chunk), varintField(2, isLast));
+    return messageField(number, messageField(1, messageField(3, mutation)));
+  }
+}
+
+/** `ip:port` or `ip`. */
+function fits(endpoint: string): (hint: string) => boolean {
+  return (hint) => endpoint === hint || endpoint.startsWith(`${hint}:`);
+}
+
+/** ImmediateResponse 503 with a JSON body. */
+function refusal(): Buffer {
+  const header = messageField(1, bytesField(1, 'content-type'), bytesField(3, 'application/json'));
+  const headers = messageField(2, messageField(1, header, varintField(3, 2)));
+  return messageField(7, messageField(1, varintField(1, 503)), headers, bytesField(3, '{"error":{}}'));
+}
+
+function content(body: Buffer): Buffer {
+  return readFields(body).find(({ number }) => number === 1)?.bytes ?? Buffer.alloc(0);
+}
+
+function isSet(message: Buffer, number: number): boolean {
+  return readFields(message).some((field) => field.number === number && field.value === 1);
+}
+
+/** All texts in the hint, split at commas: enough of a Struct for what the suite sends. */
+function subsetOf(metadata: Buffer): readonly string[] | undefined {
+  const texts: string[] = [];
+  let isHint = false;
+  const walk = (bytes: Buffer, path: readonly number[]): void => {
+    for (const field of readFields(bytes)) {
+      const name = field.bytes.toString();
+      if (name === 'x-gateway-destination-endpoint-subset') isHint = true;
+      const at = [...path, field.number].join('.');
+      if (at === '1.2.1.2.3' || at === '1.2.1.2.6.1.3') texts.push(name);
+      else if (['1', '1.2', '1.2.1', '1.2.1.2', '1.2.1.2.6', '1.2.1.2.6.1'].includes(at))
+        walk(field.bytes, [...path, field.number]);
+    }
+  };
+  walk(metadata, []);
+  if (!isHint) return undefined;
+  return texts.flatMap((text) => text.split(',').map((each) => each.trim())).filter((each) => each !== '');
+}
+
+/** `dynamic_metadata`: `envoy.lb` with one text. */
+function metadata(value: string): Buffer {
+  const entry = messageField(1, bytesField(1, destination), messageField(2, bytesField(3, value)));
+  return messageField(8, messageField(1, bytesField(1, 'envoy.lb'), messageField(2, messageField(5, entry))));
+}

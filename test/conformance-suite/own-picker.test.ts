@@ -1,0 +1,52 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { failureLines, runRows, selectRows } from '../../src/conformance/index.ts';
+import { openBackends, servePicker, sessionWith } from './served-picker.ts';
+
+const cleanups: (() => Promise<void>)[] = [];
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+/** Cannot be brought about from outside; told as skipped, with the reason. */
+const notJudged = ['shed', 'health-readiness'];
+
+/** Every case, also SHOULD and INFO: what we ask of others we keep ourselves. */
+describe('our own picker', () => {
+  it.each([
+    { transport: 'fast', isEncrypted: true },
+    { transport: 'grpc-js', isEncrypted: false },
+  ] as const)(
+    'passes with transport $transport, TLS $isEncrypted',
+    async ({ transport, isEncrypted }) => {
+      const { backends, endpoints } = await openBackends();
+      cleanups.push(() => backends.close());
+      const server = await servePicker({ endpoints, transport, isEncrypted });
+      cleanups.push(() => server.close(0));
+      const target = { host: '127.0.0.1', port: server.port, usesTls: isEncrypted };
+      const session = sessionWith(server.address, { backends, endpoints, target });
+      cleanups.push(() => session.close());
+
+      const pool = await session.warmUp();
+      expect(pool.seen).toEqual(endpoints);
+      const rows = await runRows(session, selectRows(), () => {});
+      expect(failureLines(rows)).toEqual([]);
+      const skipped = rows.filter(({ result }) => result.kind === 'skipped');
+      expect(skipped.map((row) => row.conformanceCase.id)).toEqual(notJudged);
+    },
+    240_000,
+  );
+
+  it('passes with a declared list of fallbacks', async () => {
+    const { backends, endpoints } = await openBackends();
+    cleanups.push(() => backends.close());
+    const server = await servePicker({ endpoints, transport: 'fast', isEncrypted: false, fallbacks: 2 });
+    cleanups.push(() => server.close(0));
+    const session = sessionWith(server.address, { backends, endpoints, namesFallbacks: true });
+    cleanups.push(() => session.close());
+    await session.warmUp();
+    const rows = await runRows(session, selectRows({ families: ['istio'], only: /istio\]/ }), () => {});
+    expect(failureLines(rows)).toEqual([]);
+    const list = rows.find((row) => row.conformanceCase.id === 'destination-single')?.result;
+    expect(list?.kind === 'passed' ? list.found.split(',').length : list).toBe(3);
+  });
+});

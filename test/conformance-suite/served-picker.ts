@@ -1,0 +1,68 @@
+import { startPickerService } from '../../src/commands/picker-service.ts';
+import { loadConfiguration } from '../../src/configuration/index.ts';
+import { EchoBackends, hostAndPort, Session, type SessionOptions } from '../../src/conformance/index.ts';
+import { serveExtProc } from '../../src/ext-proc/index.ts';
+import type { RunningServer } from '../../src/protocol/running-server.ts';
+import { silentLog } from '../../src/telemetry/index.ts';
+
+export const model = 'conformance';
+const loopbacks = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
+
+/** Echo backends on free ports of loopback addresses. */
+export async function openBackends(): Promise<{ backends: EchoBackends; endpoints: readonly string[] }> {
+  const backends = new EchoBackends(model);
+  for (let port = 21_000 + (process.pid % 20_000); ; port += 7) {
+    const endpoints = loopbacks.map((host) => `${host}:${port}`);
+    if ((await backends.open(endpoints)).length === 0) return { backends, endpoints };
+    await backends.close();
+  }
+}
+
+export function sessionWith(
+  address: string,
+  options: Pick<SessionOptions, 'backends' | 'endpoints'> & Partial<SessionOptions>,
+): Session {
+  return new Session({
+    target: { ...hostAndPort(address), usesTls: false },
+    health: undefined,
+    timeoutMs: 5000,
+    warmUpMs: 10_000,
+    model,
+    areEndpointsCertain: true,
+    namesFallbacks: false,
+    ...options,
+  });
+}
+
+/** Our own picker as it is shipped: pool, scraper, default profile, ext-proc. */
+export async function servePicker(options: {
+  readonly endpoints: readonly string[];
+  readonly transport: 'fast' | 'grpc-js';
+  readonly isEncrypted: boolean;
+  readonly fallbacks?: number;
+}): Promise<RunningServer> {
+  const { endpoints, transport, isEncrypted, fallbacks = 0 } = options;
+  const overrides = [
+    { path: ['pool', 'endpoints'], value: endpoints.map((address) => ({ address })), flag: 'test' },
+  ];
+  const loaded = await loadConfiguration({ overrides });
+  const service = await startPickerService({ loaded, log: silentLog });
+  const server = await serveExtProc({
+    host: '127.0.0.1',
+    port: 0,
+    picker: service.picker,
+    log: silentLog,
+    tls: { mode: isEncrypted ? 'self-signed' : 'off' },
+    limits: { maxBodyBytes: 8 << 20, blockTokens: 64, maxPrefixTokens: 4096 },
+    isServing: service.isServing,
+    fallbacks,
+    transport,
+  });
+  return {
+    ...server,
+    close: async (deadlineMs) => {
+      await server.close(deadlineMs);
+      await service.close();
+    },
+  };
+}
