@@ -26,6 +26,7 @@ export interface PickerService {
   readonly picker: InspectableEndpointPicker;
   readonly pool: InferencePool;
   readonly metricsText: () => Promise<MetricsText>;
+  readonly observeStreamPhase: (phase: string, durationMs: number) => void;
   /** Priorities by objective, as of the last reload. */
   readonly objectives: () => ReadonlyMap<string, number>;
   /** Which model to use instead, as of the last reload. */
@@ -45,6 +46,9 @@ export interface PickerServiceOptions {
   /** Beside those of the configuration. */
   readonly endpoints?: readonly EndpointSpec[];
   readonly log: Log;
+  /** Labels of the pool's metrics. */
+  readonly poolName?: string | undefined;
+  readonly namespace?: string | undefined;
 }
 
 export async function startPickerService(options: PickerServiceOptions): Promise<PickerService> {
@@ -54,7 +58,13 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
   const pool = new InferencePool({ clock, prefixIndex });
   pool.subscribe(poolLog(log));
-  const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: packageVersion() });
+  const metrics = createMetrics({
+    snapshot: () => pool.snapshot(clock()),
+    version: packageVersion(),
+    hasLegacyNames: configuration.metrics.legacyNames,
+    poolName: options.poolName ?? 'default',
+    namespace: options.namespace ?? '',
+  });
   let profile = profileOf(loaded.profile);
   let objectives = objectivesOf(configuration);
   let rewriteModel = modelRewrites(configuration.modelRewrites, Math.random);
@@ -77,6 +87,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     picker,
     pool,
     metricsText: metrics.text,
+    observeStreamPhase: metrics.observeStreamPhase,
     objectives: () => objectives,
     rewriteModel: (model) => rewriteModel(model),
     isServing: () => isServing,

@@ -27,9 +27,9 @@ export async function serveCommand(
   for (const warning of llmD?.warnings ?? []) log.warn({}, warning);
   for (const warning of loaded.importation?.warnings ?? []) log.warn({}, formatProblem(warning));
   const { POD_NAME: pod, NAMESPACE } = process.env;
-  const { poolName, poolNamespace: namespace = NAMESPACE } = llmD?.options ?? {};
+  const { poolName, poolNamespace: namespace = NAMESPACE } = textOptions(llmD);
   if (llmD?.isLlmD) log.info({ pod, namespace, pool: poolName }, "started with flags of llm-d's picker");
-  const started = await startPickerService({ loaded, log });
+  const started = await startPickerService({ loaded, log, poolName, namespace });
   const service = llmD?.options.ignoresSubset === true ? withoutSubsets(started) : started;
   const servers = await startServers({ doors, loaded, service, log });
   for (const [door, { address }] of servers) log.info({ address }, `${door} is listening`);
@@ -43,6 +43,17 @@ export async function serveCommand(
     log,
     ...(typeof drainMs === 'number' ? { drainMs } : {}),
   });
+}
+
+function textOptions(llmD: LlmDOptions | undefined): {
+  readonly poolName?: string | undefined;
+  readonly poolNamespace?: string | undefined;
+} {
+  const { poolName, poolNamespace } = llmD?.options ?? {};
+  return {
+    poolName: poolName === undefined ? undefined : String(poolName),
+    poolNamespace: poolNamespace === undefined ? undefined : String(poolNamespace),
+  };
 }
 
 /** Without watching Kubernetes, a pool's name alone gives no engines: better told now than by every request. */

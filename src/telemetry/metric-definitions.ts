@@ -5,6 +5,8 @@ const firstTokenSeconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 const perTokenSeconds = [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2];
 const decisionSeconds = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
 const ageSeconds = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30];
+const shares = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1];
+const phaseSeconds = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 300];
 const tokens = [1, 8, 32, 128, 512, 1024, 2048, 4096, 8192, 16384, 32768, 131072];
 
 /**
@@ -17,7 +19,7 @@ export function defineMetrics(registry: Registry) {
   const histogram = (name: string, help: string, labelNames: string[], buckets: number[]) =>
     new Histogram({ name, help, labelNames, buckets, registers: [registry] });
 
-  const byModel = ['model_name', 'target_model_name', 'priority'];
+  const byModel = ['model_name', 'target_model_name', 'fairness_id', 'priority'];
   const requests = counter('llm_d_epp_request_total', 'Requests that got an endpoint.', byModel);
   const errors = counter('llm_d_epp_request_error_total', 'Requests that failed.', [
     ...byModel,
@@ -36,6 +38,12 @@ export function defineMetrics(registry: Registry) {
     byModel,
     perTokenSeconds,
   );
+  const ntpot = histogram(
+    'llm_d_epp_request_ntpot_seconds',
+    'Pick to end, per output token.',
+    byModel,
+    perTokenSeconds,
+  );
   const inputTokens = histogram('llm_d_epp_request_input_tokens', 'Prompt tokens.', byModel, tokens);
   const outputTokens = histogram('llm_d_epp_request_output_tokens', 'Completion tokens.', byModel, tokens);
   const cachedTokens = histogram(
@@ -50,7 +58,26 @@ export function defineMetrics(registry: Registry) {
     [],
     decisionSeconds,
   );
-  const attempts = counter('llm_d_epp_scheduler_attempts_total', 'Decisions by result.', ['status']);
+  const attempts = counter('llm_d_epp_scheduler_attempts_total', 'Decisions by result and choice.', [
+    'status',
+    'target_model_name',
+    'endpoint_name',
+    'namespace',
+    'port',
+  ]);
+  const byPlugin = ['plugin_type', 'plugin_name'];
+  const hitRatio = histogram(
+    'llm_d_epp_prefix_indexer_hit_ratio',
+    'Share of the prompt believed cached on the chosen endpoint.',
+    byPlugin,
+    shares,
+  );
+  const hitBytes = histogram(
+    'llm_d_epp_prefix_indexer_hit_bytes',
+    'Bytes of the prompt believed cached on the chosen endpoint.',
+    byPlugin,
+    tokens.map((count) => 4 * count),
+  );
 
   const decisions = counter('pointsman_decisions_total', 'Choices by endpoint and by what decided.', [
     'endpoint',
@@ -74,6 +101,12 @@ export function defineMetrics(registry: Registry) {
   const observed = counter('pointsman_observed_cached_tokens_total', 'Prompt tokens that were cached.', [
     'endpoint',
   ]);
+  const streamPhase = histogram(
+    'pointsman_ext_proc_phase_seconds',
+    'Parts of an ext-proc stream: gathering, picking, waiting, responding.',
+    ['phase'],
+    phaseSeconds,
+  );
   const retries = counter('pointsman_retries_total', 'Moves to another endpoint after a failed connection.');
   const rejections = counter('pointsman_rejections_total', 'Requests without an endpoint, by code.', [
     'code',
@@ -90,16 +123,20 @@ export function defineMetrics(registry: Registry) {
     duration,
     ttft,
     tpot,
+    ntpot,
     inputTokens,
     outputTokens,
     cachedTokens,
     decision,
     attempts,
+    hitRatio,
+    hitBytes,
     decisions,
     served,
     metricsAge,
     predicted,
     observed,
+    streamPhase,
     retries,
     rejections,
     pluginFailures,

@@ -2,7 +2,10 @@ import { Gauge, type Registry } from 'prom-client';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 
 /** Gauges of the pool, read from a snapshot whenever metrics are asked for: nothing to keep in step. */
-export function poolGauges(registry: Registry, snapshot: () => readonly Endpoint[]): void {
+export function poolGauges(
+  registry: Registry,
+  { snapshot, poolName }: { readonly snapshot: () => readonly Endpoint[]; readonly poolName: string },
+): void {
   const ofPool = (name: string, help: string, value: (ready: readonly Endpoint[]) => number) =>
     new Gauge({
       name,
@@ -10,7 +13,7 @@ export function poolGauges(registry: Registry, snapshot: () => readonly Endpoint
       labelNames: ['name'],
       registers: [registry],
       collect() {
-        this.set({ name: 'default' }, value(snapshot().filter(({ isReady }) => isReady)));
+        this.set({ name: poolName }, value(snapshot().filter(({ isReady }) => isReady)));
       },
     });
   const ofEndpoints = (name: string, help: string, label: string, value: (endpoint: Endpoint) => number) =>
@@ -27,16 +30,23 @@ export function poolGauges(registry: Registry, snapshot: () => readonly Endpoint
   const mean = (ready: readonly Endpoint[], value: (endpoint: Endpoint) => number) =>
     ready.length === 0 ? 0 : ready.reduce((sum, endpoint) => sum + value(endpoint), 0) / ready.length;
 
+  const deviation = (ready: readonly Endpoint[], value: (endpoint: Endpoint) => number) => {
+    const middle = mean(ready, value);
+    return Math.sqrt(mean(ready, (endpoint) => (value(endpoint) - middle) ** 2));
+  };
+
   ofPool('llm_d_epp_ready_endpoints', 'Endpoints that can be chosen.', (ready) => ready.length);
-  ofPool('llm_d_epp_average_kv_cache_utilization', 'Mean over ready endpoints, 0 to 1.', (ready) =>
-    mean(ready, ({ metrics }) => metrics.kvCacheUsage),
-  );
-  ofPool('llm_d_epp_average_queue_size', 'Mean over ready endpoints.', (ready) =>
-    mean(ready, ({ metrics }) => metrics.queuedRequests),
-  );
-  ofPool('llm_d_epp_average_running_requests', 'Mean over ready endpoints.', (ready) =>
-    mean(ready, ({ metrics }) => metrics.runningRequests),
-  );
+  const figures: Readonly<Record<string, (endpoint: Endpoint) => number>> = {
+    kv_cache_utilization: ({ metrics }) => metrics.kvCacheUsage,
+    queue_size: ({ metrics }) => metrics.queuedRequests,
+    running_requests: ({ metrics }) => metrics.runningRequests,
+  };
+  for (const [name, figure] of Object.entries(figures)) {
+    ofPool(`llm_d_epp_average_${name}`, 'Mean over ready endpoints.', (ready) => mean(ready, figure));
+    ofPool(`llm_d_epp_std_dev_${name}`, 'Standard deviation over ready endpoints.', (ready) =>
+      deviation(ready, figure),
+    );
+  }
   ofEndpoints(
     'llm_d_epp_per_endpoint_queue_size',
     "Requests in the engine's queue.",

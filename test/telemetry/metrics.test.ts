@@ -14,7 +14,7 @@ describe('metrics', () => {
     const metrics = metricsOf(two);
     metrics.observer.onFinished(finished());
     const lines = (await metrics.text()).body.split('\n');
-    const labels = 'model_name="mini",target_model_name="mini",priority="0"';
+    const labels = 'model_name="mini",target_model_name="mini",fairness_id="default-flow",priority="0"';
     expect(lines).toEqual(
       expect.arrayContaining([
         'llm_d_epp_info{build_ref="pointsman-1.2.3"} 1',
@@ -23,7 +23,10 @@ describe('metrics', () => {
         `llm_d_epp_request_duration_seconds_sum{${labels}} 0.14`,
         `llm_d_epp_request_streaming_tpot_seconds_sum{${labels}} 0.01`,
         `llm_d_epp_request_output_tokens_sum{${labels}} 11`,
-        'llm_d_epp_scheduler_attempts_total{status="success"} 1',
+        'llm_d_epp_scheduler_attempts_total{status="success",target_model_name="mini",endpoint_name="a",namespace="",port="8000"} 1',
+        `llm_d_epp_request_ntpot_seconds_count{${labels}} 1`,
+        'llm_d_epp_prefix_indexer_hit_ratio_sum{plugin_type="approx-prefix-cache-producer",plugin_name="approx-prefix-cache-producer"} 0.64',
+        'llm_d_epp_prefix_indexer_hit_bytes_sum{plugin_type="approx-prefix-cache-producer",plugin_name="approx-prefix-cache-producer"} 256',
         'pointsman_decisions_total{endpoint="a",reason="prefix-cache"} 1',
         'pointsman_requests_total{endpoint="a",outcome="completed"} 1',
         'pointsman_predicted_cached_tokens_total{endpoint="a"} 64',
@@ -57,7 +60,7 @@ describe('metrics', () => {
     expect(text).toContain('pointsman_rejections_total{code="no_endpoints"} 1');
     expect(text).toContain('priority="0",error_code="engine_5xx"} 1');
     expect(text).toContain('pointsman_plugin_failures_total{kind="scorer",plugin="mine"} 1');
-    expect(text).toContain('llm_d_epp_scheduler_attempts_total{status="failure"} 1');
+    expect(text).toContain('llm_d_epp_scheduler_attempts_total{status="failure",');
     expect(text).toContain('pointsman_retries_total 2');
   });
 
@@ -73,13 +76,67 @@ describe('metrics', () => {
   it('keep the number of model names bounded', async () => {
     const metrics = metricsOf(two, 2);
     for (const model of ['m1', 'm2', 'm3', 'm4'])
-      metrics.observer.onFinished(finished({ request: request({ model }) }));
+      metrics.observer.onFinished(finished({ request: request({ model }), record: record({ model }) }));
     const { body: text } = await metrics.text();
     expect(text).toContain('llm_d_epp_request_total{model_name="m1"');
     expect(text).toContain(
-      'llm_d_epp_request_total{model_name="other",target_model_name="other",priority="0"} 2',
+      'llm_d_epp_request_total{model_name="other",target_model_name="other",fairness_id="default-flow",priority="0"} 2',
     );
     expect(text).not.toContain('m3');
+  });
+
+  it('keep the number of tenants bounded', async () => {
+    const metrics = createMetrics({ snapshot: two, version: '1', maxTenants: 1 });
+    for (const tenant of ['t1', 't2', 't3'])
+      metrics.observer.onFinished(finished({ request: request({ tenant }) }));
+    const { body: text } = await metrics.text();
+    expect(text).toContain('fairness_id="t1",priority="0"} 1');
+    expect(text).toContain('fairness_id="other",priority="0"} 2');
+    expect(text).not.toContain('t3');
+  });
+
+  it('tell the spread of the pool, under its name', async () => {
+    const busy = { ...endpoint('b'), metrics: { ...endpoint('b').metrics, queuedRequests: 6 } };
+    const metrics = createMetrics({
+      snapshot: () => [endpoint('a'), busy],
+      version: '1',
+      poolName: 'llama',
+    });
+    const lines = (await metrics.text()).body.split('\n');
+    expect(lines).toContain('llm_d_epp_average_queue_size{name="llama"} 4');
+    expect(lines).toContain('llm_d_epp_std_dev_queue_size{name="llama"} 2');
+    expect(lines).toContain('llm_d_epp_std_dev_kv_cache_utilization{name="llama"} 0');
+  });
+
+  it('tell the phases of ext-proc streams', async () => {
+    const metrics = metricsOf(two);
+    metrics.observeStreamPhase('picking', 2);
+    expect((await metrics.text()).body).toContain(
+      'pointsman_ext_proc_phase_seconds_sum{phase="picking"} 0.002',
+    );
+  });
+
+  it('come under their older names as well, if asked for', async () => {
+    const metrics = createMetrics({ snapshot: two, version: '1', hasLegacyNames: true });
+    metrics.observer.onFinished(finished());
+    const { body: text } = await metrics.text();
+    const lines = text.split('\n');
+    for (const [current, legacy] of [
+      ['llm_d_epp_request_total', 'inference_objective_request_total'],
+      ['llm_d_epp_request_output_tokens_bucket', 'inference_objective_output_tokens_bucket'],
+      ['llm_d_epp_scheduler_attempts_total', 'inference_extension_scheduler_attempts_total'],
+    ] as const) {
+      const own = lines.filter((line) => line.startsWith(`${current}{`));
+      expect(own.length).toBeGreaterThan(0);
+      expect(lines).toEqual(expect.arrayContaining(own.map((line) => line.replace(current, legacy))));
+    }
+    expect(lines).toContain('# TYPE inference_objective_request_duration_seconds histogram');
+    expect(lines).toContain('inference_pool_ready_pods{name="default"} 1');
+    expect(lines).toContain('inference_pool_per_pod_queue_size{model_server_pod="a"} 2');
+    expect(new Set(lines.filter((line) => line.startsWith('# TYPE'))).size).toBe(
+      lines.filter((line) => line.startsWith('# TYPE')).length,
+    );
+    expect((await metricsOf(two).text()).body).not.toContain('inference_');
   });
 
   it.each([
