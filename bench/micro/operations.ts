@@ -1,8 +1,10 @@
 import { parseInferenceRequest } from '../../src/endpoint-picker/inference-request.ts';
 import { hashBlocks } from '../../src/prefix-index/index.ts';
 import { scanEngineMetrics } from '../../src/protocol/engine-metrics.ts';
+import { scanJson } from '../../src/protocol/json-scan.ts';
 import type { SchedulingContext } from '../../src/scheduling/index.ts';
 import { blockTokens, createFleet, hashOptions, promptsOf, requestOf, vllmMetricsPage } from './fleet.ts';
+import { deeplyMixed, manySmallMessages, oneLongString } from './large-bodies.ts';
 
 export interface Operation {
   readonly op: string;
@@ -39,6 +41,13 @@ function parse(body: Buffer) {
   return parseInferenceRequest(http, { blockTokens, maxPrefixTokens: hashOptions.maxTokens }).request;
 }
 
+const largeBodies = [
+  ['one string', oneLongString],
+  ['20,000 messages', manySmallMessages],
+  ['deeply mixed', deeplyMixed],
+] as const;
+const scannedKeys: ReadonlySet<string> = new Set(['model', 'stream', 'messages', 'tools']);
+
 export const operations: readonly Operation[] = [
   {
     op: 'parse and hash',
@@ -48,6 +57,20 @@ export const operations: readonly Operation[] = [
       return (call) => parse(body(call));
     },
   },
+  ...largeBodies.map(([name, make]) => ({
+    op: `parse and hash 1 MB, ${name}`,
+    prepare: () => {
+      const body = make();
+      return () => parse(body);
+    },
+  })),
+  ...largeBodies.map(([name, make]) => ({
+    op: `scan 1 MB, ${name}`,
+    prepare: () => {
+      const body = make();
+      return () => scanJson(body, { keys: scannedKeys });
+    },
+  })),
   {
     op: 'hash',
     tokens,
