@@ -71,6 +71,7 @@ function checkDiscovery({ options }: LlmDOptions, { configuration: { pool } }: L
 /** The whole pool is open to every request, whatever the data plane names. */
 function withoutSubsets(service: PickerService): PickerService {
   const { picker } = service;
-  const pick: typeof picker.pick = (request, { signal }) => picker.pick(request, { signal });
+  const pick: typeof picker.pick = (request, options) =>
+    picker.pick(request, { ...options, subset: undefined });
   return { ...service, picker: Object.create(picker, { pick: { value: pick } }) };
 }

@@ -70,6 +70,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         isServing,
         fallbacks,
         transport,
+        onPhase: service.observeStreamPhase,
       });
     }
     case 'health':

@@ -7,6 +7,7 @@ import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import { serveFast } from './fast-transport.ts';
 import { serveGrpcJs } from './grpc-js-transport.ts';
+import type { PhaseObserver } from './phase-timer.ts';
 import type { TlsOptions } from './server-credentials.ts';
 import type { StreamCollaborators } from './stream.ts';
 
@@ -31,6 +32,8 @@ export interface ExtProcOptions {
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
   readonly fallbacks?: number;
+  /** Told how long each part of a stream took, milliseconds. */
+  readonly onPhase?: PhaseObserver['observe'];
   /** Our own HTTP/2 (the default), or the reference library; the streams are the same. */
   readonly transport?: 'fast' | 'grpc-js';
 }
@@ -49,7 +52,7 @@ export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
 }
 
 function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
-  const { picker, log, limits, fallbacks = 0, objectives, rewriteModel } = options;
+  const { picker, log, limits, fallbacks = 0, objectives, rewriteModel, onPhase } = options;
   return {
     picker,
     log,
@@ -58,6 +61,7 @@ function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean):
     parseRequest: (http) => parseOrReadHeaders(http, { ...limits, objectives: objectives?.(), rewriteModel }),
     observeResponse,
     newRequestId: randomUUID,
+    phases: onPhase && { clock: () => performance.now(), observe: onPhase },
     isCutting,
     explains: options.explains ?? false,
     startTimer: (task, delayMs) => {

@@ -10,6 +10,7 @@ import { immediateResponse } from './immediate-response.ts';
 import type { BodyMode, Headers, ProcessingRequest } from './messages.ts';
 import { pickReply, spoofedHeaders } from './mutation.ts';
 import { Outbox, type Sink } from './outbox.ts';
+import { type PhaseObserver, PhaseTimer } from './phase-timer.ts';
 import { RequestAnswers } from './request-answers.ts';
 import { RequestGathering } from './request-gathering.ts';
 import { errorDialectOf, requestPath } from './request-path.ts';
@@ -29,6 +30,8 @@ export interface StreamCollaborators {
   /** Answers `x-pointsman-explain`. */
   readonly explains: boolean;
   readonly newRequestId: () => string;
+  /** Told how long each part of a stream took. */
+  readonly phases?: PhaseObserver | undefined;
   /** The deadline of our shutdown is over: streams that end now are cut by us. */
   readonly isCutting: () => boolean;
   /** Calls `task` once after `delayMs`, unless the returned function is called first. */
@@ -56,6 +59,7 @@ export class ExtProcStream {
   readonly #gathering = new RequestGathering();
   readonly #answers: RequestAnswers;
   readonly #aborter = new AbortController();
+  readonly #phases: PhaseTimer;
   #state: State = 'idle';
   #isObservedOnly = false;
   #plan: RequestPlan | undefined;
@@ -76,6 +80,7 @@ export class ExtProcStream {
     this.#outbox = new Outbox(sink);
     this.#answers = new RequestAnswers(this.#outbox);
     this.#requestId = collaborators.newRequestId();
+    this.#phases = new PhaseTimer(collaborators.phases);
   }
 
   get isBlocked(): boolean {
@@ -136,6 +141,7 @@ export class ExtProcStream {
   #onRequestHeaders(headers: Headers, endOfStream: boolean): void {
     if (this.#state !== 'idle') return;
     this.#state = 'gathering';
+    this.#phases.begin('gathering');
     this.#gathering.headers = headers;
     const { pickOn, patience } = this.#plan!;
     if (endOfStream) {
@@ -188,6 +194,7 @@ export class ExtProcStream {
     if (this.#state !== 'gathering') return;
     this.#stopWaiting();
     this.#state = 'picking';
+    this.#phases.begin('picking');
     const { picker } = this.#collaborators;
     try {
       const { request, rewrite, parserFault } = this.#parse(known);
@@ -238,6 +245,7 @@ export class ExtProcStream {
       throw new ServiceError('invalid_request', 'Expected a request body before the trailers, found none.');
     }
     this.#state = 'forwarding';
+    this.#phases.begin('waiting');
     this.#answers.answer(gathering, plan);
     this.#answers.answerTrailers();
     if (this.#isHalfClosed) this.#close();
@@ -276,6 +284,7 @@ export class ExtProcStream {
     if (response === undefined) return;
     try {
       response.onMetadata(message.metadata);
+      if (message.kind === 'headers') this.#phases.begin('responding');
       if (message.kind === 'headers') response.onHeaders(message.headers, message.attributes);
       else if (message.kind === 'body') response.onBody(message.body);
       if (message.kind === 'trailers' || message.endOfStream) response.onEnd();
@@ -315,6 +324,7 @@ export class ExtProcStream {
     // Not otherwise: an abort makes an error with its stack, on every stream.
     if (this.#state === 'picking') this.#aborter.abort();
     this.#state = 'closed';
+    this.#phases.end();
     this.#stopWaiting();
     this.#gathering.takeChunks();
     try {

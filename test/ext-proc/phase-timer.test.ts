@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { PhaseTimer } from '../../src/ext-proc/phase-timer.ts';
+
+describe('the phases of a stream', () => {
+  it('are told one after the other, each once', () => {
+    let nowMs = 0;
+    const told: unknown[] = [];
+    const timer = new PhaseTimer({
+      clock: () => nowMs,
+      observe: (phase, durationMs) => told.push([phase, durationMs]),
+    });
+    timer.begin('gathering');
+    nowMs = 3;
+    timer.begin('picking');
+    nowMs = 4;
+    timer.begin('waiting');
+    nowMs = 50;
+    timer.end();
+    timer.end();
+    expect(told).toEqual([
+      ['gathering', 3],
+      ['picking', 1],
+      ['waiting', 46],
+    ]);
+  });
+
+  it('cost nothing when nobody asks', () => {
+    const timer = new PhaseTimer(undefined);
+    timer.begin('gathering');
+    timer.end();
+  });
+});
