@@ -26,7 +26,10 @@ export async function runServers(options: RunOptions): Promise<void> {
   const watch = watchConfiguration(load, {
     onChange: (loaded) => {
       service.reload(loaded);
-      log.info({}, 'configuration reloaded: profile, objectives and model rewrites; the rest needs a restart');
+      log.info(
+        {},
+        'configuration reloaded: profile, objectives and model rewrites; the rest needs a restart',
+      );
     },
     onInvalid: (error) => {
       const problems = error instanceof ConfigurationError ? error.message.split('\n') : [String(error)];

@@ -13,6 +13,8 @@ export interface ScraperOptions {
   readonly intervalMs?: number | undefined;
   /** Between scrapes of an endpoint that has none. */
   readonly idleIntervalMs?: number | undefined;
+  /** Of the whole fleet: a larger one is read at longer intervals, so that reading costs no more. */
+  readonly maxScrapesPerSecond?: number | undefined;
   /** With the interval it bounds how long a hung endpoint stays ready. */
   readonly timeoutMs?: number | undefined;
   /** Between looks at `/v1/models`; it is also read at start and after each recovery. */
@@ -67,6 +69,7 @@ async function watchEndpoint(
 ): Promise<void> {
   const { pool, clock, random } = options;
   const { intervalMs = 200, idleIntervalMs = 1000, modelsIntervalMs = 5000 } = options;
+  const { maxScrapesPerSecond = 200 } = options;
   const { timeoutMs = 750, maxBodyBytes = 8 * 1024 * 1024, headers = {}, scan = scanEngineMetrics } = options;
   const client = new EngineClient({ address: endpoint.address, timeoutMs, maxBodyBytes, headers, scan });
   const restarts = new RestartDetector();
@@ -90,7 +93,8 @@ async function watchEndpoint(
       }
     }
     // A tenth of jitter, so that the scrapes of a fleet do not fall on the same millisecond for ever.
-    await sleep(intervalMs * (0.95 + 0.1 * random()), undefined, { signal }).catch(() => undefined);
+    const pauseMs = Math.max(intervalMs, (1000 * pool.size) / maxScrapesPerSecond);
+    await sleep(pauseMs * (0.95 + 0.1 * random()), undefined, { signal }).catch(() => undefined);
   }
   await client.close();
 }

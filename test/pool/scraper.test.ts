@@ -260,6 +260,17 @@ describe('the scraper', () => {
     expect(endpoint('e')!.notReadyReason).toMatch(/host name not found/);
   });
 
+  it('reads a larger fleet at longer intervals', async () => {
+    const engine = await startEngine();
+    const { pool, until } = createPool();
+    for (const name of ['a', 'b']) pool.upsert({ name, address: engine.address });
+    const startMs = performance.now();
+    // Both are read at once when they are added; the next readings come a tenth of a second later.
+    scrape(pool, { intervalMs: 1, idleIntervalMs: 1, maxScrapesPerSecond: 20 });
+    await until(() => engine.counts.metrics >= 4);
+    expect(performance.now() - startMs).toBeGreaterThan(90);
+  });
+
   it('ends what is under way when it is closed', async () => {
     const engine = await startEngine({ metrics: () => undefined });
     const { pool, endpoint, until } = createPool();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { scanEngineMetrics } from '../../src/protocol/engine-metrics.ts';
+import { engineMetricsScanner, scanEngineMetrics } from '../../src/protocol/engine-metrics.ts';
 
 const scan = (text: string) => scanEngineMetrics(Buffer.from(text));
 
@@ -91,6 +91,51 @@ nv_trt_llm_kv_cache_block_metrics{kv_cache_block_type="used",model="t",version="
       kvCacheUsage: 0.75,
       blockSizeTokens: 64,
       totalBlocks: 4000,
+    });
+  });
+
+  it('of Triton alone are its queue; executions since its start are no running requests', () => {
+    const text = 'nv_inference_pending_request_count{model="m"} 4\nnv_inference_exec_count{model="m"} 1234\n';
+    expect(scan(text)).toEqual({ ...nothing, queuedRequests: 4 });
+  });
+
+  it('of other engines are read by the names that are given, labels included', () => {
+    const scanMine = engineMetricsScanner([
+      {
+        name: 'mine',
+        queuedRequests: 'my:requests{state=waiting}',
+        runningRequests: 'my:requests{state="running"}',
+        kvCacheUsage: 'my:kv_ratio',
+        cacheConfig: 'my:cache_info',
+        blockSizeLabel: 'size',
+        totalBlocksLabel: 'blocks',
+      },
+    ]);
+    const text = `my:requests{state="waiting"} 2
+my:requests{state="running"} 3
+my:requests{state="done"} 99
+my:kv_ratio 0.5
+my:cache_info{size="32",blocks="10"} 1
+`;
+    const expected = {
+      ...nothing,
+      queuedRequests: 2,
+      runningRequests: 3,
+      kvCacheUsage: 0.5,
+      blockSizeTokens: 32,
+      totalBlocks: 10,
+    };
+    expect(scanMine(Buffer.from(text))).toEqual(expected);
+    expect(scan(text)).toBeUndefined();
+    expect(scanMine(Buffer.from(vllm))).toEqual(scan(vllm));
+  });
+
+  it('of a built-in engine may be replaced', () => {
+    const labels = { blockSizeLabel: 'block_size', totalBlocksLabel: 'num_gpu_blocks' };
+    const scanOwn = engineMetricsScanner([{ name: 'vllm', queuedRequests: 'vllm:my_queue', ...labels }]);
+    expect(scanOwn(Buffer.from(`vllm:my_queue 7\n${vllm}`))).toMatchObject({
+      queuedRequests: 7,
+      runningRequests: 0,
     });
   });
 
