@@ -6,6 +6,7 @@
  *                                 ├─ request-plan   when to pick, how to answer, by body mode
  *                                 ├─ request-gathering   headers and body until the pick
  *                                 ├─ mutation   the pick as headers and metadata
+ *                                 ├─ request-answers, response-answers   replies, with models rewritten and restored
  *                                 └─ response-phase   first token, usage, outcome
  *
  * State owned: one `ExtProcStream` per HTTP request, which holds its assignment until it finishes.
