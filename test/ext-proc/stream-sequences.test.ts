@@ -1,6 +1,8 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import type { BodyMode } from '../../src/ext-proc/messages.ts';
+import { parseInferenceRequest } from '../../src/endpoint-picker/inference-request.ts';
+import type { BodyMode, Direction } from '../../src/ext-proc/messages.ts';
+import type { StreamCollaborators } from '../../src/ext-proc/stream.ts';
 import { fakePicker } from './fakes.ts';
 import { chatBody, type Harness, openStream, outline, settle } from './stream-harness.ts';
 
@@ -69,3 +71,48 @@ it('no sequence of messages leaks load, sends after the end or answers headers t
     { numRuns: 1_000, seed: 7 },
   );
 });
+
+it('any chunking gives the same decision and the same bytes, in both directions', async () => {
+  const answer = 'data: {"model":"real","choices":[{"delta":{"content":"\\"model\\":\\"real\\""}}]}\n\n';
+  const cuts = fc.array(fc.nat(400), { maxLength: 8 });
+  const parseRequest: StreamCollaborators['parseRequest'] = (http) =>
+    parseInferenceRequest(http, {
+      blockTokens: 16,
+      maxPrefixTokens: 1024,
+      rewriteModel: (model) => (model === 'm' ? 'real' : undefined),
+    });
+  await fc.assert(
+    fc.asyncProperty(cuts, cuts, fc.boolean(), async (requestCuts, responseCuts, endsInTrailers) => {
+      const harness = openStream({
+        modes: { request: 'FULL_DUPLEX_STREAMED' },
+        collaborators: { parseRequest },
+      });
+      harness.headers();
+      for (const piece of cut(chatBody, requestCuts)) harness.body(piece);
+      if (endsInTrailers) harness.trailers();
+      else harness.body('', true);
+      await settle();
+      harness.responseHeaders();
+      for (const piece of cut(answer.repeat(3), responseCuts)) harness.responseBody(piece);
+      harness.responseBody('', true);
+      expect(streamedBytes(harness, 'request')).toBe(chatBody.replace('"model":"m"', '"model":"real"'));
+      expect(streamedBytes(harness, 'response')).toBe(answer.replace('"real"', '"m"').repeat(3));
+      expect(harness.picker.picks[0]).toMatchObject({ request: { model: 'real' }, firstTokens: 1 });
+    }),
+    { numRuns: 300, seed: 11 },
+  );
+});
+
+function cut(text: string, places: readonly number[]): string[] {
+  const ends = [...places.map((place) => Math.min(place, text.length)), text.length].sort((a, b) => a - b);
+  return ends.map((end, index) => text.slice(ends[index - 1] ?? 0, end));
+}
+
+function streamedBytes({ sent }: Harness, direction: Direction): string {
+  const bodies = sent.flatMap((reply) =>
+    reply.kind === 'body' && reply.direction === direction && reply.streamed !== undefined
+      ? [reply.streamed.body]
+      : [],
+  );
+  return Buffer.concat(bodies).toString();
+}
