@@ -129,6 +129,29 @@ describe('parseInferenceRequest', () => {
     ]);
   });
 
+  it('takes the model from the path where KServe has it', () => {
+    const path = '/v2/models/meta%2Fllama/versions/3/infer';
+    const inputs = [{ name: 'text', datatype: 'BYTES', shape: [1], data: [text] }];
+    const { request } = parse({ path, body: { inputs } });
+    expect(request.model).toBe('meta/llama');
+    expect(request.prefix.count).toBeGreaterThan(3);
+    expect(parse({ path: '/v2/models/m/infer', body: 'binary' }).request.model).toBe('m');
+    expect(parse({ path: '/v2/models/m/generate_stream', body: {} }).request.isStreaming).toBe(true);
+  });
+
+  it.each([
+    ['/inference/v1/generate', 'token_ids'],
+    ['/generate', 'input_ids'],
+    ['/v1/completions', 'prompt'],
+  ])('counts and hashes token ids at %s as tokens', (path, field) => {
+    const ids = Array.from({ length: 41 }, (_, i) => 100_000 + i);
+    const { request } = parse({ path, body: { model: 'm', [field]: ids } });
+    expect([request.promptTokens, request.prefix.count]).toEqual([41, 10]);
+    const spaced = `{"model":"m","${field}": [ ${ids.join(' , ')} ]}`;
+    expect(prefixOf({ path, body: spaced })).toEqual(lanes(request.prefix));
+    expect(parse({ path, body: { model: 'm', [field]: [-1.5, 'x'] } }).request.promptTokens).toBe(3);
+  });
+
   it('lets other paths pass, with the model when a JSON object names one', () => {
     expect(parse({ path: '/tokenize', body: { model: 'm', prompt: 1 } }).request.model).toBe('m');
     expect(parse({ path: '/v1/audio', body: '--boundary' }).request.model).toBeUndefined();
