@@ -2,7 +2,7 @@ import { ServiceError } from '../protocol/errors.ts';
 import type { EngineInfo, EngineMessage } from './engine-messages.ts';
 import type { EngineTransport } from './engine-transport.ts';
 import { Generation } from './generation.ts';
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges } from './step-output.ts';
 import { unpackOutputs } from './step-packing.ts';

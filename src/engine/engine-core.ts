@@ -1,6 +1,6 @@
 import { BatchBuilder } from './batch.ts';
 import { BlockManager } from './block-manager.ts';
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { NativeModel, StepBatch } from './native/native.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';

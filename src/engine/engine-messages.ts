@@ -1,4 +1,4 @@
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges } from './step-output.ts';
 import type { PackedOutputs } from './step-packing.ts';

@@ -21,6 +21,8 @@ export interface EngineOptions {
   readonly enablePrefixCaching?: boolean;
   readonly enableChunkedPrefill?: boolean;
   readonly prefixHashSeed?: string;
+  /** vLLM's keys; see `readKvEventsConfig`. */
+  readonly kvEventsConfig?: Readonly<Record<string, unknown>>;
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';

@@ -9,6 +9,7 @@ import { EngineClient } from './engine-client.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
 import { readGenerationConfig } from './generation-config.ts';
+import { readKvEventsConfig } from './kv-events/index.ts';
 import { readModelConfig } from './model/config.ts';
 import type { RunningEngine } from './serve-open-engine.ts';
 import { serveOpenEngine } from './serve-open-engine.ts';
@@ -26,6 +27,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const recommended = readGenerationConfig(options.model);
   const eosTokenIds = [...recommended.eosTokenIds];
   if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
+  const kvEvents = readKvEventsConfig(options.kvEventsConfig);
   const opening = toOpenOptions(options, eosTokenIds);
   const engine = await EngineClient.open({
     transport: createWorkerTransport(opening),
@@ -44,6 +46,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       host: options.host ?? '127.0.0.1',
       port: options.port ?? 8000,
       apiKey: options.apiKey,
+      kvEvents,
       log,
     });
     const startMs = Math.round(performance.now() - startedMs);

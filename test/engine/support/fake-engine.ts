@@ -64,6 +64,7 @@ export async function startFakeEngine(
     host: '127.0.0.1',
     port: 0,
     apiKey: undefined,
+    kvEvents: undefined,
     log: silentLog,
     ...serving,
   });
