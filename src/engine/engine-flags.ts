@@ -1,4 +1,5 @@
 import type { EngineOptions } from './engine-options.ts';
+import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
 
 export interface EngineFlag {
   /** As on the command line, without dashes; vLLM's name where vLLM has it. */
@@ -184,6 +185,29 @@ export const engineFlags: readonly EngineFlag[] = [
     type: 'string',
     default: undefined,
     help: 'Jinja file that replaces the model’s chat template.',
+  },
+  {
+    name: 'enable-auto-tool-choice',
+    option: 'enableAutoToolChoice',
+    type: 'boolean',
+    default: false,
+    help: 'Recognizes tool calls in chat answers; needs --tool-call-parser.',
+  },
+  {
+    name: 'tool-call-parser',
+    option: 'toolCallParser',
+    type: 'string',
+    choices: Object.keys(toolCallFormats),
+    default: undefined,
+    help: 'How the model writes tool calls.',
+  },
+  {
+    name: 'reasoning-parser',
+    option: 'reasoningParser',
+    type: 'string',
+    choices: Object.keys(reasoningFormats),
+    default: undefined,
+    help: 'How the model marks its reasoning, which answers then carry apart from the content.',
   },
 ];
 

@@ -8,7 +8,7 @@ import { openKvEventPublisher } from './kv-events/index.ts';
 import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
-import type { ServerContext } from './server/index.ts';
+import type { OutputFormats, ServerContext } from './server/index.ts';
 import { createEngineServer } from './server/index.ts';
 
 export interface ServeOpenEngineOptions {
@@ -16,6 +16,7 @@ export interface ServeOpenEngineOptions {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | undefined;
+  readonly outputFormats: OutputFormats;
   readonly modelPath: string;
   readonly modelNames: readonly string[];
   readonly defaults: GenerationDefaults;
@@ -57,6 +58,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     engine,
     tokenizer: options.tokenizer,
     chatTemplate: options.chatTemplate,
+    outputFormats: options.outputFormats,
     metrics,
     modelNames: options.modelNames,
     modelPath: options.modelPath,

@@ -105,8 +105,8 @@ function parseArguments(call: unknown): unknown {
   }
 }
 
-/** Tools reach the template; calls in the answer stay text. `none` hides them, forcing one is not possible. */
-function readTools(body: RequestBody): readonly unknown[] | undefined {
+/** Tools that reach the template; `tool_choice: "none"` hides them. Forcing one is not possible. */
+export function readTools(body: RequestBody): readonly Message[] | undefined {
   const choice = body['tool_choice'];
   if (choice !== undefined && choice !== null && choice !== 'none' && choice !== 'auto')
     throw invalid(
