@@ -7,6 +7,7 @@
  * State owned: per answer, the text that may still turn out to be a marker. A format is a value; a new one is a
  * file and a line in `formats.ts`. Imports allowed: nothing of ours.
  */
+export { createCallListParser, createNamedCallParser } from './forced-call-parsers.ts';
 export type { ReasoningFormat, ToolCallFormat } from './formats.ts';
 export { reasoningFormats, toolCallFormats } from './formats.ts';
 export type { OutputEvent, OutputParser } from './output-parser.ts';

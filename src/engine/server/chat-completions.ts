@@ -34,9 +34,14 @@ export async function chatCompletions(
   const given = readGenerationOptions(body, context.limits);
   const logprobs = readChatLogprobs(body, context.limits.maxLogprobs);
   const { text: prompt, tokenIds } = renderChat(body, context);
-  const output = readChatOutput(body, context.outputFormats, prompt);
+  const output = readChatOutput(body, {
+    formats: context.outputFormats,
+    prompt,
+    constraint: given.sampling.constraint,
+  });
   const options = {
     ...given,
+    sampling: { ...given.sampling, constraint: output.constraint },
     skipsSpecialTokens: given.skipsSpecialTokens && !output.needsSpecialTokens,
   };
   const maxTokens = resolveMaxTokens({

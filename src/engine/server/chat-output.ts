@@ -1,14 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import type { OutputEvent, OutputParser } from '../output-parsers/index.ts';
 import { chainParsers, plainParser } from '../output-parsers/index.ts';
-import { readTools } from './chat-request.ts';
+import type { Constraint } from '../structured-output/index.ts';
 import type { ChoiceFinish } from './choice-text.ts';
 import type { RequestBody } from './request-fields.ts';
 import { readBoolean } from './request-fields.ts';
 import type { OutputFormats } from './server-context.ts';
+import { forcedCalls, readToolUse } from './tool-use.ts';
 
 /** How the answers of one chat are sorted and shown. */
 export interface ChatOutput {
+  /** What the text is held to. */
+  readonly constraint: Constraint | undefined;
   readonly createParser: () => OutputParser;
   readonly createCallId: () => string;
   /** Markers are control tokens: the text must show them. */
@@ -17,15 +20,37 @@ export interface ChatOutput {
   readonly hasReasoning: boolean;
   readonly includesReasoning: boolean;
   readonly allowsSeveralCalls: boolean;
+  /** `finish_reason` of an answer that calls tools. */
+  readonly callsFinishReason: 'tool_calls' | 'stop';
 }
 
-/** Calls are looked for only if the request brings tools; `prompt` is what the model continues. */
-export function readChatOutput(body: RequestBody, formats: OutputFormats, prompt: string): ChatOutput {
-  const toolCalls = readTools(body) === undefined ? undefined : formats.toolCalls;
-  const { reasoning } = formats;
-  const idLength = toolCalls?.callIdLength ?? 0;
+export interface ChatOutputOptions {
+  readonly formats: OutputFormats;
+  /** What the model continues. */
+  readonly prompt: string;
+  /** What the request holds the text to. */
+  readonly constraint: Constraint | undefined;
+}
+
+/**
+ * Calls are looked for only if the request brings tools. Text that is held to a structure begins with it, so
+ * there is no reasoning before it.
+ */
+export function readChatOutput(
+  body: RequestBody,
+  { formats, prompt, constraint }: ChatOutputOptions,
+): ChatOutput {
+  const use = readToolUse(body);
+  const allowsSeveralCalls = readBoolean(body, 'parallel_tool_calls', true);
+  const forced = forcedCalls(use, allowsSeveralCalls);
+  const toolCalls = use.tools === undefined ? undefined : formats.toolCalls;
+  const held = forced?.constraint ?? constraint;
+  const reasoning = held === undefined ? formats.reasoning : undefined;
+  const idLength = formats.toolCalls?.callIdLength ?? 24;
   return {
+    constraint: held,
     createParser: () => {
+      if (forced !== undefined) return forced.createParser();
       const calls = toolCalls?.create() ?? plainParser();
       return reasoning === undefined ? calls : chainParsers(reasoning.create(prompt), calls);
     },
@@ -34,9 +59,11 @@ export function readChatOutput(body: RequestBody, formats: OutputFormats, prompt
       return idLength > 9 ? `call_${id}` : id;
     },
     needsSpecialTokens: toolCalls?.needsSpecialTokens ?? false,
-    hasReasoning: reasoning !== undefined,
+    hasReasoning: formats.reasoning !== undefined,
     includesReasoning: readBoolean(body, 'include_reasoning', true),
-    allowsSeveralCalls: readBoolean(body, 'parallel_tool_calls', true),
+    allowsSeveralCalls,
+    // As OpenAI does: a call that was asked for by name is the ordinary end.
+    callsFinishReason: use.choice.kind === 'named' ? 'stop' : 'tool_calls',
   };
 }
 
@@ -61,7 +88,7 @@ export class ChoiceOutput {
   /** In OpenAI's words; null while the choice goes on. */
   finishReason(finish: ChoiceFinish | undefined): string | null {
     if (finish === undefined) return null;
-    return this.#hasCalls && finish.reason === 'stop' ? 'tool_calls' : finish.reason;
+    return this.#hasCalls && finish.reason === 'stop' ? this.#output.callsFinishReason : finish.reason;
   }
 
   #isShown(event: OutputEvent): boolean {
