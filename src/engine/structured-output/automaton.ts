@@ -20,6 +20,9 @@ export const dead = -1;
 const unknown = -2;
 const outermost = -1;
 const maxDepth = 256;
+/** Some patterns have more states than memory has room for: what lies beyond these counts as `dead`. */
+const maxStates = 20_000;
+const maxPlaces = 500_000;
 
 /**
  * Runs a grammar byte by byte. Sets of (node, stack) are made into numbered states as they are met, so a state
@@ -33,15 +36,17 @@ export class Automaton {
   readonly #frameIds = new Map<number, number>();
   readonly #states: State[] = [];
   readonly #stateIds = new Map<string, number>();
+  /** Of all states together. */
+  #places = 0;
 
   constructor(grammar: Grammar) {
     this.#grammar = grammar;
     this.start = this.#intern([[grammar.start, outermost]]);
   }
 
-  /** States met so far. */
-  get size(): number {
-    return this.#states.length;
+  /** How much of the room for states is taken, 0 to 1. */
+  get fullness(): number {
+    return Math.max(this.#states.length / maxStates, this.#places / maxPlaces);
   }
 
   isAccepting(state: number): boolean {
@@ -62,7 +67,7 @@ export class Automaton {
     for (const [node, frame] of places)
       for (const { first, last, to } of this.#grammar.nodes[node]!.bytes)
         if (byte >= first && byte <= last) reached.push([to, frame]);
-    const found = reached.length === 0 ? dead : this.#intern(reached);
+    const found = reached.length === 0 || this.fullness >= 1 ? dead : this.#intern(reached);
     next[byte] = found;
     return found;
   }
@@ -98,6 +103,7 @@ export class Automaton {
     const known = this.#stateIds.get(id);
     if (known !== undefined) return known;
     const places = keys.map(([, place]) => place);
+    this.#places += places.length;
     this.#states.push({ places, isAccepting, next: new Int32Array(256).fill(unknown) });
     this.#stateIds.set(id, this.#states.length - 1);
     return this.#states.length - 1;

@@ -24,7 +24,8 @@ export class StructureCache {
   /** The beginning of a text that is held to the constraint. */
   begin(constraint: Constraint): StructuredText {
     const key = JSON.stringify(constraint);
-    const structure = this.#structures.get(key) ?? this.#create(constraint);
+    const known = this.#structures.get(key);
+    const structure = known === undefined || known.isWorn ? this.#create(constraint) : known;
     // The latest used is the last to go.
     this.#structures.delete(key);
     this.#structures.set(key, structure);

@@ -32,6 +32,11 @@ export class Structure {
     return new StructuredText(this, this.#automaton.start);
   }
 
+  /** So many states have been met that new texts had better begin afresh. */
+  get isWorn(): boolean {
+    return this.#automaton.fullness > 0.5;
+  }
+
   isAccepting(state: number): boolean {
     return this.#automaton.isAccepting(state);
   }

@@ -87,3 +87,19 @@ test('a choice is over as soon as it is made, and may end where a longer one goe
   text.push(98);
   expect([text.mayEnd, text.isOver, allowed(text.mask)]).toEqual([true, true, []]);
 });
+
+test('a pattern with more states than there is room for ends its texts early, and the next one begins afresh', () => {
+  const cache = cacheOf();
+  const constraint: Constraint = { kind: 'regex', pattern: '[ab]*a[ab]{2000}' };
+  const write = (): number => {
+    const text = cache.begin(constraint);
+    let length = 0;
+    for (; length < 1500 && allowed(text.mask).includes(97); length++)
+      text.push(97 + (length % 7 === 0 ? 1 : 0));
+    return length;
+  };
+  const first = write();
+  expect(first).toBeGreaterThan(100);
+  expect(first).toBeLessThan(1500);
+  expect(write()).toBe(first);
+});
