@@ -3,6 +3,7 @@ import { SAMPLING_FLOATS, SAMPLING_INTS, SamplingFloat, SamplingInt } from './na
 import type { SamplingParams } from './sampling-params.ts';
 import { hasPenalties } from './sampling-params.ts';
 import type { Sequence } from './sequence.ts';
+import type { StructuredText } from './structured-output/index.ts';
 
 export interface BatchLimits {
   /** Tokens and sequences of one step, at most. */
@@ -136,6 +137,7 @@ export class BatchBuilder {
     const { sampling } = sequence;
     for (const [tokenId, bias] of sampling.logitBias) this.#addBias(tokenId, bias);
     if (sampling.allowedTokenIds !== undefined) this.#banAllBut(sampling.allowedTokenIds);
+    if (sequence.structured !== undefined) this.#banUnfit(sequence.structured);
     if (sequence.outputLength < sampling.minTokens) this.#banEnds(sampling);
   }
 
@@ -150,17 +152,41 @@ export class BatchBuilder {
       if (!isAllowed.has(tokenId)) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
   }
 
+  /**
+   * Bans what would break the structure; text may end only where the structure may. If no token fits (the
+   * vocabulary cannot write what must come), the text ends.
+   */
+  #banUnfit(structured: StructuredText): void {
+    const { eosTokenIds, vocabSize } = this.#limits;
+    const { mask } = structured;
+    const mayEnd = structured.mayEnd || mask.every((bits) => bits === 0);
+    this.#reserveBiases(vocabSize);
+    const { biasIds } = this.#batch;
+    let count = this.#biases;
+    for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
+      const isFit = (((mask[tokenId >>> 5] ?? 0) >>> (tokenId & 31)) & 1) === 1;
+      if (!isFit && !(mayEnd && eosTokenIds.has(tokenId))) biasIds[count++] = tokenId;
+    }
+    this.#batch.biasValues.fill(Number.NEGATIVE_INFINITY, this.#biases, count);
+    this.#biases = count;
+  }
+
   #addBias(tokenId: number, bias: number): void {
     const batch = this.#batch;
-    if (this.#biases === batch.biasIds.length) {
-      const ids = new Int32Array(2 * this.#biases);
-      const values = new Float32Array(2 * this.#biases);
-      ids.set(batch.biasIds);
-      values.set(batch.biasValues);
-      batch.biasIds = ids;
-      batch.biasValues = values;
-    }
+    this.#reserveBiases(1);
     batch.biasIds[this.#biases] = tokenId;
     batch.biasValues[this.#biases++] = bias;
+  }
+
+  #reserveBiases(count: number): void {
+    const batch = this.#batch;
+    const needed = this.#biases + count;
+    if (needed <= batch.biasIds.length) return;
+    const ids = new Int32Array(2 * needed);
+    const values = new Float32Array(2 * needed);
+    ids.set(batch.biasIds);
+    values.set(batch.biasValues);
+    batch.biasIds = ids;
+    batch.biasValues = values;
   }
 }

@@ -1,7 +1,7 @@
 import { BlockHasher, digestWords } from './block-hash.ts';
 import { BlockPool } from './block-pool.ts';
 import type { BlockHolder, BlockTable } from './block-table.ts';
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import { PrefixTable } from './prefix-table.ts';
 
 export interface BlockManagerOptions {

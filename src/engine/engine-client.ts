@@ -2,10 +2,11 @@ import { ServiceError } from '../protocol/errors.ts';
 import type { EngineInfo, EngineMessage } from './engine-messages.ts';
 import type { EngineTransport } from './engine-transport.ts';
 import { Generation } from './generation.ts';
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges } from './step-output.ts';
 import { unpackOutputs } from './step-packing.ts';
+import type { Vocabulary } from './structured-output/index.ts';
 
 export interface EngineClientOptions {
   readonly transport: EngineTransport;
@@ -47,6 +48,7 @@ export class EngineClient {
   #sent = 0;
   #accepted = 0;
   #calls = 0;
+  #knowsVocabulary = false;
   #failure: Error | undefined;
 
   /** Resolves when the engine has opened its model; rejects with its reason if it cannot. */
@@ -90,6 +92,13 @@ export class EngineClient {
 
   observe(observer: EngineObserver): void {
     this.#observers.push(observer);
+  }
+
+  /** Tells the engine, once, what tokens stand for; before the first request with a constraint. */
+  useVocabulary(read: () => Vocabulary): void {
+    if (this.#knowsVocabulary) return;
+    this.#knowsVocabulary = true;
+    this.#transport.send({ type: 'vocabulary', vocabulary: read() });
   }
 
   /** Starts a request. Read its outputs to the end, or abort it. */

@@ -1,6 +1,6 @@
 import { BatchBuilder } from './batch.ts';
 import { BlockManager } from './block-manager.ts';
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { NativeModel, StepBatch } from './native/native.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
@@ -8,6 +8,8 @@ import { Sequence } from './sequence.ts';
 import type { EngineGauges, StepOutput, TokenLogprobs } from './step-output.ts';
 import type { StopLimits } from './stop-condition.ts';
 import { finishOf } from './stop-condition.ts';
+import type { Vocabulary } from './structured-output/index.ts';
+import { StructureCache } from './structured-output/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
 export interface EngineCoreOptions {
@@ -48,6 +50,7 @@ export class EngineCore {
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
   readonly #batch: BatchBuilder;
+  readonly #structures = new StructureCache();
   readonly #limits: StopLimits;
   readonly #now: () => number;
   readonly #seed: bigint;
@@ -95,15 +98,22 @@ export class EngineCore {
     };
   }
 
+  /** What tokens stand for: needed by requests that are held to a structure. */
+  useVocabulary(vocabulary: Vocabulary): void {
+    this.#structures.useVocabulary(vocabulary);
+  }
+
   add(request: EngineRequest): void {
     const { length } = request.promptTokens;
     if (length === 0 || length >= this.#limits.maxModelLen)
       throw new Error(`a prompt has 1 to ${this.#limits.maxModelLen - 1} tokens; this one has ${length}`);
+    const { constraint } = request.sampling;
+    const structured = () => (constraint === undefined ? undefined : this.#structures.begin(constraint));
     const sequences = Array.from({ length: request.choices }, (_, choice) => {
       const arrival = this.#arrivals++;
       const seed = request.sampling.seed ?? mixSeed(this.#seed, arrival);
       const own = request.sampling.seed === undefined ? seed : seed + BigInt(choice);
-      return new Sequence({ request, choice, arrival, seed: own });
+      return new Sequence({ request, choice, arrival, seed: own, structured: structured() });
     });
     this.#scheduler.add({ id: request.id, sequences });
   }

@@ -1,11 +1,15 @@
 import type { EngineOptions } from './engine-options.ts';
+import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
 
 export interface EngineFlag {
   /** As on the command line, without dashes; vLLM's name where vLLM has it. */
   readonly name: string;
   readonly option: Exclude<keyof EngineOptions, 'log' | 'onCrash' | 'model'>;
-  /** `size`: an integer that may end in k, K, m, M, g or G (lower case: thousands, upper case: 1024s). */
-  readonly type: 'string' | 'integer' | 'size' | 'number' | 'boolean' | 'list';
+  /**
+   * `size`: an integer that may end in k, K, m, M, g or G (lower case: thousands, upper case: 1024s).
+   * `json`: a JSON object.
+   */
+  readonly type: 'string' | 'integer' | 'size' | 'number' | 'boolean' | 'list' | 'json';
   readonly choices?: readonly string[];
   readonly default: string | number | boolean | undefined;
   readonly help: string;
@@ -116,6 +120,13 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'Part of the memory free at start that the KV cache may take, 0 to 1; on a CPU, of main memory.',
   },
   {
+    name: 'kv-events-config',
+    option: 'kvEventsConfig',
+    type: 'json',
+    default: undefined,
+    help: 'Publishes KV events, such as {"enable_kv_cache_events":true,"endpoint":"tcp://*:5557"}.',
+  },
+  {
     name: 'kv-cache-dtype',
     option: 'kvCacheDtype',
     type: 'string',
@@ -175,9 +186,32 @@ export const engineFlags: readonly EngineFlag[] = [
     default: undefined,
     help: 'Jinja file that replaces the model’s chat template.',
   },
+  {
+    name: 'enable-auto-tool-choice',
+    option: 'enableAutoToolChoice',
+    type: 'boolean',
+    default: false,
+    help: 'Recognizes tool calls in chat answers; needs --tool-call-parser.',
+  },
+  {
+    name: 'tool-call-parser',
+    option: 'toolCallParser',
+    type: 'string',
+    choices: Object.keys(toolCallFormats),
+    default: undefined,
+    help: 'How the model writes tool calls.',
+  },
+  {
+    name: 'reasoning-parser',
+    option: 'reasoningParser',
+    type: 'string',
+    choices: Object.keys(reasoningFormats),
+    default: undefined,
+    help: 'How the model marks its reasoning, which answers then carry apart from the content.',
+  },
 ];
 
-export type FlagValue = string | number | boolean | readonly string[] | undefined;
+export type FlagValue = string | number | boolean | readonly string[] | object | undefined;
 
 /**
  * Options from what was given on the command line, keyed by flag name (`max-model-len`) or option name
@@ -212,6 +246,12 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
       return String(value);
     case 'list':
       return typeof value === 'string' ? value.split(',') : value;
+    case 'json': {
+      const object = typeof value === 'string' ? parseJson(value) : value;
+      if (typeof object !== 'object' || object === null || Array.isArray(object))
+        throw refuse('a JSON object');
+      return object;
+    }
     case 'boolean':
       if (value === true || value === 'true') return true;
       if (value === false || value === 'false') return false;
@@ -227,6 +267,15 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
       if (value === '' || !Number.isSafeInteger(number) || number < 0) throw refuse('a whole number');
       return number;
     }
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: the caller says what was expected.
+    return undefined;
   }
 }
 

@@ -36,6 +36,9 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
           post({ type: 'rejected', requestId: command.request.id, message: (error as Error).message });
         }
         break;
+      case 'vocabulary':
+        core.useVocabulary(command.vocabulary);
+        break;
       case 'abort':
         core.abort(command.requestId, command.choice);
         break;

@@ -1,11 +1,14 @@
-import type { KvEvent } from './kv-events.ts';
+import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges } from './step-output.ts';
 import type { PackedOutputs } from './step-packing.ts';
+import type { Vocabulary } from './structured-output/index.ts';
 
 /** What the server's thread tells the engine's thread. */
 export type EngineCommand =
   | { readonly type: 'add'; readonly request: EngineRequest }
+  /** Once, before the first request with a constraint. */
+  | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'abort'; readonly requestId: number; readonly choice: number | undefined }
   | { readonly type: 'reset_prefix_cache'; readonly callId: number }
   | { readonly type: 'close' };

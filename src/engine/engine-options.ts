@@ -21,6 +21,8 @@ export interface EngineOptions {
   readonly enablePrefixCaching?: boolean;
   readonly enableChunkedPrefill?: boolean;
   readonly prefixHashSeed?: string;
+  /** vLLM's keys; see `readKvEventsConfig`. */
+  readonly kvEventsConfig?: Readonly<Record<string, unknown>>;
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';
@@ -32,6 +34,9 @@ export interface EngineOptions {
   readonly maxLogprobs?: number;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
+  readonly enableAutoToolChoice?: boolean;
+  readonly toolCallParser?: string;
+  readonly reasoningParser?: string;
   readonly log?: Log;
   /** The engine died. By default the process logs it and exits with 1. */
   readonly onCrash?: (error: Error) => void;

@@ -1,3 +1,5 @@
+import type { Constraint } from './structured-output/index.ts';
+
 /** How the tokens of one request are chosen and when it ends. Validated by the server; the core trusts it. */
 export interface SamplingParams {
   /** 0 = greedy. */
@@ -29,6 +31,8 @@ export interface SamplingParams {
   readonly logitBias: readonly (readonly [tokenId: number, bias: number])[];
   /** Only these tokens may be chosen. Costs one bias per other token of the vocabulary and step. */
   readonly allowedTokenIds: readonly number[] | undefined;
+  /** What the text must look like, from its first token on. */
+  readonly constraint: Constraint | undefined;
 }
 
 /** OpenAI's defaults: plain sampling from the model's distribution. */
@@ -48,6 +52,7 @@ export const defaultSamplingParams: SamplingParams = {
   logprobs: undefined,
   logitBias: [],
   allowedTokenIds: undefined,
+  constraint: undefined,
 };
 
 export function hasPenalties(params: SamplingParams): boolean {

@@ -1,6 +1,7 @@
 import type { BlockHolder } from './block-table.ts';
 import { BlockTable } from './block-table.ts';
 import type { SamplingParams } from './sampling-params.ts';
+import type { StructuredText } from './structured-output/index.ts';
 
 /** What the engine core is asked to do. */
 export interface EngineRequest {
@@ -37,6 +38,8 @@ export interface SequenceOptions {
   /** Position in the order of arrival, over all sequences. */
   readonly arrival: number;
   readonly seed: bigint;
+  /** Of a request with a constraint. */
+  readonly structured: StructuredText | undefined;
 }
 
 /** One continuation of one prompt: its tokens, how many of them are computed, and its KV blocks. */
@@ -51,6 +54,8 @@ export class Sequence implements BlockHolder {
   readonly seedHigh: number;
   readonly promptLength: number;
   readonly extraKeys: readonly string[] | undefined;
+  /** How far the output has come in the structure that it is held to. */
+  readonly structured: StructuredText | undefined;
   readonly table = new BlockTable();
 
   /** Prompt, then output. `[length]`, may be longer. */
@@ -69,7 +74,8 @@ export class Sequence implements BlockHolder {
   /** Where the waiting queue keeps it; meaningful while it waits. */
   queueIndex = 0;
 
-  constructor({ request, choice, arrival, seed }: SequenceOptions) {
+  constructor({ request, choice, arrival, seed, structured }: SequenceOptions) {
+    this.structured = structured;
     this.requestId = request.id;
     this.choice = choice;
     this.arrival = arrival;
@@ -95,5 +101,6 @@ export class Sequence implements BlockHolder {
       this.tokens = longer;
     }
     this.tokens[this.length++] = token;
+    this.structured?.push(token);
   }
 }

@@ -9,9 +9,12 @@ import { EngineClient } from './engine-client.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
 import { readGenerationConfig } from './generation-config.ts';
+import { readKvEventsConfig } from './kv-events/index.ts';
 import { readModelConfig } from './model/config.ts';
+import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
 import type { RunningEngine } from './serve-open-engine.ts';
 import { serveOpenEngine } from './serve-open-engine.ts';
+import type { OutputFormats } from './server/index.ts';
 import { toOpenOptions } from './to-open-options.ts';
 
 /**
@@ -26,6 +29,8 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const recommended = readGenerationConfig(options.model);
   const eosTokenIds = [...recommended.eosTokenIds];
   if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
+  const outputFormats = readOutputFormats(options);
+  const kvEvents = readKvEventsConfig(options.kvEventsConfig);
   const opening = toOpenOptions(options, eosTokenIds);
   const engine = await EngineClient.open({
     transport: createWorkerTransport(opening),
@@ -36,6 +41,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       engine,
       tokenizer,
       chatTemplate: chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer),
+      outputFormats,
       modelPath: options.model,
       modelNames: options.servedModelName ?? [options.model],
       defaults: options.generationConfig === 'vllm' ? {} : recommended,
@@ -44,6 +50,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       host: options.host ?? '127.0.0.1',
       port: options.port ?? 8000,
       apiKey: options.apiKey,
+      kvEvents,
       log,
     });
     const startMs = Math.round(performance.now() - startedMs);
@@ -88,6 +95,20 @@ function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): Load
   if (chatTemplate === undefined) return loaded;
   if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
   return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
+}
+
+/** As in vLLM, calls are recognized only if both flags say so. */
+function readOutputFormats(options: EngineOptions): OutputFormats {
+  const { enableAutoToolChoice = false, toolCallParser, reasoningParser } = options;
+  if (enableAutoToolChoice && toolCallParser === undefined)
+    throw new Error(
+      `--enable-auto-tool-choice needs --tool-call-parser: one of ${Object.keys(toolCallFormats).join(', ')}`,
+    );
+  return {
+    toolCalls:
+      enableAutoToolChoice && toolCallParser !== undefined ? toolCallFormats[toolCallParser] : undefined,
+    reasoning: reasoningParser === undefined ? undefined : reasoningFormats[reasoningParser],
+  };
 }
 
 function exitAfterCrash(log: Log): (error: Error) => void {

@@ -3,10 +3,12 @@ import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
 import type { EngineClient } from './engine-client.ts';
+import type { KvEventPublisher, KvEventsConfig } from './kv-events/index.ts';
+import { openKvEventPublisher } from './kv-events/index.ts';
 import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
-import type { ServerContext } from './server/index.ts';
+import type { OutputFormats, ServerContext } from './server/index.ts';
 import { createEngineServer } from './server/index.ts';
 
 export interface ServeOpenEngineOptions {
@@ -14,6 +16,7 @@ export interface ServeOpenEngineOptions {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer;
   readonly chatTemplate: ChatTemplate | undefined;
+  readonly outputFormats: OutputFormats;
   readonly modelPath: string;
   readonly modelNames: readonly string[];
   readonly defaults: GenerationDefaults;
@@ -22,19 +25,24 @@ export interface ServeOpenEngineOptions {
   readonly host: string;
   readonly port: number;
   readonly apiKey: string | undefined;
+  /** Absent: KV events stay here. */
+  readonly kvEvents: KvEventsConfig | undefined;
   readonly log: Log;
 }
 
 export interface RunningEngine extends RunningServer {
+  readonly kvEvents: KvEventPublisher | undefined;
   readonly engine: EngineClient;
 }
 
 const maxChoices = 128;
 const defaultDeadlineMs = 30_000;
 
-/** Serves an engine that is open already. Rejects if the port cannot be had. */
+/** Serves an engine that is open already. Rejects if a port cannot be had. */
 export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<RunningEngine> {
   const { engine, log } = options;
+  const kvEvents =
+    options.kvEvents === undefined ? undefined : await publishKvEvents(options.kvEvents, options);
   const metrics = createEngineMetrics({
     modelName: options.modelNames[0]!,
     info: engine.info,
@@ -50,6 +58,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     engine,
     tokenizer: options.tokenizer,
     chatTemplate: options.chatTemplate,
+    outputFormats: options.outputFormats,
     metrics,
     modelNames: options.modelNames,
     modelPath: options.modelPath,
@@ -67,7 +76,10 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
   };
   const app = createEngineServer({ context, apiKey: options.apiKey, log });
   const connections = trackConnections(app.server);
-  await app.listen({ host: options.host, port: options.port }).catch(explainListen(options));
+  await app.listen({ host: options.host, port: options.port }).catch((error: NodeJS.ErrnoException) => {
+    kvEvents?.close();
+    throw explainListen(options, error);
+  });
   const bound = app.server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
 
@@ -82,9 +94,11 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     await closed;
     clearTimeout(cut);
     await engine.close();
+    kvEvents?.close();
   };
   return {
     engine,
+    kvEvents,
     address: `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
     port: bound.port,
     close: (deadlineMs = defaultDeadlineMs) => {
@@ -94,14 +108,25 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
   };
 }
 
-function explainListen({ host, port }: ServeOpenEngineOptions) {
+async function publishKvEvents(
+  config: KvEventsConfig,
+  { engine, log }: ServeOpenEngineOptions,
+): Promise<KvEventPublisher> {
+  if (!engine.info.hasPrefixCaching)
+    log.warn({}, 'prefix caching is off: there will be no KV events to publish');
+  const publisher = await openKvEventPublisher(config, log);
+  engine.observe({ onKvEvents: publisher.publish });
+  const { endpoint, replayEndpoint } = publisher;
+  log.info({ endpoint, replayEndpoint, topic: config.topic }, 'KV events are published');
+  return publisher;
+}
+
+function explainListen({ host, port }: ServeOpenEngineOptions, error: NodeJS.ErrnoException): Error {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: 'the port is in use; stop what listens there or choose another --port',
     EACCES: 'this process may not use that port; choose one above 1023',
     EADDRNOTAVAIL: 'this machine has no such address; choose another --host',
   };
-  return (error: NodeJS.ErrnoException): never => {
-    const reason = reasons[error.code ?? ''] ?? error.message;
-    throw new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error });
-  };
+  const reason = reasons[error.code ?? ''] ?? error.message;
+  return new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error });
 }

@@ -18,6 +18,7 @@ const endsText = 2;
 const endsAtToken = 4;
 const endsAtLength = 8;
 const hasLogprobs = 16;
+const endsStructure = 32;
 
 export function packOutputs(outputs: readonly StepOutput[]): PackedOutputs {
   const integers: number[] = [];
@@ -52,6 +53,7 @@ export function unpackOutputs({ count, integers, numbers }: PackedOutputs): Step
     if ((flags & endsText) !== 0) finish = { reason: 'stop', stopTokenId: undefined };
     if ((flags & endsAtToken) !== 0) finish = { reason: 'stop', stopTokenId: integers[i++]! };
     if ((flags & endsAtLength) !== 0) finish = { reason: 'length' };
+    if ((flags & endsStructure) !== 0) finish = { reason: 'complete' };
     let logprobs: TokenLogprobs | undefined;
     if ((flags & hasLogprobs) !== 0) {
       const rank = integers[i++]!;
@@ -72,5 +74,6 @@ export function unpackOutputs({ count, integers, numbers }: PackedOutputs): Step
 function finishFlag(finish: Finish | undefined): number {
   if (finish === undefined) return 0;
   if (finish.reason === 'length') return endsAtLength;
+  if (finish.reason === 'complete') return endsStructure;
   return finish.stopTokenId === undefined ? endsText : endsAtToken;
 }

@@ -3,9 +3,12 @@ import type { Sequence } from './sequence.ts';
 /** Why a sequence ended by itself. */
 export type Finish =
   | { readonly reason: 'stop' /** Absent for end of text. */; readonly stopTokenId: number | undefined }
-  | { readonly reason: 'length' };
+  | { readonly reason: 'length' }
+  /** Nothing may follow in the structure that the text is held to; the last token is part of the text. */
+  | { readonly reason: 'complete' };
 
 const endOfText: Finish = { reason: 'stop', stopTokenId: undefined };
+const endOfStructure: Finish = { reason: 'complete' };
 const outOfLength: Finish = { reason: 'length' };
 
 export interface StopLimits {
@@ -21,6 +24,7 @@ export function finishOf(sequence: Sequence, { eosTokenIds, maxModelLen }: StopL
     if (!sampling.ignoreEos && eosTokenIds.has(token)) return endOfText;
     if (sampling.stopTokenIds.includes(token)) return { reason: 'stop', stopTokenId: token };
   }
+  if (sequence.structured?.isOver) return endOfStructure;
   if (sequence.outputLength >= sampling.maxTokens || sequence.length >= maxModelLen) return outOfLength;
   return undefined;
 }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { EngineOptions } from './engine-options.ts';
+import { readKvEventsConfig } from './kv-events/index.ts';
 import { BLOCK_SIZE } from './model/model-plan.ts';
 import type { WeightDtype } from './native/native.ts';
 import type { OpenEngineOptions } from './open-engine.ts';
@@ -34,7 +35,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     hasPrefixCaching: options.enablePrefixCaching ?? true,
     hasChunkedPrefill: options.enableChunkedPrefill ?? true,
     prefixHashSeed: options.prefixHashSeed,
-    collectsKvEvents: false,
+    collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
     policy: options.schedulingPolicy ?? 'fcfs',
     maxLogprobs: options.maxLogprobs ?? 20,
     eosTokenIds,

@@ -1,4 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { OutputEvent } from '../output-parsers/index.ts';
+import type { ChatOutput } from './chat-output.ts';
+import { ChoiceOutput, chatMessage, deltaOf, readChatOutput } from './chat-output.ts';
 import { readChatLogprobs, renderChat } from './chat-request.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
@@ -16,6 +19,7 @@ import { usageBody } from './usage.ts';
 interface ChatAnswer {
   readonly head: { readonly id: string; readonly created: number; readonly model: string };
   readonly options: GenerationOptions;
+  readonly output: ChatOutput;
   readonly logprobs: number | undefined;
 }
 
@@ -27,9 +31,19 @@ export async function chatCompletions(
 ): Promise<unknown> {
   const body = readBody(request.body);
   const model = resolveModel(context, body);
-  const options = readGenerationOptions(body, context.limits);
+  const given = readGenerationOptions(body, context.limits);
   const logprobs = readChatLogprobs(body, context.limits.maxLogprobs);
-  const { tokenIds } = renderChat(body, context);
+  const { text: prompt, tokenIds } = renderChat(body, context);
+  const output = readChatOutput(body, {
+    formats: context.outputFormats,
+    prompt,
+    constraint: given.sampling.constraint,
+  });
+  const options = {
+    ...given,
+    sampling: { ...given.sampling, constraint: output.constraint },
+    skipsSpecialTokens: given.skipsSpecialTokens && !output.needsSpecialTokens,
+  };
   const maxTokens = resolveMaxTokens({
     promptTokens: tokenIds.length,
     requested: options.maxTokens,
@@ -41,6 +55,7 @@ export async function chatCompletions(
   const answer: ChatAnswer = {
     head: { id: answerId('chatcmpl', request), created: nowSeconds(), model },
     options,
+    output,
     logprobs,
   };
   const client = clientGone(reply);
@@ -55,11 +70,12 @@ export async function chatCompletions(
 
 async function wholeAnswer(
   { tokenizer }: ServerContext,
-  { head, options, logprobs }: ChatAnswer,
+  { head, options, output, logprobs }: ChatAnswer,
   updates: AsyncIterable<GenerationUpdate>,
 ) {
   const choices = Array.from({ length: options.choices }, () => ({
-    text: '',
+    sorted: new ChoiceOutput(output),
+    events: [] as OutputEvent[],
     outputs: [] as ChoiceDelta['outputs'][number][],
     finish: undefined as ChoiceDelta['finish'],
   }));
@@ -68,7 +84,7 @@ async function wholeAnswer(
     usage = update.usage;
     for (const { choice, text, outputs, finish } of update.deltas) {
       const whole = choices[choice]!;
-      whole.text += text;
+      whole.events.push(...whole.sorted.push(text, finish));
       if (logprobs !== undefined) whole.outputs.push(...outputs);
       whole.finish = finish;
     }
@@ -76,11 +92,11 @@ async function wholeAnswer(
   return {
     ...head,
     object: 'chat.completion',
-    choices: choices.map(({ text, outputs, finish }, index) => ({
+    choices: choices.map(({ sorted, events, outputs, finish }, index) => ({
       index,
-      message: { role: 'assistant', content: text, refusal: null, tool_calls: [] },
+      message: chatMessage(output, events),
       logprobs: logprobs === undefined ? null : chatLogprobs(tokenizer, outputs, logprobs),
-      finish_reason: finish?.reason ?? 'abort',
+      finish_reason: sorted.finishReason(finish) ?? 'abort',
       stop_reason: finish?.stopReason ?? null,
     })),
     usage: usageBody([usage]),
@@ -90,10 +106,10 @@ async function wholeAnswer(
 /** Per choice: its role, its text as it comes, its end; then the usage, if asked for. */
 async function* chunks(
   { tokenizer }: ServerContext,
-  { head, options, logprobs }: ChatAnswer,
+  { head, options, output, logprobs }: ChatAnswer,
   updates: AsyncIterable<GenerationUpdate>,
 ): AsyncGenerator<unknown> {
-  const begun = new Set<number>();
+  const choices = new Map<number, ChoiceOutput>();
   let latest: GenerationUsage | undefined;
   const chunk = (choice: object, usage: GenerationUsage) => ({
     ...head,
@@ -104,22 +120,30 @@ async function* chunks(
   for await (const { deltas, usage } of updates) {
     latest = usage;
     for (const { choice: index, text, outputs, finish } of deltas) {
-      if (!begun.has(index)) {
-        begun.add(index);
+      let choice = choices.get(index);
+      if (choice === undefined) {
+        choice = new ChoiceOutput(output);
+        choices.set(index, choice);
         const delta = { role: 'assistant', content: '' };
         yield chunk({ index, delta, logprobs: null, finish_reason: null }, usage);
       }
-      if (text === '' && finish === undefined && logprobs === undefined) continue;
-      yield chunk(
-        {
-          index,
-          delta: text === '' && finish !== undefined ? {} : { content: text },
-          logprobs: logprobs === undefined ? null : chatLogprobs(tokenizer, outputs, logprobs),
-          finish_reason: finish?.reason ?? null,
-          ...(finish === undefined ? {} : { stop_reason: finish.stopReason ?? null }),
-        },
-        usage,
-      );
+      const events = choice.push(text, finish).map((event) => deltaOf(output, event));
+      // The end needs a chunk, and log-probabilities do, even if there is nothing to show.
+      if (events.length === 0 && finish !== undefined) events.push({});
+      if (events.length === 0 && logprobs !== undefined) events.push({ content: '' });
+      for (const [i, delta] of events.entries()) {
+        const isLast = i === events.length - 1 && finish !== undefined;
+        yield chunk(
+          {
+            index,
+            delta,
+            logprobs: logprobs === undefined || i > 0 ? null : chatLogprobs(tokenizer, outputs, logprobs),
+            finish_reason: isLast ? choice.finishReason(finish) : null,
+            ...(isLast ? { stop_reason: finish.stopReason ?? null } : {}),
+          },
+          usage,
+        );
+      }
     }
   }
   if (options.includesUsage && latest !== undefined)

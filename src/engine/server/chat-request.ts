@@ -11,6 +11,7 @@ import {
   shown,
 } from './request-fields.ts';
 import type { ServerContext } from './server-context.ts';
+import { readToolUse } from './tool-use.ts';
 
 type Message = Readonly<Record<string, unknown>>;
 
@@ -24,7 +25,7 @@ export function renderChat(body: RequestBody, { chatTemplate }: ServerContext): 
     add_special_tokens: false,
   });
   const messages = readMessages(body);
-  const tools = readTools(body);
+  const { tools } = readToolUse(body);
   if (chatTemplate === undefined)
     throw new ServiceError(
       'invalid_request',
@@ -103,16 +104,4 @@ function parseArguments(call: unknown): unknown {
     // Not JSON: the template shows the text as it is.
     return call;
   }
-}
-
-/** Tools reach the template; calls in the answer stay text. `none` hides them, forcing one is not possible. */
-function readTools(body: RequestBody): readonly unknown[] | undefined {
-  const choice = body['tool_choice'];
-  if (choice !== undefined && choice !== null && choice !== 'none' && choice !== 'auto')
-    throw invalid(
-      `tool_choice must be "none" or "auto" with this engine, got ${shown(choice)}.`,
-      'tool_choice',
-    );
-  const tools = readRecords(body, 'tools');
-  return choice === 'none' || tools?.length === 0 ? undefined : tools;
 }

@@ -47,6 +47,7 @@ export class ChoiceText {
     if (stop !== undefined) return { text, finish: { reason: 'stop', stopReason: stop } };
     if (finish === undefined) return { text, finish: undefined };
     const stopReason = finish.reason === 'stop' ? finish.stopTokenId : undefined;
-    return { text: text + this.#stops.flush(), finish: { reason: finish.reason, stopReason } };
+    const reason = finish.reason === 'length' ? 'length' : 'stop';
+    return { text: text + this.#stops.flush(), finish: { reason, stopReason } };
   }
 }

@@ -1,4 +1,5 @@
 import type { SamplingParams } from '../sampling-params.ts';
+import { readConstraint } from './constraint-fields.ts';
 import type { RequestBody } from './request-fields.ts';
 import {
   checkNumber,
@@ -56,12 +57,10 @@ export function readGenerationOptions(body: RequestBody, limits: GenerationLimit
   refuseUnsupported(body, {
     use_beam_search: false,
     prompt_logprobs: 0,
-    structured_outputs: undefined,
     bad_words: undefined,
     truncate_prompt_tokens: undefined,
     logits_processors: undefined,
   });
-  checkResponseFormat(body);
   const maxTokensField = isGiven(body, 'max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens';
   const maxTokens = readNumber(body, maxTokensField, { min: 1, isInteger: true });
   const streamOptions = readObject(body, 'stream_options');
@@ -113,6 +112,7 @@ function readSampling(
     ignoreEos: readBoolean(body, 'ignore_eos', false),
     logitBias: readLogitBias(body, vocabSize),
     allowedTokenIds: readAllowedTokenIds(body, vocabSize),
+    constraint: readConstraint(body),
   };
 }
 
@@ -160,13 +160,4 @@ function readCacheSalt(body: RequestBody): string | undefined {
   if (salt !== undefined && (salt.length === 0 || salt.length > 1024))
     throw invalid(`cache_salt must have 1 to 1024 characters, got ${salt.length}.`, 'cache_salt');
   return salt;
-}
-
-function checkResponseFormat(body: RequestBody): void {
-  const format = readObject(body, 'response_format');
-  if (format === undefined || format['type'] === 'text') return;
-  throw invalid(
-    `response_format ${shown(format['type'])} is not supported by this engine; use {"type": "text"}.`,
-    'response_format',
-  );
 }

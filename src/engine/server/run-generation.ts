@@ -8,6 +8,7 @@ import { ChoiceText } from './choice-text.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { RequestTimes } from './request-times.ts';
+import { readVocabulary } from './token-vocabulary.ts';
 
 export interface GenerationRequest {
   readonly promptTokens: readonly number[];
@@ -56,6 +57,7 @@ export async function* runGeneration(
   const texts = Array.from({ length: options.choices }, () => new ChoiceText(tokenizer, options));
   const ended = new Set<number>();
   const usage = { promptTokens: promptTokens.length, cachedTokens: 0, completionTokens: 0 };
+  if (options.sampling.constraint !== undefined) engine.useVocabulary(() => readVocabulary(tokenizer));
   const generation = engine.generate(engineRequest(request));
   const abort = () => engine.abort(generation.requestId);
   signal.addEventListener('abort', abort, { once: true });

@@ -2,10 +2,17 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../protocol/errors.ts';
 import type { ChatTemplate, Tokenizer } from '../../tokenizer/index.ts';
 import type { EngineClient } from '../engine-client.ts';
+import type { ReasoningFormat, ToolCallFormat } from '../output-parsers/index.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationLimits } from './generation-options.ts';
 import type { RequestBody } from './request-fields.ts';
 import { readString } from './request-fields.ts';
+
+/** How this model marks what it writes; absent: everything is content. */
+export interface OutputFormats {
+  readonly toolCalls: ToolCallFormat | undefined;
+  readonly reasoning: ReasoningFormat | undefined;
+}
 
 /** What the routes share. Fixed while the server runs. */
 export interface ServerContext {
@@ -13,6 +20,7 @@ export interface ServerContext {
   readonly tokenizer: Tokenizer;
   /** Absent if the model has none: chat is refused then. */
   readonly chatTemplate: ChatTemplate | undefined;
+  readonly outputFormats: OutputFormats;
   readonly metrics: EngineMetrics;
   /** At least one; requests may use any. */
   readonly modelNames: readonly string[];

@@ -57,7 +57,7 @@ describe('a chat answer', () => {
     const { logprobs, message } = (await chat({ logprobs: true, top_logprobs: 2 })).choices[0]!;
     expect(logprobs.content.map((entry) => entry.token).join('')).toBe(message.content);
     expect(logprobs.content[0]!.top_logprobs).toHaveLength(2);
-    expect(logprobs.content[0]!.bytes).toEqual([message.content.charCodeAt(0)]);
+    expect(logprobs.content[0]!.bytes).toEqual([message.content!.charCodeAt(0)]);
     expect((await chat({ logprobs: true })).choices[0]!.logprobs.content[0]!.top_logprobs).toEqual([]);
   });
 });

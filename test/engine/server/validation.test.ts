@@ -49,7 +49,7 @@ describe('a wrong field is a 400 that names it and says what was expected', () =
     ['cache_salt', '', /1 to 1024/],
     ['stream', 'yes', /must be true or false/],
     ['stream_options', { include_usage: true }, /when `stream=True`/],
-    ['response_format', { type: 'json_object' }, /not supported/],
+    ['response_format', { type: 'yaml' }, /must be "text", "json_object" or "json_schema"/],
     ['use_beam_search', true, /not supported/],
     ['prompt_logprobs', 1, /not supported/],
     ['ignore_eos', 1, /must be true or false/],
@@ -86,7 +86,7 @@ describe('a wrong field is a 400 that names it and says what was expected', () =
     [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages', /reads text only/],
     [{ top_logprobs: 2 }, 'top_logprobs', /`logprobs` must be set to true/],
     [{ logprobs: true, top_logprobs: 9 }, 'top_logprobs', /greater than max allowed: 5/],
-    [{ tool_choice: 'required' }, 'tool_choice', /"none" or "auto"/],
+    [{ tool_choice: 'maybe' }, 'tool_choice', /"none", "auto", "required"/],
     [{ continue_final_message: true }, 'continue_final_message', /not supported/],
   ])('chat, %j', async (fields, param, message) => {
     const error = await chat(fields as object);

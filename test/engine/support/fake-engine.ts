@@ -56,6 +56,7 @@ export async function startFakeEngine(
     engine,
     tokenizer,
     chatTemplate: createChatTemplate(template, tokenizer),
+    outputFormats: { toolCalls: undefined, reasoning: undefined },
     modelPath: '/models/fake',
     modelNames: ['fake', 'alias'],
     defaults: {},
@@ -64,6 +65,7 @@ export async function startFakeEngine(
     host: '127.0.0.1',
     port: 0,
     apiKey: undefined,
+    kvEvents: undefined,
     log: silentLog,
     ...serving,
   });
@@ -102,8 +104,18 @@ export interface Answer {
 export interface AnswerChoice {
   readonly index: number;
   readonly text: string;
-  readonly message: { readonly role: string; readonly content: string };
-  readonly delta: { readonly role?: string; readonly content?: string };
+  readonly message: {
+    readonly role: string;
+    readonly content: string | null;
+    readonly reasoning?: string | null;
+    readonly tool_calls: readonly AnswerCall[];
+  };
+  readonly delta: {
+    readonly role?: string;
+    readonly content?: string;
+    readonly reasoning?: string;
+    readonly tool_calls?: readonly AnswerCall[];
+  };
   readonly finish_reason: string | null;
   readonly stop_reason: string | number | null;
   readonly logprobs: {
@@ -117,6 +129,13 @@ export interface AnswerChoice {
       readonly top_logprobs: readonly unknown[];
     }[];
   };
+}
+
+export interface AnswerCall {
+  readonly index?: number;
+  readonly id: string;
+  readonly type: string;
+  readonly function: { readonly name: string; readonly arguments: string };
 }
 
 export interface AnswerUsage {

@@ -1,0 +1,51 @@
+import { createHermesParser } from './hermes-parser.ts';
+import { createLlama3JsonParser } from './llama3-json-parser.ts';
+import { createMistralParser } from './mistral-parser.ts';
+import type { OutputParser } from './output-parser.ts';
+import { withoutBlanksAroundCalls } from './quiet-blanks.ts';
+import { createThinkParser } from './think-parser.ts';
+
+/** How a family of models writes tool calls. */
+export interface ToolCallFormat {
+  readonly create: () => OutputParser;
+  /** Its markers are control tokens, which answers otherwise leave out. */
+  readonly needsSpecialTokens: boolean;
+  /** Characters in the id of a call; Mistral's templates insist on 9. */
+  readonly callIdLength: number;
+}
+
+/** How a family of models marks its reasoning. */
+export interface ReasoningFormat {
+  /** `prompt`: what the model continues. */
+  readonly create: (prompt: string) => OutputParser;
+}
+
+const hermes: ToolCallFormat = {
+  create: () => withoutBlanksAroundCalls(createHermesParser()),
+  needsSpecialTokens: false,
+  callIdLength: 24,
+};
+
+/** `--tool-call-parser`, by vLLM's names. */
+export const toolCallFormats: Readonly<Record<string, ToolCallFormat>> = {
+  hermes,
+  qwen: hermes,
+  llama3_json: {
+    create: () => withoutBlanksAroundCalls(createLlama3JsonParser()),
+    needsSpecialTokens: true,
+    callIdLength: 24,
+  },
+  mistral: {
+    create: () => withoutBlanksAroundCalls(createMistralParser()),
+    needsSpecialTokens: true,
+    callIdLength: 9,
+  },
+};
+
+/** `--reasoning-parser`, by vLLM's names. DeepSeek R1 reasons always, Qwen3 if its template lets it. */
+export const reasoningFormats: Readonly<Record<string, ReasoningFormat>> = {
+  deepseek_r1: { create: () => createThinkParser({ beginsInside: true }) },
+  qwen3: {
+    create: (prompt) => createThinkParser({ beginsInside: prompt.trimEnd().endsWith('<think>') }),
+  },
+};
