@@ -85,7 +85,9 @@ class ProductRouter implements Router {
 
   ended(request: RunningRequest): void {
     this.#clockMs = this.#environment.nowMs();
-    this.#reservations.get(request)?.release();
+    this.#reservations
+      .get(request)
+      ?.release(request.ending === 'completed' ? request.outputTokens : undefined);
     this.#reservations.delete(request);
     const endpoint = this.#endpoints[request.engine ?? -1];
     if (request.ending === 'completed') {
