@@ -60,6 +60,8 @@ export interface SchedulingResult {
   readonly failures: readonly PluginFailure[];
   /** Best first; the first is the choice. */
   readonly ranking: readonly Endpoint[];
+  /** How long the request waited for an endpoint with room before this decision, milliseconds. */
+  readonly queuedMs?: number;
   /** How long the decision took, milliseconds. */
   readonly durationMs: number;
 }
