@@ -14,3 +14,4 @@ export type {
 export { createEndpointPicker } from './endpoint-picker.ts';
 export type { FinishedRequest, PickerObserver } from './finished-request.ts';
 export { type ModelRewriteRule, modelRewrites, type RewriteModel } from './model-rewrites.ts';
+export type { RoomRule } from './room-round.ts';
