@@ -7,6 +7,10 @@
  *   kappa = min(maxPrice, 1 + congestion x mean queue / mean own + eviction x phi)
  *   phi   = share of prompt blocks that were asked for before and are on no endpoint now
  *
+ * A request with targets (TTFT, TPOT) prefers the endpoints that are predicted to meet them, if any does: by
+ * `sloFit`, `filter` takes the cheapest of these, `best-fit` the one that meets them most narrowly, which leaves
+ * the fast ones to stricter requests; `off` looks at cost alone.
+ *
  * All terms are in the decision record. It needs no other scorer beside it: their units would not be these.
  */
 import {
@@ -18,9 +22,12 @@ import {
   RecentBlocks,
   type SchedulingContext,
   type Scorer,
+  type Slo,
   uncachedTokens,
   withTerms,
 } from 'pointsman/scheduling';
+
+const sloFits: readonly string[] = ['filter', 'best-fit', 'off'];
 
 /** How fast the shares and means forget, per request. */
 const evictionMemory = 0.998;
@@ -37,8 +44,11 @@ export default defineScorer({
     decodeDelay: 0.02,
     decodeTime: 0.05,
     memoryTarget: 0.97,
+    sloFit: 'filter',
   },
-  create: (weights): Scorer => {
+  create: ({ sloFit, ...weights }): Scorer => {
+    if (!sloFits.includes(sloFit))
+      throw new Error(`sloFit is "${sloFit}"; expected one of ${sloFits.join(', ')}`);
     for (const [name, value] of Object.entries(weights)) {
       if (!(value >= 0)) throw new Error(`${name} is ${value}; it must be 0 or more`);
     }
@@ -95,6 +105,10 @@ export default defineScorer({
       }
       cachedBlocks = Math.floor(mostCachedTokens / context.request.prefix.blockTokens);
       const scores = total.map((cost) => (cost <= least ? 1 : least / cost));
+      if (sloFit !== 'off') {
+        const ttftMs = own.map((ms, i) => ms + queue[i]! + memory[i]!);
+        preferMeeting(context.request.slo, endpoints, ttftMs, scores, sloFit === 'best-fit');
+      }
       return withTerms(scores, [
         { name: 'queue', unit: 'ms', values: queue },
         { name: 'memory wait', unit: 'ms', values: memory },
@@ -118,3 +132,20 @@ export default defineScorer({
     return Object.assign(score, { chosen });
   },
 });
+
+/** Puts the endpoints that meet the targets above one half and the others below; nothing if none meets them. */
+function preferMeeting(
+  { ttftMs = Number.POSITIVE_INFINITY, tpotMs = Number.POSITIVE_INFINITY }: Slo,
+  endpoints: readonly Endpoint[],
+  predictedTtftMs: readonly number[],
+  scores: number[],
+  isBestFit: boolean,
+): void {
+  const meets = endpoints.map(({ learned }, i) => predictedTtftMs[i]! <= ttftMs && learned.stepMs <= tpotMs);
+  if (!meets.includes(true)) return;
+  const usesTtft = Number.isFinite(ttftMs);
+  for (let i = 0; i < scores.length; i++) {
+    const fit = isBestFit && usesTtft ? predictedTtftMs[i]! / ttftMs : scores[i]!;
+    scores[i] = meets[i] === true ? 0.5 + fit / 2 : scores[i]! / 2;
+  }
+}

@@ -61,9 +61,40 @@ describe('shadow-price', () => {
     expect(busyPrice).toBeGreaterThan(100);
   });
 
+  describe('with targets', () => {
+    const queued = (...tokens: number[]) =>
+      makeEndpoints(tokens.length, (slot) => ({ inFlight: { requests: 2, uncachedTokens: tokens[slot]! } }));
+    const best = (sloFit: string, ttftMs: number | undefined, endpoints: readonly Endpoint[]) => {
+      const context = makeContext({ request: { slo: { ttftMs, tpotMs: undefined } }, cached: [1000, 0, 0] });
+      const scores = Array.from(shadowPrice.create({ ...shadowPrice.defaults, sloFit })(context, endpoints));
+      return scores.indexOf(Math.max(...scores));
+    };
+
+    it('prefers an endpoint that meets them to a cheaper one that does not', () => {
+      // Endpoint 0 has the prompt and a queue of 35 ms: cheaper in all, as own work is dear.
+      const endpoints = queued(1166, 0);
+      expect(best('off', 33, endpoints)).toBe(0);
+      expect(best('filter', 33, endpoints)).toBe(1);
+      expect(best('filter', undefined, endpoints)).toBe(0);
+    });
+
+    it('looks at cost alone when no endpoint meets them', () => {
+      expect(best('filter', 1, queued(1166, 0))).toBe(0);
+    });
+
+    it('takes the narrowest fit when told so', () => {
+      const endpoints = queued(20_000, 3000, 0);
+      expect(best('filter', 200, endpoints)).toBe(2);
+      expect(best('best-fit', 200, endpoints)).toBe(1);
+    });
+  });
+
   it('refuses negative weights', () => {
     expect(() => shadowPrice.create({ ...shadowPrice.defaults, eviction: -1 })).toThrow(
       'eviction is -1; it must be 0 or more',
+    );
+    expect(() => shadowPrice.create({ ...shadowPrice.defaults, sloFit: 'tight' })).toThrow(
+      'sloFit is "tight"; expected one of filter, best-fit, off',
     );
   });
 });
