@@ -43,7 +43,7 @@ export default defineScorer({
     maxPrice: 50,
     decodeDelay: 0.02,
     decodeTime: 0.05,
-    memoryTarget: 0.97,
+    memoryTarget: 0.9,
     sloFit: 'filter',
   },
   create: ({ sloFit, ...weights }): Scorer => {
