@@ -8,12 +8,14 @@
 import { cpus, loadavg } from 'node:os';
 import { measure, type Timing } from './measure.ts';
 import { operations } from './operations.ts';
+import { waitingOperations } from './waiting.ts';
 
+const all = [...operations, ...waitingOperations];
 const wanted = process.argv.slice(2);
-const chosen = operations.filter(({ op }) => wanted.length === 0 || wanted.some((name) => op.includes(name)));
+const chosen = all.filter(({ op }) => wanted.length === 0 || wanted.some((name) => op.includes(name)));
 if (chosen.length === 0) {
   console.error(
-    `no operation is called ${wanted.join(', ')}; there are ${operations.map(({ op }) => op).join(', ')}`,
+    `no operation is called ${wanted.join(', ')}; there are ${all.map(({ op }) => op).join(', ')}`,
   );
   process.exit(1);
 }

@@ -5,7 +5,9 @@ import {
   type InspectableEndpointPicker,
   modelRewrites,
   type RewriteModel,
+  type RoomRule,
 } from '../endpoint-picker/index.ts';
+import { defaultLimits, type FlowControlLimits } from '../flow-control/index.ts';
 import {
   applyStaticEndpoints,
   type EndpointSpec,
@@ -68,6 +70,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   let profile = profileOf(loaded.profile);
   let objectives = objectivesOf(configuration);
   let rewriteModel = modelRewrites(configuration.modelRewrites, Math.random);
+  let flow = flowOf(configuration);
   let isServing = true;
   const picker = createEndpointPicker({
     pool,
@@ -76,6 +79,9 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     clock,
     random: Math.random,
     observer: observers(metrics.observer, requestLog(log)),
+    flowControl: configuration.flowControl.enabled
+      ? { limits: () => flow.limits, room: () => flow.room, schedule: afterDelay }
+      : undefined,
   });
 
   applyStaticEndpoints(pool, [...endpoints, ...configuration.pool.endpoints.map(specOf)]);
@@ -94,6 +100,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     reload: (next) => {
       profile = profileOf(next.profile);
       objectives = objectivesOf(next.configuration);
+      flow = flowOf(next.configuration);
       rewriteModel = modelRewrites(next.configuration.modelRewrites, Math.random);
     },
     shutDown: () => {
@@ -139,6 +146,26 @@ function profileOf(profile: LoadedProfile) {
 function objectivesOf({ objectives }: LoadedConfiguration['configuration']): ReadonlyMap<string, number> {
   return new Map(Object.entries(objectives));
 }
+
+function flowOf({ flowControl }: LoadedConfiguration['configuration']): {
+  readonly limits: FlowControlLimits;
+  readonly room: RoomRule;
+} {
+  const { ttlMs, ttlMsByPriority, roomMs, memoryTarget, ...limits } = flowControl;
+  const byPriority = Object.entries(ttlMsByPriority).map(([priority, ms]) => [Number(priority), ms] as const);
+  return {
+    limits: { ...defaultLimits, ...limits, defaultTtlMs: ttlMs, ttlMs: new Map(byPriority) },
+    room: { roomMs, memoryTarget },
+  };
+}
+
+function afterDelay(delayMs: number, callback: () => void): () => void {
+  const timer = setTimeout(callback, Math.min(delayMs, longestTimerMs));
+  return () => clearTimeout(timer);
+}
+
+/** `setTimeout` takes no more than 31 bits; a timer that is early is set again. */
+const longestTimerMs = 2 ** 31 - 1;
 
 function poolLog(log: Log): PoolListener {
   return {

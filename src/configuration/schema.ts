@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { logFormats, logLevels } from '../telemetry/log.ts';
+import { strategyNames } from './strategies.ts';
 
 /**
  * The single source of the configuration's type, its defaults, its messages and `config/pointsman.schema.json`.
@@ -163,6 +164,10 @@ const pluginName = z
 
 const profile = z
   .strictObject({
+    strategy: z
+      .enum(strategyNames)
+      .optional()
+      .describe('A ready profile; what is given beside it replaces its filters, scorers or picker.'),
     filters: z
       .array(z.strictObject({ name: pluginName, parameters }))
       .default([
@@ -192,6 +197,35 @@ const profile = z
   })
   .prefault({})
   .describe('How an endpoint is chosen.');
+
+const flowControl = z
+  .strictObject({
+    enabled: z
+      .boolean()
+      .default(false)
+      .describe('Hold requests while no engine that suits them has room; read at start only.'),
+    maxQueuedRequests: count(5000, 'Waiting requests; a full line displaces the lowest priority first.'),
+    maxQueuedBytes: count(1024 ** 3, 'Memory that waiting requests may hold, about 4 bytes a token.'),
+    ttlMs: milliseconds(60_000, 'Longest wait.'),
+    ttlMsByPriority: z
+      .record(z.string().regex(/^-?[0-9]+$/), z.number().positive())
+      .default({})
+      .describe('Longest wait of single priorities, such as `-10: 5000`.'),
+    roomMs: milliseconds(200, 'An engine has room while its undone prefill is less than this.'),
+    memoryTarget: z
+      .number()
+      .positive()
+      .max(1)
+      .default(0.97)
+      .describe("Share of an engine's KV memory that may be in use or promised."),
+    ageWeight: z
+      .number()
+      .nonnegative()
+      .default(0.1)
+      .describe('What waiting is worth against being short: 0 = shortest first, 1 = about first come.'),
+  })
+  .prefault({})
+  .describe('Requests that wait: priorities, fairness between tenants, limits.');
 
 const prefixIndex = z
   .strictObject({
@@ -264,6 +298,7 @@ export const configurationSchema = z
     metrics,
     pool,
     profile,
+    flowControl,
     prefixIndex,
     objectives: z
       .record(z.string(), z.int())

@@ -1,6 +1,8 @@
+import { FlowControl, type FlowControlLimits, type Offer } from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import { ServiceError } from '../protocol/errors.ts';
+import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { Profile } from '../scheduling/profile.ts';
@@ -13,6 +15,7 @@ import { GuardedIndex } from './guarded-index.ts';
 import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
+import { RoomRound, type RoomRule } from './room-round.ts';
 import { ServedRequest } from './served-request.ts';
 import { selectSubset } from './subset.ts';
 
@@ -28,11 +31,27 @@ export interface EndpointPickerOptions {
   readonly observer: PickerObserver;
   /** How many decision records are kept for people to look at. */
   readonly keptRecords?: number | undefined;
+  /** Without it no request waits: each goes to the endpoint that is best when it comes. */
+  readonly flowControl?: FlowControlSettings | undefined;
+}
+
+export interface FlowControlSettings {
+  readonly limits: () => FlowControlLimits;
+  readonly room: () => RoomRule;
+  /** Calls back once after that time, unless the function returned is called before. */
+  readonly schedule: (delayMs: number, callback: () => void) => () => void;
 }
 
 export interface InspectableEndpointPicker extends EndpointPicker {
   /** The last decision records, newest first. */
   recent(): readonly SchedulingResult[];
+  /**
+   * Decides and reserves in one synchronous step, past the waiting line. Throws what `pick` rejects with, and
+   * tells the observer nothing.
+   */
+  decide(request: InferenceRequest, options: DecideOptions): Assignment;
+  /** Requests that wait for an endpoint with room. */
+  readonly waitingRequests: number;
   /** Assignments that are not finished. */
   readonly openAssignments: number;
   /** From now on every pick rejects with `shutting_down`; open assignments go on. */
@@ -40,6 +59,8 @@ export interface InspectableEndpointPicker extends EndpointPicker {
   /** Throws if assignments and the pool's counters disagree. */
   checkIntegrity(): void;
 }
+
+export type DecideOptions = Omit<PickOptions, 'signal'>;
 
 /**
  * Builds the decision service. A decision is one synchronous step: snapshot, choose, reserve, record. So two
@@ -51,10 +72,24 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   const open = new OpenRequests();
   let isShuttingDown = false;
   let degradedTurn = 0;
+  const flowControl = options.flowControl === undefined ? undefined : startFlowControl(options.flowControl);
 
-  function decide(request: InferenceRequest, { subset, parserFault }: PickOptions): Assignment {
+  function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
+    const beginRound = () => new RoomRound(pool.snapshot(clock()), room());
+    const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
+    pool.subscribe({ roomChanged: () => started.roomChanged() });
+    return started;
+  }
+
+  /** In a round of flow control the request stays undecided if the best endpoint has no room. */
+  function decide(
+    request: InferenceRequest,
+    { subset, parserFault }: DecideOptions,
+    round?: RoomRound,
+    sinceMs?: number,
+  ): Offer<Assignment> {
     const startedMs = clock();
-    const endpoints = pool.snapshot(startedMs);
+    const endpoints = round?.endpoints ?? pool.snapshot(startedMs);
     if (!endpoints.some((endpoint) => endpoint.isReady)) throw noEndpoints(endpoints);
     checkModel(request.model, endpoints);
     const allowed = subset === undefined ? endpoints : selectSubset(endpoints, subset);
@@ -63,11 +98,26 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const faults: PluginFailure[] = [];
     if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
     const index = new GuardedIndex(prefixIndex, faults);
-    const result = choose(request, allowed, createContext(request, startedMs, index), faults);
+    const context = createContext(request, startedMs, index);
+    const { result, confirm } = choose(request, allowed, context, faults);
+    const best = result.ranking[0];
+    const tokens = best === undefined ? 0 : uncachedTokens(context, best);
+    const ownMs = best === undefined ? 0 : ownPrefillMs(best, request.promptTokens, tokens);
+    if (best !== undefined && round?.hasRoomAt(best) === false) {
+      round.promise(best, tokens);
+      return { kind: 'no-room', ownMs, tokens };
+    }
+    if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
     for (const failure of result.failures) faults.push(failure);
-    const record: SchedulingResult = { ...result, failures: faults, durationMs: clock() - startedMs };
+    const queuedMs = sinceMs === undefined ? 0 : startedMs - sinceMs;
+    const record: SchedulingResult = {
+      ...result,
+      ...(queuedMs > 0 ? { queuedMs } : undefined),
+      failures: faults,
+      durationMs: clock() - startedMs,
+    };
     records.push(record);
-    if (record.ranking.length === 0) throw new RefusedDecision(noEndpoints(allowed, record), record);
+    if (best === undefined) throw new RefusedDecision(noEndpoints(allowed, record), record);
 
     const served = new ServedRequest({
       request,
@@ -79,7 +129,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       onEnd,
     });
     open.add(served);
-    return served;
+    round?.reserved(best, tokens);
+    return { kind: 'placed', value: served, ownMs, tokens };
   }
 
   const onEnd = (ended: ServedRequest): void => open.remove(ended);
@@ -90,13 +141,32 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     allowed: readonly Endpoint[],
     context: SchedulingContext,
     faults: PluginFailure[],
-  ): SchedulingResult {
+  ): {
+    readonly result: SchedulingResult;
+    readonly confirm: (choice: Endpoint) => readonly PluginFailure[];
+  } {
     try {
-      return profile().run(context, allowed);
+      const current = profile();
+      const result = current.propose(context, allowed);
+      return { result, confirm: (choice) => current.confirm(context, choice) };
     } catch (error) {
       faults.push({ kind: 'profile', name: 'profile', message: String(error) });
-      return degradedDecision(request, allowed, degradedTurn++, []);
+      return { result: degradedDecision(request, allowed, degradedTurn++, []), confirm: () => [] };
     }
+  }
+
+  function admit(request: InferenceRequest, options: PickOptions): Promise<Assignment> | Assignment {
+    if (flowControl === undefined) return placed(decide(request, options));
+    const arrivedAtMs = clock();
+    return flowControl.admit({
+      priority: request.priority,
+      tenant: request.tenant,
+      // Bodies are the caller's; four bytes a token is what they hold.
+      bytes: 4 * request.promptTokens,
+      ttftSloMs: request.slo.ttftMs,
+      signal: options.signal,
+      decide: (round) => decide(request, options, round, arrivedAtMs),
+    });
   }
 
   function createContext(request: InferenceRequest, nowMs: number, index: GuardedIndex): SchedulingContext {
@@ -118,7 +188,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
         if (isShuttingDown) throw new ServiceError('shutting_down', 'The gateway is shutting down.');
         if (options.signal.aborted)
           throw new ServiceError('client_closed', 'The client has closed the request.');
-        return decide(request, options);
+        return await admit(request, options);
       } catch (error) {
         const isRefused = error instanceof RefusedDecision;
         const cause = isRefused ? error.error : error;
@@ -126,6 +196,16 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
         observer.onRejected(request, code, isRefused ? error.record : undefined);
         throw cause;
       }
+    },
+    decide(request: InferenceRequest, options: DecideOptions): Assignment {
+      try {
+        return placed(decide(request, options));
+      } catch (error) {
+        throw error instanceof RefusedDecision ? error.error : error;
+      }
+    },
+    get waitingRequests() {
+      return flowControl?.waitingRequests ?? 0;
     },
     models: () => listModels(pool.snapshot(clock())),
     isReady: () => pool.snapshot(clock()).some((endpoint) => endpoint.isReady),
@@ -135,9 +215,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     },
     shutDown() {
       isShuttingDown = true;
+      flowControl?.shutDown();
     },
     checkIntegrity() {
       pool.checkIntegrity();
+      flowControl?.checkIntegrity();
       const reserved = pool.snapshot(clock()).reduce((sum, { inFlight }) => sum + inFlight.requests, 0);
       // Requests on removed endpoints are open here and no longer in the snapshot.
       if (reserved > open.size) {
@@ -145,6 +227,12 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       }
     },
   };
+}
+
+/** Outside of a round every decision is a placement. */
+function placed(offer: Offer<Assignment>): Assignment {
+  if (offer.kind === 'placed') return offer.value;
+  throw new Error('a decision outside of flow control found no room');
 }
 
 /** Carries the record of a decision that found no endpoint to the observer. */

@@ -5,7 +5,13 @@
  * `prefix-index`, `flow-control` and `protocol`. Adapters know only the types of `assignment.ts`.
  */
 export type { Assignment, EndpointPicker, Outcome, PickOptions } from './assignment.ts';
-export type { EndpointPickerOptions, InspectableEndpointPicker } from './endpoint-picker.ts';
+export type {
+  DecideOptions,
+  EndpointPickerOptions,
+  FlowControlSettings,
+  InspectableEndpointPicker,
+} from './endpoint-picker.ts';
 export { createEndpointPicker } from './endpoint-picker.ts';
 export type { FinishedRequest, PickerObserver } from './finished-request.ts';
 export { type ModelRewriteRule, modelRewrites, type RewriteModel } from './model-rewrites.ts';
+export type { RoomRule } from './room-round.ts';

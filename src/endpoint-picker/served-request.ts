@@ -96,7 +96,7 @@ export class ServedRequest implements Assignment {
     const { clock, observer, onEnd } = this.#options;
     this.#report(outcome);
     if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
-    this.#reservation.release();
+    this.#reservation.release(outcome.kind === 'completed' ? outcome.usage?.completionTokens : undefined);
     onEnd(this);
     observer.onFinished({
       request: this.request,
@@ -123,9 +123,9 @@ export class ServedRequest implements Assignment {
 
   #reserve(): Reservation {
     const { pool, prefixIndex } = this.#options;
-    const { promptTokens, prefix } = this.request;
+    const { promptTokens, prefix, isStreaming } = this.request;
     const uncachedTokens = Math.max(0, promptTokens - this.#cachedTokens);
-    const reservation = pool.reserve(this.#endpoint, { promptTokens, uncachedTokens });
+    const reservation = pool.reserve(this.#endpoint, { promptTokens, uncachedTokens, isStreaming });
     prefixIndex.record(this.#endpoint.slot, prefix);
     return reservation;
   }

@@ -1,4 +1,5 @@
 import type { Endpoint, EndpointMetrics } from '../scheduling/endpoint.ts';
+import { Calibration, type FleetCalibration } from './calibration.ts';
 import { EndpointHealth } from './endpoint-health.ts';
 import { InFlightLoad } from './in-flight-load.ts';
 
@@ -41,6 +42,7 @@ export class EndpointState {
   readonly slot: number;
   readonly health = new EndpointHealth();
   readonly load = new InFlightLoad();
+  readonly calibration: Calibration;
   /** The readiness that listeners were last told. */
   isKnownReady = false;
   /** When a request of ours last got its first token or its end. */
@@ -53,7 +55,8 @@ export class EndpointState {
   #scrapeBeganAtMs: number | undefined;
   #view: Endpoint | undefined;
 
-  constructor(spec: EndpointSpec, slot: number) {
+  constructor(spec: EndpointSpec, slot: number, fleet: FleetCalibration) {
+    this.calibration = new Calibration(fleet);
     this.name = spec.name;
     this.address = spec.address;
     this.slot = slot;
@@ -99,7 +102,17 @@ export class EndpointState {
   }
 
   view(nowMs: number): Endpoint {
-    this.#view ??= Object.freeze<Endpoint>({
+    this.#view ??= this.#makeView(nowMs);
+    return this.#view;
+  }
+
+  #makeView(nowMs: number): Endpoint {
+    this.load.settle(nowMs);
+    const inFlight = this.load.view();
+    const { totalBlocks, blockSizeTokens } = this.#metrics;
+    const kvCapacityTokens =
+      totalBlocks === undefined || blockSizeTokens === undefined ? undefined : totalBlocks * blockSizeTokens;
+    return Object.freeze<Endpoint>({
       name: this.name,
       address: this.address,
       labels: this.#labels,
@@ -111,9 +124,9 @@ export class EndpointState {
         ...this.#metrics,
         ageMs: this.#metricsAtMs === undefined ? Number.POSITIVE_INFINITY : nowMs - this.#metricsAtMs,
       }),
-      inFlight: this.load.view(),
+      inFlight,
+      learned: this.calibration.view(inFlight, kvCapacityTokens),
       slot: this.slot,
     });
-    return this.#view;
   }
 }

@@ -4,13 +4,17 @@ export interface RequestLoad {
   readonly promptTokens: number;
   /** Those not believed cached on the endpoint. */
   readonly uncachedTokens: number;
+  /** False when the answer comes as a whole, so that its first token is not seen. */
+  readonly isStreaming?: boolean | undefined;
 }
 
 /** One request that counts against an endpoint. Mutable, owned by `InFlightLoad`. */
-export interface LoadEntry extends RequestLoad {
+export interface LoadEntry extends Omit<RequestLoad, 'isStreaming'> {
   /** The scrape that had last begun when the request was sent. */
   readonly epoch: number;
+  readonly sentAtMs: number;
   isWaitingForFirstToken: boolean;
+  firstTokenAtMs: number | undefined;
 }
 
 /**
@@ -30,14 +34,29 @@ export class InFlightLoad {
   #promptTokens = 0;
   #uncachedTokens = 0;
   readonly #entries = new Set<LoadEntry>();
+  /** Requests whose first token will not be seen, with the time when it is assumed; in that order. */
+  readonly #unseen: { readonly entry: LoadEntry; readonly assumedAtMs: number }[] = [];
 
   get requests(): number {
     return this.#requests;
   }
 
-  add({ promptTokens, uncachedTokens }: RequestLoad): LoadEntry {
-    const entry = { promptTokens, uncachedTokens, epoch: this.#epoch, isWaitingForFirstToken: true };
+  /** `prefillMs` is the expected time to the first token, for requests that will not show theirs. */
+  add(
+    { promptTokens, uncachedTokens, isStreaming = true }: RequestLoad,
+    nowMs: number,
+    prefillMs: number,
+  ): LoadEntry {
+    const entry: LoadEntry = {
+      promptTokens,
+      uncachedTokens,
+      epoch: this.#epoch,
+      sentAtMs: nowMs,
+      isWaitingForFirstToken: true,
+      firstTokenAtMs: undefined,
+    };
     this.#entries.add(entry);
+    if (!isStreaming) this.#unseen.push({ entry, assumedAtMs: nowMs + prefillMs });
     this.#requests++;
     this.#sentInEpoch++;
     this.#sentSinceScrape++;
@@ -47,11 +66,22 @@ export class InFlightLoad {
     return entry;
   }
 
+  has(entry: LoadEntry): boolean {
+    return this.#entries.has(entry);
+  }
+
   firstToken(entry: LoadEntry): void {
     if (!entry.isWaitingForFirstToken) return;
     entry.isWaitingForFirstToken = false;
     this.#waitingForFirstToken--;
     this.#uncachedTokens -= entry.uncachedTokens;
+  }
+
+  /** Assumes the first tokens that are due and will not be seen. */
+  settle(nowMs: number): void {
+    while (this.#unseen.length > 0 && this.#unseen[0]!.assumedAtMs <= nowMs) {
+      this.firstToken(this.#unseen.shift()!.entry);
+    }
   }
 
   remove(entry: LoadEntry): void {

@@ -1,18 +1,20 @@
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { parseAddress } from './address.ts';
+import { FleetCalibration } from './calibration.ts';
 import {
   type EndpointModels,
   type EndpointSpec,
   EndpointState,
   type ScrapedMetrics,
 } from './endpoint-state.ts';
-import type { RequestLoad } from './in-flight-load.ts';
+import type { LoadEntry, RequestLoad } from './in-flight-load.ts';
 
 /** Load that a request holds on an endpoint. Both verbs take effect once; later calls do nothing. */
 export interface Reservation {
   firstToken(): void;
-  release(): void;
+  /** `outputTokens` of a complete answer, if it has told; the pool learns from it. */
+  release(outputTokens?: number | undefined): void;
 }
 
 /** Names one incarnation of an endpoint: after removal its slot may belong to another. */
@@ -23,6 +25,8 @@ export interface PoolListener {
   removed?(endpoint: EndpointRef): void;
   /** `reason` says why it is not ready; undefined when it has become ready. */
   readinessChanged?(endpoint: EndpointRef, reason: string | undefined): void;
+  /** A first token, an end, a scrape or a recovery: the endpoint may be able to take more than before. */
+  roomChanged?(endpoint: EndpointRef): void;
 }
 
 export interface InferencePoolOptions {
@@ -51,6 +55,7 @@ export class InferencePool {
   readonly #listeners = new Set<PoolListener>();
   /** Removed endpoints that still have reservations, kept for the audit. */
   readonly #leaving = new Set<EndpointState>();
+  readonly #fleet = new FleetCalibration();
   #snapshot: readonly Endpoint[] = Object.freeze([]);
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #isChanged = false;
@@ -81,7 +86,7 @@ export class InferencePool {
     }
     if (known !== undefined) this.remove(spec.name);
     const free = this.#bySlot.indexOf(undefined);
-    const state = new EndpointState({ ...spec, address }, free < 0 ? this.#bySlot.length : free);
+    const state = new EndpointState({ ...spec, address }, free < 0 ? this.#bySlot.length : free, this.#fleet);
     this.#bySlot[state.slot] = state;
     this.#byName.set(state.name, state);
     this.#isChanged = true;
@@ -140,20 +145,22 @@ export class InferencePool {
     const state = this.#find(endpoint);
     // Gone between the snapshot and now: nothing is left to count against.
     if (state === undefined) return { firstToken() {}, release() {} };
-    const entry = state.load.add(load);
+    const sentAtMs = this.#clock();
+    state.load.settle(sentAtMs);
+    const pendingTokens = state.load.view().uncachedTokens + load.uncachedTokens;
+    const prefillMs = state.calibration.prefillMsPerToken() * pendingTokens;
+    const entry = state.load.add(load, sentAtMs, prefillMs);
     const isProbe = state.health.takeProbe();
     this.#touch(state);
     return {
-      firstToken: () => {
-        state.load.firstToken(entry);
-        state.servedAtMs = this.#clock();
-        this.#touch(state);
-      },
-      release: () => {
+      firstToken: () => this.#firstToken(state, entry, load.isStreaming ?? true),
+      release: (outputTokens) => {
+        this.#learnFrom(state, entry, outputTokens);
         state.load.remove(entry);
         if (isProbe) state.health.returnProbe();
         if (state.load.requests === 0) this.#leaving.delete(state);
         this.#touch(state);
+        this.#tellRoom(state);
       },
     };
   }
@@ -171,6 +178,8 @@ export class InferencePool {
       this.#setCapacity(state, metrics);
       state.endScrape(metrics, this.#clock());
     });
+    const state = this.#find(endpoint);
+    if (state !== undefined) this.#tellRoom(state);
   }
 
   /** Not ready until the next scrape succeeds. */
@@ -229,6 +238,31 @@ export class InferencePool {
   #orSilent(view: Endpoint, nowMs: number): Endpoint {
     const state = this.#bySlot[view.slot]!;
     return state.health.isSilent(nowMs) ? state.viewAsReady(nowMs) : view;
+  }
+
+  #firstToken(state: EndpointState, entry: LoadEntry, isStreaming: boolean): void {
+    const nowMs = this.#clock();
+    state.servedAtMs = nowMs;
+    if (entry.firstTokenAtMs !== undefined || !state.load.has(entry)) return;
+    // The first bytes of an answer that comes as a whole are its end.
+    if (isStreaming) {
+      entry.firstTokenAtMs = nowMs;
+      state.calibration.firstToken(entry.uncachedTokens, entry.sentAtMs, nowMs, state.load.view());
+    }
+    state.load.firstToken(entry);
+    this.#touch(state);
+    this.#tellRoom(state);
+  }
+
+  #learnFrom(state: EndpointState, entry: LoadEntry, outputTokens: number | undefined): void {
+    const { firstTokenAtMs } = entry;
+    if (outputTokens === undefined || firstTokenAtMs === undefined || !state.load.has(entry)) return;
+    const endedAtMs = this.#clock();
+    state.calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, state.load.view());
+  }
+
+  #tellRoom(state: EndpointState): void {
+    for (const listener of this.#listeners) listener.roomChanged?.(state);
   }
 
   #find({ slot, name, address }: EndpointRef): EndpointState | undefined {

@@ -33,6 +33,18 @@ export interface EndpointInFlight {
   readonly uncachedTokens: number;
 }
 
+/** What the pool has learned of the engine from the requests that it served; estimates until it has served some. */
+export interface EndpointLearned {
+  /** Time that one more uncached prompt token takes. */
+  readonly prefillMsPerToken: number;
+  /** Time of one decode step at the endpoint's present load: about the time per output token there. */
+  readonly stepMs: number;
+  /** Tokens that fit into the KV cache; undefined until the engine has told. */
+  readonly kvCapacityTokens: number | undefined;
+  /** Length of the answers that the whole pool gives. */
+  readonly meanOutputTokens: number;
+}
+
 export interface Endpoint {
   /** Unique in the pool: a pod's name, or the address. */
   readonly name: string;
@@ -49,6 +61,7 @@ export interface Endpoint {
   readonly notReadyReason: string | undefined;
   readonly metrics: EndpointMetrics;
   readonly inFlight: EndpointInFlight;
+  readonly learned: EndpointLearned;
   /** Stable small integer of this endpoint in this pool, for indexes that keep bit sets. */
   readonly slot: number;
 }

@@ -4,7 +4,8 @@
  */
 export type { AdapterPlacement } from './adapters.ts';
 export { adapterPlacement, isKnownAdapter } from './adapters.ts';
-export type { Endpoint, EndpointInFlight, EndpointMetrics } from './endpoint.ts';
+export { missingMemoryTokens, ownPrefillMs, pendingPrefillMs, uncachedTokens } from './delay-estimate.ts';
+export type { Endpoint, EndpointInFlight, EndpointLearned, EndpointMetrics } from './endpoint.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';
 export {
@@ -27,11 +28,14 @@ export type {
   ScoredEndpoint,
   Scorer,
   ScorerDefinition,
+  Scores,
+  ScoreTerm,
 } from './plugins.ts';
-export { defineFilter, definePicker, defineScorer } from './plugins.ts';
+export { defineFilter, definePicker, defineScorer, withTerms } from './plugins.ts';
 export { matchedShare } from './prefix-share.ts';
 export type { Profile, ProfileOptions } from './profile.ts';
 export { createProfile } from './profile.ts';
+export { RecentBlocks } from './recent-blocks.ts';
 export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
 export type {
   CandidateState,

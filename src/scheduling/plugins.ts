@@ -14,9 +14,23 @@ export interface ChoiceListener {
 export type Filter = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => readonly Endpoint[]) &
   ChoiceListener;
 
-/** One number in [0, 1] per endpoint, in the same order; 1 is best. */
-export type Scorer = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => ArrayLike<number>) &
+/** What a score is made of, for people: one value per endpoint, in the same order. */
+export interface ScoreTerm {
+  readonly name: string;
+  readonly unit: 'ms' | 'tokens' | 'requests';
+  readonly values: readonly number[];
+}
+
+/** One number in [0, 1] per endpoint, in the same order; 1 is best. `withTerms` adds what they are made of. */
+export type Scores = ArrayLike<number> & { readonly terms?: readonly ScoreTerm[] };
+
+export type Scorer = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => Scores) &
   ChoiceListener;
+
+/** Scores that tell what they are made of; the decision record shows it. */
+export function withTerms(scores: readonly number[], terms: readonly ScoreTerm[]): Scores {
+  return Object.assign([...scores], { terms });
+}
 
 export interface ScoredEndpoint {
   readonly endpoint: Endpoint;

@@ -28,6 +28,10 @@ export interface Profile {
    * `durationMs` is 0; whoever owns a clock fills it in.
    */
   run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
+  /** The same, but no plugin is told of the choice: the request may yet wait, and be decided again. */
+  propose(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
+  /** Tells the plugins that the request goes to `choice`; returns those that failed at it. */
+  confirm(context: SchedulingContext, choice: Endpoint): readonly PluginFailure[];
 }
 
 const fallbackPicker = maxScore.create({});
@@ -35,16 +39,20 @@ const fallbackPicker = maxScore.create({});
 /** A named pipeline: filters, then weighted scorers, then one picker. */
 export function createProfile({ name, filters, scorers, picker }: ProfileOptions): Profile {
   const listeners = choiceListeners(filters, scorers);
-  return Object.freeze({
+  const profile: Profile = {
     name,
-    run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult {
+    run(context, endpoints) {
+      const result = profile.propose(context, endpoints);
+      const failures = result.ranking[0] === undefined ? [] : profile.confirm(context, result.ranking[0]);
+      return failures.length === 0 ? result : { ...result, failures: [...result.failures, ...failures] };
+    },
+    propose(context, endpoints) {
       const failures: PluginFailure[] = [];
       const filterSteps: FilterStep[] = [];
       const candidates = runFilters(filters, context, endpoints, filterSteps, failures);
       const totals = new Array<number>(candidates.length).fill(0);
       const scoreSteps = runScorers(scorers, context, candidates, totals, failures);
       const ranking = runPicker(picker, context, candidates, totals, failures);
-      if (listeners.length > 0 && ranking[0] !== undefined) tell(listeners, context, ranking[0], failures);
       return {
         profile: name,
         requestId: context.request.id,
@@ -62,7 +70,9 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
         durationMs: 0,
       };
     },
-  });
+    confirm: (context, choice) => tell(listeners, context, choice),
+  };
+  return Object.freeze(profile);
 }
 
 interface Listener {
@@ -85,8 +95,9 @@ function tell(
   listeners: readonly Listener[],
   context: SchedulingContext,
   choice: Endpoint,
-  failures: PluginFailure[],
-): void {
+): readonly PluginFailure[] {
+  if (listeners.length === 0) return noFailures;
+  const failures: PluginFailure[] = [];
   for (const { kind, name, chosen } of listeners) {
     try {
       chosen(context, choice);
@@ -94,7 +105,10 @@ function tell(
       failures.push({ kind, name, message: messageOf(error) });
     }
   }
+  return failures;
 }
+
+const noFailures: readonly PluginFailure[] = Object.freeze([]);
 
 function runFilters(
   filters: ProfileOptions['filters'],
@@ -153,7 +167,10 @@ function runScorers(
         scores[i] = clampScore(raw[i]);
         totals[i] = totals[i]! + weight * scores[i]!;
       }
-      steps.push({ scorer: name, weight, scores });
+      const { terms } = raw;
+      steps.push(
+        terms === undefined ? { scorer: name, weight, scores } : { scorer: name, weight, scores, terms },
+      );
     } catch (error) {
       failures.push({ kind: 'scorer', name, message: messageOf(error) });
     }

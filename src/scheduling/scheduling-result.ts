@@ -1,4 +1,5 @@
 import type { Endpoint } from './endpoint.ts';
+import type { ScoreTerm } from './plugins.ts';
 
 /** Why one endpoint was left out. */
 export interface FilterStep {
@@ -12,6 +13,8 @@ export interface ScoreStep {
   readonly weight: number;
   /** In the order of `candidates`; clamped to [0, 1]. */
   readonly scores: readonly number[];
+  /** What the scores are made of, from scorers that tell it. */
+  readonly terms?: readonly ScoreTerm[];
 }
 
 /** A plugin, or a part of ours, that failed in this decision; the decision went on without it. */
@@ -57,6 +60,8 @@ export interface SchedulingResult {
   readonly failures: readonly PluginFailure[];
   /** Best first; the first is the choice. */
   readonly ranking: readonly Endpoint[];
+  /** How long the request waited for an endpoint with room before this decision, milliseconds. */
+  readonly queuedMs?: number;
   /** How long the decision took, milliseconds. */
   readonly durationMs: number;
 }

@@ -18,6 +18,8 @@ export interface PolicyInstance {
   readonly residency: 'approximate' | 'events';
   /** Holds requests until an endpoint has room; the profile then sees the one endpoint that was chosen. */
   readonly lateBinding?: LateBindingOptions;
+  /** Requests wait in the product's flow control until their endpoint has room. */
+  readonly hasFlowControl?: boolean;
   /** Told of each decision, for plugins that count their own picks. */
   readonly picked?: (request: RunningRequest, endpoint: string) => void;
   /** Told of each completion, for plugins that learn lengths. */

@@ -1,6 +1,9 @@
+import { defaultRoomRule, RoomRound } from '../endpoint-picker/room-round.ts';
+import { defaultLimits, FlowControl, type Offer } from '../flow-control/index.ts';
 import { InferencePool, type Reservation } from '../pool/inference-pool.ts';
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
+import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { createProfile, type Profile } from '../scheduling/profile.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
@@ -42,6 +45,7 @@ class ProductRouter implements Router {
   #clockMs = 0;
   decisions = 0;
   readonly #lateBinding: LateBinding<RunningRequest> | undefined;
+  readonly #flowControl: FlowControl<RoomRound> | undefined;
   readonly residencyChanged: Router['residencyChanged'];
 
   constructor(environment: RouterEnvironment, policy: PolicyInstance, index: PrefixIndex) {
@@ -62,6 +66,14 @@ class ProductRouter implements Router {
         dispatch: (request, endpoint) => this.#decide(request, [endpoint]),
       });
     }
+    if (policy.hasFlowControl === true) {
+      this.#flowControl = new FlowControl({
+        limits: () => unlimited,
+        beginRound: () => new RoomRound(this.#readyEndpoints(), defaultRoomRule),
+        clock: () => this.#clockMs,
+        schedule: () => () => undefined,
+      });
+    }
     this.#endpoints = environment.models.map(() => undefined);
     this.#delivered = environment.models.map(() => undefined);
     for (let engine = 0; engine < environment.models.length; engine++) {
@@ -74,6 +86,8 @@ class ProductRouter implements Router {
     const ready = this.#readyEndpoints();
     if (ready.length > 0 && this.#lateBinding !== undefined) {
       this.#lateBinding.arrive(request);
+    } else if (ready.length > 0 && this.#flowControl !== undefined) {
+      this.#admit(request, this.#flowControl);
     } else if (!this.#decide(request, ready)) this.#environment.reject(request);
   }
 
@@ -85,7 +99,9 @@ class ProductRouter implements Router {
 
   ended(request: RunningRequest): void {
     this.#clockMs = this.#environment.nowMs();
-    this.#reservations.get(request)?.release();
+    this.#reservations
+      .get(request)
+      ?.release(request.ending === 'completed' ? request.outputTokens : undefined);
     this.#reservations.delete(request);
     const endpoint = this.#endpoints[request.engine ?? -1];
     if (request.ending === 'completed') {
@@ -125,14 +141,49 @@ class ProductRouter implements Router {
     return false;
   }
 
+  /** Nothing is refused, so the promise tells nothing that `#offer` has not done. */
+  #admit(request: RunningRequest, flowControl: FlowControl<RoomRound>): void {
+    const { priority, tenant } = request.source.request;
+    void flowControl.admit({
+      priority,
+      tenant,
+      bytes: 0,
+      ttftSloMs: undefined,
+      signal: new AbortController().signal,
+      decide: (round) => this.#offer(request, round),
+    });
+  }
+
+  /** As the endpoint picker decides within a round. */
+  #offer(request: RunningRequest, round: RoomRound): Offer<undefined> {
+    const context = this.#contextOf(request);
+    for (const best of this.#profile.propose(context, round.endpoints).ranking) {
+      const tokens = uncachedTokens(context, best);
+      const ownMs = ownPrefillMs(best, request.promptTokens, tokens);
+      if (!round.hasRoomAt(best)) {
+        round.promise(best, tokens);
+        return { kind: 'no-room', ownMs, tokens };
+      }
+      this.decisions++;
+      if (this.#tryDispatch(request, best, context)) {
+        this.#profile.confirm(context, best);
+        round.reserved(best, tokens);
+        return { kind: 'placed', value: undefined, ownMs, tokens };
+      }
+      this.#pool.reportFailure(best, 'connection refused');
+    }
+    return { kind: 'no-room', ownMs: 0, tokens: 0 };
+  }
+
   #readyEndpoints(): readonly Endpoint[] {
     return this.#pool.snapshot(this.#clockMs).filter((endpoint) => endpoint.isReady);
   }
 
   #roomChanged(): void {
-    if (this.#lateBinding === undefined || this.#lateBinding.size === 0) return;
+    if ((this.#lateBinding?.size ?? 0) + (this.#flowControl?.waitingRequests ?? 0) === 0) return;
     this.#deliverScrapes();
-    this.#lateBinding.roomChanged();
+    this.#lateBinding?.roomChanged();
+    this.#flowControl?.roomChanged();
   }
 
   #tryDispatch(request: RunningRequest, endpoint: Endpoint, context: SchedulingContext): boolean {
@@ -202,6 +253,13 @@ class ProductRouter implements Router {
 function kvBlocks(model: EngineModel): number {
   return Math.floor(model.kvCapacityTokens / blockTokens);
 }
+
+const unlimited = Object.freeze({
+  ...defaultLimits,
+  maxQueuedRequests: Number.POSITIVE_INFINITY,
+  maxQueuedBytes: Number.POSITIVE_INFINITY,
+  defaultTtlMs: Number.POSITIVE_INFINITY,
+});
 
 const noAdapters: readonly string[] = Object.freeze([]);
 

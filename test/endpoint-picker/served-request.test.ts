@@ -145,12 +145,10 @@ describe('a fault of our own', () => {
   });
 
   it('in the profile gives the ready endpoints of the subset in turn', async () => {
-    const broken = {
-      name: 'broken',
-      run: () => {
-        throw new TypeError('no such thing');
-      },
+    const fail = () => {
+      throw new TypeError('no such thing');
     };
+    const broken = { name: 'broken', run: fail, propose: fail, confirm: () => [] };
     const fleet = createFleet({ endpoints: 4, profile: broken });
     fleet.pool.recordScrapeFailure(fleet.endpoint('e2'), 'down');
     const subset = ['10.0.0.2', '10.0.0.3', '10.0.0.4'];

@@ -1,7 +1,7 @@
 import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
 import prefixCache from '../../scorers/prefix-cache.ts';
 import queueDepth from '../../scorers/queue-depth.ts';
-import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
+import { createEndpointPicker, type FlowControlSettings } from '../../src/endpoint-picker/endpoint-picker.ts';
 import type { FinishedRequest, PickerObserver } from '../../src/endpoint-picker/finished-request.ts';
 import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
 import { InferencePool } from '../../src/pool/inference-pool.ts';
@@ -42,10 +42,12 @@ export function createFleet({
   endpoints = 2,
   profile = defaultProfile(),
   index = {},
+  flowControl,
 }: {
   readonly endpoints?: number;
   readonly profile?: Profile;
   readonly index?: Partial<ApproximateIndexOptions>;
+  readonly flowControl?: FlowControlSettings;
 } = {}) {
   const clock = { nowMs: 1000 };
   const finished: FinishedRequest[] = [];
@@ -65,6 +67,7 @@ export function createFleet({
     random: seededRandom(11),
     observer,
     keptRecords: 8,
+    flowControl,
   });
   const fleet = {
     clock,

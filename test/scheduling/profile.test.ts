@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Endpoint } from '../../src/scheduling/index.ts';
+import { type Endpoint, withTerms } from '../../src/scheduling/index.ts';
 import maxScore from '../../src/scheduling/pickers/max-score.ts';
 import { createProfile, type Profile, type ProfileOptions } from '../../src/scheduling/profile.ts';
 import { makeContext, makeEndpoints } from './support.ts';
@@ -35,6 +35,42 @@ describe('a profile', () => {
       ['a', 2],
       ['b', 1],
     ]);
+  });
+
+  it('records what scores are made of, from scorers that tell', () => {
+    const terms = [{ name: 'queue', unit: 'ms', values: [40, 80] }] as const;
+    const result = profile({
+      scorers: [
+        { name: 'delay', weight: 1, scorer: () => withTerms([1, 0.5], terms) },
+        scores('a', 1, [0, 0]),
+      ],
+    }).run(makeContext(), makeEndpoints(2));
+    expect(result.scores.map((step) => step.terms)).toEqual([terms, undefined]);
+  });
+
+  it('proposes without telling the plugins, until the choice is confirmed', () => {
+    const told: number[] = [];
+    const listening = Object.assign(() => [0, 1], {
+      chosen: (_context: unknown, { slot }: Endpoint) => told.push(slot),
+    });
+    const failing = Object.assign(() => [0, 0], {
+      chosen: () => {
+        throw new Error('full');
+      },
+    });
+    const listeners = profile({
+      scorers: [
+        { name: 'listening', weight: 1, scorer: listening },
+        { name: 'failing', weight: 1, scorer: failing },
+      ],
+    });
+    const proposed = listeners.propose(makeContext(), makeEndpoints(2));
+    expect([proposed.ranking[0]?.slot, told]).toEqual([1, []]);
+    expect(listeners.confirm(makeContext(), proposed.ranking[0]!)).toEqual([
+      { kind: 'scorer', name: 'failing', message: 'full' },
+    ]);
+    expect(told).toEqual([1]);
+    expect(listeners.run(makeContext(), makeEndpoints(2)).failures).toHaveLength(1);
   });
 
   it('records what each filter removed, and runs the next on what is left', () => {

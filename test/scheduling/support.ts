@@ -23,6 +23,7 @@ export function makeEndpoint({ metrics, inFlight, ...parts }: EndpointParts = {}
     adapters: [],
     isReady: true,
     notReadyReason: undefined,
+    learned: { prefillMsPerToken: 0.03, stepMs: 10, kvCapacityTokens: 160_000, meanOutputTokens: 300 },
     slot,
     ...parts,
     metrics: Object.freeze({

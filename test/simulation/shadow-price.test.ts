@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/scheduling/endpoint.ts';
 import { emptyPrefix } from '../../src/scheduling/inference-request.ts';
+import { RecentBlocks } from '../../src/scheduling/recent-blocks.ts';
 import type { SchedulingContext } from '../../src/scheduling/scheduling-context.ts';
 import { isolatedPrefillMs } from '../../src/simulation/engine-model.ts';
-import { RecentBlocks } from '../../src/simulation/policies/recent-blocks.ts';
 import { defaultWeights, emptyTerms, ShadowPrice } from '../../src/simulation/policies/shadow-price.ts';
 import { shadowPriceScorer } from '../../src/simulation/policies/shadow-price-policies.ts';
 import { prefixOfBlocks } from '../../src/simulation/workload-request.ts';
@@ -44,6 +44,7 @@ function endpoint(slot: number, load: Load = {}): Endpoint {
       promptTokens: load.promptTokens ?? 0,
       uncachedTokens: load.uncachedTokens ?? 0,
     },
+    learned: { prefillMsPerToken: 0.03, stepMs: 10, kvCapacityTokens: 160_000, meanOutputTokens: 300 },
     slot,
   };
 }

@@ -1,3 +1,4 @@
+import shadowPriceDefinition from '../../../scorers/shadow-price.ts';
 import type { Endpoint } from '../../scheduling/endpoint.ts';
 import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
@@ -74,7 +75,31 @@ const lateShadowPrice: Policy = {
   },
 };
 
+/** The product's scorer, which knows no constants of the engines and learns them. */
+function learnedShadowPrice(
+  name: string,
+  residency: PolicyInstance['residency'],
+  hasFlowControl = false,
+): Policy {
+  const flow = hasFlowControl ? ', with flow control' : '';
+  return {
+    name,
+    description: `the shadow-price scorer, calibrated online, residency by ${residency}${flow}`,
+    create: () => ({
+      hasFlowControl,
+      ...scoredPolicy({
+        name,
+        residency,
+        scorers: { 'shadow-price': [1, shadowPriceDefinition.create(shadowPriceDefinition.defaults)] },
+      }),
+    }),
+  };
+}
+
 export const shadowPricePolicies: readonly Policy[] = [
+  learnedShadowPrice('shadow-price', 'events'),
+  learnedShadowPrice('shadow-price-approx', 'approximate'),
+  learnedShadowPrice('shadow-price-flow', 'events', true),
   shadowPricePolicy('spr', 'shadow-price router, residency by KV events', 'events'),
   shadowPricePolicy('spr-approx', 'shadow-price router, residency by own decisions', 'approximate'),
   shadowPricePolicy('spr-unpriced', 'shadow-price router with kappa = 1', 'events', {

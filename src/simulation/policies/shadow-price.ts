@@ -1,7 +1,7 @@
 import type { Endpoint } from '../../scheduling/endpoint.ts';
+import { RecentBlocks } from '../../scheduling/recent-blocks.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
 import type { EngineModel } from '../engine-model.ts';
-import { RecentBlocks } from './recent-blocks.ts';
 
 export interface ShadowPriceWeights {
   /** Price of the fleet's pending work: how much a millisecond of own work is worth when others wait. */

@@ -1,4 +1,4 @@
-import type { PrefixHashes } from '../../scheduling/inference-request.ts';
+import type { PrefixHashes } from './inference-request.ts';
 
 /**
  * Which blocks have been asked for lately, in fixed memory: two Bloom filters of two bits per block. The older

@@ -1,0 +1,300 @@
+import { ServiceError } from '../protocol/errors.ts';
+import { DrainRate } from './drain-rate.ts';
+import { IndexedHeap } from './indexed-heap.ts';
+import { createWaiting, type Waiting, type WaitingFacts } from './waiting.ts';
+import { WaitingLine } from './waiting-line.ts';
+
+export interface FlowControlLimits {
+  readonly maxQueuedRequests: number;
+  readonly maxQueuedBytes: number;
+  /** Longest wait, by priority; `defaultTtlMs` for the others. */
+  readonly ttlMs: ReadonlyMap<number, number>;
+  readonly defaultTtlMs: number;
+  /** Milliseconds of own work that a millisecond of waiting is worth in the order; 1 is close to first come. */
+  readonly ageWeight: number;
+  /** Waiting requests that one event looks at in vain before it gives up. */
+  readonly scanned: number;
+}
+
+export const defaultLimits: FlowControlLimits = Object.freeze({
+  maxQueuedRequests: 5000,
+  maxQueuedBytes: 1024 ** 3,
+  ttlMs: new Map<number, number>(),
+  defaultTtlMs: 60_000,
+  ageWeight: 0.1,
+  scanned: 64,
+});
+
+/** One look at the pool, with what has been promised within it to requests that must go on waiting. */
+export interface Round {
+  /** Some endpoint can take more. */
+  hasRoom(): boolean;
+  /** Some endpoint that had no room when the earlier round began had room when this one did. */
+  hasGainedSince(earlier: this): boolean;
+  readonly readyEndpoints: number;
+}
+
+/** What came of one decision. `no-room` tells the own work and tokens at the endpoint that would be best. */
+export type Offer<T> =
+  | { readonly kind: 'placed'; readonly value: T; readonly ownMs: number; readonly tokens: number }
+  | { readonly kind: 'no-room'; readonly ownMs: number; readonly tokens: number };
+
+export interface AdmissionRequest<T, R extends Round> extends WaitingFacts {
+  /** Wait that is not worth beginning, milliseconds: the target for the first token. */
+  readonly ttftSloMs: number | undefined;
+  readonly signal: AbortSignal;
+  /** Decides, and reserves if the endpoint has room, in one synchronous step. An error it throws ends the wait. */
+  readonly decide: (round: R) => Offer<T>;
+}
+
+export interface FlowControlOptions<R extends Round> {
+  readonly limits: () => FlowControlLimits;
+  readonly beginRound: () => R;
+  /** Milliseconds of a monotonic clock. */
+  readonly clock: () => number;
+  /** Calls back once after that time, unless the function returned is called before. */
+  readonly schedule: (delayMs: number, callback: () => void) => () => void;
+}
+
+interface Held<R extends Round> {
+  readonly request: AdmissionRequest<unknown, R>;
+  readonly settle: (value: unknown) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/**
+ * Late binding: a request goes to the endpoint that is best for it as soon as that has room, and waits here
+ * until then, where it can still choose. Below saturation nothing waits.
+ *
+ *     arrive ── best has room ─────────────────────────────▶ placed
+ *        └─ no room ─▶ waiting ── roomChanged ─▶ placed
+ *              │          └─ aborted, too late, displaced, shutting down ─▶ refused
+ *              └─ full, or the wait would break the SLO ─▶ refused
+ *
+ * Event-driven, nothing ticks: arrivals, `roomChanged`, and one timer for the next deadline. An arrival costs one
+ * decision and O(log n); an event looks at `scanned` waiting requests at most beyond those that it places.
+ */
+export class FlowControl<R extends Round> {
+  readonly #options: FlowControlOptions<R>;
+  readonly #line: WaitingLine<Held<R>>;
+  readonly #deadlines = new IndexedHeap<Waiting<Held<R>>>();
+  readonly #drain = new DrainRate();
+  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
+  /** The last round in which nothing could be placed. */
+  #fruitless: { readonly round: R; readonly atMs: number } | undefined;
+  #isScanning = false;
+  #isShutDown = false;
+
+  constructor(options: FlowControlOptions<R>) {
+    this.#options = options;
+    this.#line = new WaitingLine(options.limits().ageWeight);
+  }
+
+  get waitingRequests(): number {
+    return this.#line.size;
+  }
+
+  get waitingBytes(): number {
+    return this.#line.bytes;
+  }
+
+  /** Rejects with `overloaded`, `client_closed`, `shutting_down`, or what `decide` throws. */
+  async admit<T>(request: AdmissionRequest<T, R>): Promise<T> {
+    if (this.#isShutDown) throw shuttingDown();
+    if (request.signal.aborted) throw clientClosed();
+    const round = this.#options.beginRound();
+    const offer = request.decide(round);
+    if (offer.kind === 'placed') {
+      this.#line.charge(request, offer.tokens);
+      return offer.value;
+    }
+    this.#checkWait(request, offer.ownMs, round);
+    this.#makePlace(request, round);
+    return await this.#wait(request, offer);
+  }
+
+  /** Places what can be placed now. To be called whenever an endpoint may have room. */
+  roomChanged(): void {
+    if (this.#line.size === 0 || this.#isScanning) return;
+    const round = this.#options.beginRound();
+    if (!round.hasRoom() || this.#isInVain(round)) return;
+    const before = this.#line.size;
+    let left = this.#options.limits().scanned;
+    this.#isScanning = true;
+    try {
+      this.#line.scan((waiting) => {
+        if (!this.#tryPlace(waiting, round)) left--;
+        return left > 0 && round.hasRoom();
+      });
+    } finally {
+      this.#isScanning = false;
+    }
+    const isFruitless = this.#line.size === before;
+    this.#fruitless = isFruitless ? { round, atMs: this.#options.clock() } : undefined;
+    this.#afterChange();
+  }
+
+  /** Nobody wanted the room that there is, a moment ago. */
+  #isInVain(round: R): boolean {
+    if (this.#fruitless === undefined) return false;
+    const isRecent = this.#options.clock() - this.#fruitless.atMs < looksAgainAfterMs;
+    return isRecent && !round.hasGainedSince(this.#fruitless.round);
+  }
+
+  /** Refuses all that wait and all that come. */
+  shutDown(): void {
+    this.#isShutDown = true;
+    for (const waiting of [...this.#deadlines]) this.#refuse(waiting, shuttingDown());
+    this.#afterChange();
+  }
+
+  /** Throws if the counters disagree. */
+  checkIntegrity(): void {
+    this.#line.checkIntegrity();
+    if (this.#deadlines.size !== this.#line.size) {
+      throw new Error(`${this.#line.size} requests wait, ${this.#deadlines.size} have a deadline`);
+    }
+    if (this.#line.size === 0 && this.#timer !== undefined) throw new Error('a timer runs for nobody');
+  }
+
+  #wait<T>(request: AdmissionRequest<T, R>, { ownMs, tokens }: Offer<T>): Promise<T> {
+    const { limits, clock } = this.#options;
+    return new Promise<T>((resolve, reject) => {
+      const abort = () => {
+        this.#refuse(waiting, clientClosed());
+        this.#afterChange();
+      };
+      const held: Held<R> = {
+        request,
+        settle: (value) => {
+          request.signal.removeEventListener('abort', abort);
+          resolve(value as T);
+        },
+        fail: (error) => {
+          request.signal.removeEventListener('abort', abort);
+          reject(error);
+        },
+      };
+      const waiting = createWaiting(request, held, clock());
+      waiting.ownMs = ownMs;
+      waiting.tokens = tokens;
+      const { ttlMs, defaultTtlMs } = limits();
+      waiting.deadline.key = clock() + (ttlMs.get(request.priority) ?? defaultTtlMs);
+      this.#drain.start(clock());
+      this.#line.add(waiting);
+      this.#deadlines.add(waiting.deadline);
+      request.signal.addEventListener('abort', abort, { once: true });
+      this.#afterChange();
+    });
+  }
+
+  #tryPlace(waiting: Waiting<Held<R>>, round: R): boolean {
+    const { request, settle } = waiting.request;
+    let offer: Offer<unknown>;
+    try {
+      offer = request.decide(round);
+    } catch (error) {
+      this.#refuse(waiting, error);
+      return true;
+    }
+    if (offer.kind === 'no-room') {
+      this.#line.reestimate(waiting, offer.ownMs, offer.tokens);
+      return false;
+    }
+    this.#drain.served(offer.ownMs, this.#options.clock());
+    this.#line.remove(waiting, offer.tokens);
+    this.#deadlines.remove(waiting.deadline);
+    settle(offer.value);
+    return true;
+  }
+
+  #refuse(waiting: Waiting<Held<R>>, error: unknown): void {
+    if (!waiting.isWaiting) return;
+    this.#line.remove(waiting);
+    this.#deadlines.remove(waiting.deadline);
+    waiting.request.fail(error);
+  }
+
+  /** Refuses at once what would wait for longer than its target. */
+  #checkWait({ ttftSloMs, ...facts }: AdmissionRequest<unknown, R>, ownMs: number, round: R): void {
+    if (ttftSloMs === undefined) return;
+    const waitMs = this.#expectedWaitMs(facts, ownMs, round);
+    if (waitMs <= ttftSloMs) return;
+    throw new ServiceError(
+      'overloaded',
+      `The request would wait about ${Math.round(waitMs)} ms for an engine, and its target for the first token is ${ttftSloMs} ms.`,
+      { retryAfterSeconds: secondsOf(waitMs - ttftSloMs) },
+    );
+  }
+
+  #makePlace(request: AdmissionRequest<unknown, R>, round: R): void {
+    const { maxQueuedRequests, maxQueuedBytes } = this.#options.limits();
+    if (request.bytes > maxQueuedBytes) throw this.#full(request, round);
+    const isFull = () =>
+      this.#line.size + 1 > maxQueuedRequests || this.#line.bytes + request.bytes > maxQueuedBytes;
+    while (isFull()) {
+      const victim = this.#line.victimOf(request);
+      if (victim === undefined) throw this.#full(request, round);
+      this.#refuse(victim, this.#full(victim, round));
+    }
+  }
+
+  #full(facts: WaitingFacts, round: R): ServiceError {
+    const waitMs = this.#expectedWaitMs(facts, Number.POSITIVE_INFINITY, round);
+    return new ServiceError(
+      'overloaded',
+      `All engines are busy and ${this.#line.size} requests wait; the line is full.`,
+      { retryAfterSeconds: secondsOf(waitMs) },
+    );
+  }
+
+  #expectedWaitMs(facts: WaitingFacts, ownMs: number, { readyEndpoints }: R): number {
+    return this.#drain.waitMs(this.#line.aheadMs(facts, ownMs), readyEndpoints, this.#options.clock());
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const { clock, beginRound } = this.#options;
+    const nowMs = clock();
+    const round = beginRound();
+    for (let next = this.#deadlines.peek(); next !== undefined && next.key <= nowMs; ) {
+      const { item } = next;
+      const waitedMs = Math.round(nowMs - item.arrivedAtMs);
+      const retryAfterSeconds = secondsOf(this.#expectedWaitMs(item, item.ownMs, round));
+      const message = `No engine had room for the request within ${waitedMs} ms.`;
+      this.#refuse(item, new ServiceError('overloaded', message, { retryAfterSeconds }));
+      next = this.#deadlines.peek();
+    }
+    this.#afterChange();
+  }
+
+  /** One timer, for the next deadline; none when nothing waits. */
+  #afterChange(): void {
+    const { clock, schedule } = this.#options;
+    if (this.#line.size === 0) this.#drain.stop(clock());
+    const atMs = this.#deadlines.peek()?.key;
+    if (this.#timer?.atMs === atMs) return;
+    // A timer that is too early finds nothing to do and sets the next.
+    if (this.#timer !== undefined && atMs !== undefined && this.#timer.atMs < atMs) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (atMs === undefined) return;
+    this.#timer = { atMs, cancel: schedule(Math.max(0, atMs - clock()), () => this.#expire()) };
+  }
+}
+
+/** Caches and costs change without an event. */
+const looksAgainAfterMs = 100;
+const longestRetrySeconds = 60;
+
+function secondsOf(waitMs: number): number {
+  return Math.min(longestRetrySeconds, Math.max(1, Math.ceil(waitMs / 1000)));
+}
+
+function shuttingDown(): ServiceError {
+  return new ServiceError('shutting_down', 'The gateway is shutting down.');
+}
+
+function clientClosed(): ServiceError {
+  return new ServiceError('client_closed', 'The client has closed the request.');
+}

@@ -1,0 +1,15 @@
+/**
+ * Requests that wait: late binding, priority bands, fairness between tenants, limits and deadlines.
+ *
+ * Owns the waiting line and its one timer. Knows endpoints only through the decision that each request brings
+ * along, so it imports `protocol` (the error catalogue) alone.
+ */
+export type {
+  AdmissionRequest,
+  FlowControlLimits,
+  FlowControlOptions,
+  Offer,
+  Round,
+} from './flow-control.ts';
+export { defaultLimits, FlowControl } from './flow-control.ts';
+export type { WaitingFacts } from './waiting.ts';

@@ -1,0 +1,55 @@
+/** How many earlier bursts of first tokens still count, roughly. */
+const memory = 0.98;
+/** The prior weighs like this many observed tokens. */
+const priorTokens = 2000;
+/** One burst moves the rate as if it had been at most this many times as long as expected. */
+const clip = 3;
+/** First tokens this close together came from one step of the engine. */
+const sameStepMs = 1;
+
+/**
+ * Milliseconds per uncached prompt token, from the times of first tokens. Prefill is served in turn, so the time
+ * between two first tokens is the time of the prompts that got theirs at the second, unless they came later:
+ *
+ *     sent a        first token a      first token b, c
+ *     ├── tokens(a) ─┤─ tokens(b) + tokens(c) ─┤
+ *
+ * A ratio of sums, so that long prompts count most and the fixed cost of a step hardly.
+ */
+export class PrefillRate {
+  #tokens = 0;
+  #elapsedMs = 0;
+  /** The burst under way: first tokens of one step. */
+  #burstAtMs = Number.NEGATIVE_INFINITY;
+  #burstTokens = 0;
+  #burstSentAtMs = Number.POSITIVE_INFINITY;
+  #earlierBurstAtMs = Number.NEGATIVE_INFINITY;
+
+  /** `stepMs` is the fixed part of the step that made the first token. */
+  firstToken(tokens: number, sentAtMs: number, nowMs: number, stepMs: number, priorMs: number): void {
+    if (nowMs - this.#burstAtMs > sameStepMs) {
+      this.#closeBurst(stepMs, priorMs);
+      this.#earlierBurstAtMs = this.#burstAtMs;
+      this.#burstAtMs = nowMs;
+    }
+    this.#burstTokens += tokens;
+    this.#burstSentAtMs = Math.min(this.#burstSentAtMs, sentAtMs);
+  }
+
+  /** `priorMs` counts until enough has been seen. */
+  msPerToken(priorMs: number): number {
+    return (this.#elapsedMs + priorMs * priorTokens) / (this.#tokens + priorTokens);
+  }
+
+  #closeBurst(stepMs: number, priorMs: number): void {
+    const tokens = this.#burstTokens;
+    if (tokens > 0) {
+      const elapsedMs = this.#burstAtMs - Math.max(this.#earlierBurstAtMs, this.#burstSentAtMs) - stepMs;
+      const mostMs = clip * this.msPerToken(priorMs) * tokens;
+      this.#elapsedMs = memory * this.#elapsedMs + Math.min(mostMs, Math.max(0, elapsedMs));
+      this.#tokens = memory * this.#tokens + tokens;
+    }
+    this.#burstTokens = 0;
+    this.#burstSentAtMs = Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,110 @@
+import { describe, expect, it } from 'vitest';
+import shadowPrice from '../../scorers/shadow-price.ts';
+import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
+import { defaultLimits } from '../../src/flow-control/index.ts';
+import ready from '../../src/scheduling/filters/ready.ts';
+import maxScore from '../../src/scheduling/pickers/max-score.ts';
+import { createProfile } from '../../src/scheduling/profile.ts';
+import { makeRequest } from '../scheduling/support.ts';
+import { createFleet } from './support.ts';
+
+const profile = createProfile({
+  name: 'default',
+  filters: [{ name: 'ready', filter: ready.create({}) }],
+  scorers: [{ name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) }],
+  picker: { name: 'max-score', picker: maxScore.create({}) },
+});
+
+const done = { kind: 'completed', status: 200, usage: undefined } as const;
+
+/** 0.04 ms a token until learned, so that 5,000 tokens fill an engine's 200 ms. */
+function createWaitingFleet(endpoints = 2) {
+  return createFleet({
+    endpoints,
+    profile,
+    flowControl: {
+      limits: () => defaultLimits,
+      room: () => defaultRoomRule,
+      schedule: () => () => undefined,
+    },
+  });
+}
+
+const long = { promptTokens: 6000 };
+
+describe('a pick under flow control', () => {
+  it('never waits while an engine that suits it has room', async () => {
+    const { pick, picker, finished } = createWaitingFleet();
+    const first = await pick(long);
+    const second = await pick(long);
+    expect(new Set([first.endpoint.name, second.endpoint.name]).size).toBe(2);
+    expect([first.record.queuedMs, picker.waitingRequests]).toEqual([undefined, 0]);
+    first.finish(done);
+    second.finish(done);
+    expect(finished).toHaveLength(2);
+    picker.checkIntegrity();
+  });
+
+  it('waits while no engine has room, and goes to the first that has', async () => {
+    const { pick, picker, clock } = createWaitingFleet();
+    const busy = [await pick(long), await pick(long)];
+    const waiting = pick({ promptTokens: 500 });
+    expect(picker.waitingRequests).toBe(1);
+    clock.nowMs += 300;
+    busy[1]!.firstToken();
+    expect(picker.waitingRequests).toBe(0);
+    const assignment = await waiting;
+    expect(assignment.endpoint.name).toBe(busy[1]!.endpoint.name);
+    expect(assignment.record.queuedMs).toBe(300);
+    for (const each of [...busy, assignment]) each.finish(done);
+    picker.checkIntegrity();
+  });
+
+  it('sends an engine no more than it has room for when many wait', async () => {
+    const { pick, picker, pool, clock } = createWaitingFleet(1);
+    const first = await pick(long);
+    const waiting = Array.from({ length: 6 }, () => pick({ promptTokens: 3000 }));
+    first.firstToken();
+    // 3,000 tokens leave room, 6,000 do not.
+    expect(picker.waitingRequests).toBe(4);
+    expect(pool.snapshot(clock.nowMs)[0]!.inFlight.requests).toBe(3);
+    for (const each of [first, await waiting[0]!, await waiting[1]!]) each.finish(done);
+    for (const each of waiting) (await each).finish(done);
+    expect([picker.waitingRequests, picker.openAssignments]).toEqual([0, 0]);
+    picker.checkIntegrity();
+  });
+
+  it('is refused at once for what waiting cannot mend', async () => {
+    const { pick, picker, rejected } = createWaitingFleet(1);
+    const first = await pick(long);
+    await expect(pick({ model: 'm' }, ['10.9.9.9'])).rejects.toMatchObject({ code: 'no_endpoints' });
+    const waiting = pick(long);
+    picker.shutDown();
+    await expect(waiting).rejects.toMatchObject({ code: 'shutting_down' });
+    expect(rejected.map(({ code }) => code)).toEqual(['no_endpoints', 'shutting_down']);
+    first.finish(done);
+  });
+
+  it('leaves the line when its client does', async () => {
+    const { pick, picker } = createWaitingFleet(1);
+    const first = await pick(long);
+    const client = new AbortController();
+    const waiting = picker.pick(makeRequest(long), { subset: undefined, signal: client.signal });
+    client.abort();
+    expect(picker.waitingRequests).toBe(0);
+    await expect(waiting).rejects.toMatchObject({ code: 'client_closed' });
+    first.finish(done);
+    picker.checkIntegrity();
+  });
+
+  it('can be decided at once, past the line, by those that hold requests themselves', async () => {
+    const { pick, picker } = createWaitingFleet(1);
+    const first = await pick(long);
+    const second = picker.decide(makeRequest(long), { subset: undefined });
+    expect(second.endpoint.name).toBe('e0');
+    expect(() => picker.decide(makeRequest(long), { subset: ['10.9.9.9'] })).toThrow('subset');
+    first.finish(done);
+    second.finish(done);
+    picker.checkIntegrity();
+  });
+});
