@@ -111,7 +111,7 @@ describe('behind a real Envoy with override_host', () => {
     const { status, echo } = await post(topology, chat('x'));
     expect(status).toBe(200);
     expect(echo.engine).toBe(second!.address);
-    expect(topology.picker.picks[0]?.retries).toHaveLength(1);
+    expect(topology.picker.picks[0]?.served).toEqual([[second!.address, first!.address]]);
     await expect.poll(() => kinds(topology)).toEqual([['completed']]);
   });
 });
