@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { configurationSchema, type LoadOptions, type Override } from '../configuration/index.ts';
 
@@ -32,6 +33,23 @@ export const configurationFlags = {
     description: 'port of ext-proc gRPC',
     paths: [['extProc', 'port']],
     parse: wholeNumber,
+  },
+  tls: {
+    flags: '--tls <mode>',
+    description: 'of ext-proc: self-signed, files or off',
+    paths: [['extProc', 'tls', 'mode']],
+  },
+  tlsCert: {
+    flags: '--tls-cert <file>',
+    description: 'PEM certificate of ext-proc, read again when it changes',
+    paths: [['extProc', 'tls', 'cert']],
+    parse: resolvedPath,
+  },
+  tlsKey: {
+    flags: '--tls-key <file>',
+    description: 'PEM key of that certificate',
+    paths: [['extProc', 'tls', 'key']],
+    parse: resolvedPath,
   },
   healthPort: {
     flags: '--health-port <number>',
@@ -111,6 +129,10 @@ export function loadOptionsOf(given: object): LoadOptions {
     if (value === undefined) continue;
     for (const path of paths) overrides.push({ path, value, flag: flags.split(' ')[0]! });
   }
+  const hasFiles = options['tlsCert'] !== undefined || options['tlsKey'] !== undefined;
+  if (hasFiles && options['tls'] === undefined) {
+    overrides.push({ path: ['extProc', 'tls', 'mode'], value: 'files', flag: '--tls-cert' });
+  }
   const file = options['config'];
   return { overrides, ...(typeof file === 'string' ? { file } : {}) };
 }
@@ -118,6 +140,11 @@ export function loadOptionsOf(given: object): LoadOptions {
 export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
   return Number(text);
+}
+
+/** From the working folder; in a file, paths start at the file's. */
+function resolvedPath(text: string): string {
+  return resolve(text);
 }
 
 function endpointList(text: string): readonly { readonly address: string }[] {

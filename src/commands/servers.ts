@@ -5,6 +5,7 @@ import { serveGateway } from '../gateway/index.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import { type Log, serveMetrics } from '../telemetry/index.ts';
 import type { Door } from './doors.ts';
+import { CommandError } from './exit-codes.ts';
 import type { PickerService } from './picker-service.ts';
 
 export type Servers = ReadonlyMap<Door, RunningServer>;
@@ -16,7 +17,7 @@ export interface ServersOptions {
   readonly log: Log;
 }
 
-/** Opens the doors; if one cannot be opened, closes the others again. */
+/** Opens the doors; if one cannot be opened, closes the others again, and the service that they share. */
 export async function startServers(options: ServersOptions): Promise<Servers> {
   const servers = new Map<Door, RunningServer>();
   try {
@@ -24,7 +25,9 @@ export async function startServers(options: ServersOptions): Promise<Servers> {
     return servers;
   } catch (error) {
     await stopServers(servers, 0);
-    throw error;
+    // Its scrapes would keep the process alive.
+    await options.service.close();
+    throw new CommandError(error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -121,3 +121,19 @@ describe('pointsman check', () => {
     expect(code).toBe(0);
   });
 });
+
+describe('pointsman epp', () => {
+  it('takes a certificate by flags, and says which half is missing', async () => {
+    const folder = folderWith({ 'tls.crt': 'no certificate', 'tls.key': 'no key' });
+    const cert = join(folder, 'tls.crt');
+    const half = await pointsman(['epp', '--endpoints', '127.0.0.2:8000', '--tls-cert', cert]);
+    expect(half.code).toBe(2);
+    expect(half.stderr).toContain('tls mode `files` needs `key`');
+
+    const ports = ['--ext-proc-port=0', '--health-port=0', '--metrics-port=0'];
+    const files = ['--tls-cert', cert, '--tls-key', join(folder, 'tls.key')];
+    const bad = await pointsman(['epp', '--endpoints', '127.0.0.2:8000', ...ports, ...files]);
+    expect(bad.code).toBe(1);
+    expect(bad.stderr).toContain(`Expected a PEM certificate in ${cert}`);
+  });
+});
