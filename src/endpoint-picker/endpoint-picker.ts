@@ -85,10 +85,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   function decide(
     request: InferenceRequest,
     { subset, parserFault }: DecideOptions,
+    arrivedAtMs: number,
     round?: RoomRound,
-    sinceMs?: number,
   ): Offer<Assignment> {
-    const startedMs = clock();
+    const startedMs = round === undefined ? arrivedAtMs : clock();
     const endpoints = round?.endpoints ?? pool.snapshot(startedMs);
     if (!endpoints.some((endpoint) => endpoint.isReady)) throw noEndpoints(endpoints);
     checkModel(request.model, endpoints);
@@ -109,7 +109,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     }
     if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
     for (const failure of result.failures) faults.push(failure);
-    const queuedMs = sinceMs === undefined ? 0 : startedMs - sinceMs;
+    const queuedMs = startedMs - arrivedAtMs;
     const record: SchedulingResult = {
       ...result,
       ...(queuedMs > 0 ? { queuedMs } : undefined),
@@ -122,6 +122,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const served = new ServedRequest({
       request,
       record,
+      arrivedAtMs,
       pool,
       prefixIndex: index,
       clock,
@@ -155,9 +156,12 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     }
   }
 
-  function admit(request: InferenceRequest, options: PickOptions): Promise<Assignment> | Assignment {
-    if (flowControl === undefined) return placed(decide(request, options));
-    const arrivedAtMs = clock();
+  function admit(
+    request: InferenceRequest,
+    options: PickOptions,
+    arrivedAtMs: number,
+  ): Promise<Assignment> | Assignment {
+    if (flowControl === undefined) return placed(decide(request, options, arrivedAtMs));
     return flowControl.admit({
       priority: request.priority,
       tenant: request.tenant,
@@ -165,7 +169,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       bytes: 4 * request.promptTokens,
       ttftSloMs: request.slo.ttftMs,
       signal: options.signal,
-      decide: (round) => decide(request, options, round, arrivedAtMs),
+      decide: (round) => decide(request, options, arrivedAtMs, round),
     });
   }
 
@@ -184,22 +188,24 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
   return {
     async pick(request: InferenceRequest, options: PickOptions): Promise<Assignment> {
+      const arrivedAtMs = clock();
       try {
         if (isShuttingDown) throw new ServiceError('shutting_down', 'The gateway is shutting down.');
         if (options.signal.aborted)
           throw new ServiceError('client_closed', 'The client has closed the request.');
-        return await admit(request, options);
+        return await admit(request, options, arrivedAtMs);
       } catch (error) {
         const isRefused = error instanceof RefusedDecision;
         const cause = isRefused ? error.error : error;
         const code = cause instanceof ServiceError ? cause.code : 'internal';
-        observer.onRejected(request, code, isRefused ? error.record : undefined);
+        const record = isRefused ? error.record : undefined;
+        observer.onRejected({ request, code, record, waitedMs: clock() - arrivedAtMs });
         throw cause;
       }
     },
     decide(request: InferenceRequest, options: DecideOptions): Assignment {
       try {
-        return placed(decide(request, options));
+        return placed(decide(request, options, clock()));
       } catch (error) {
         throw error instanceof RefusedDecision ? error.error : error;
       }

@@ -13,14 +13,27 @@ export interface FinishedRequest {
   readonly predictedCachedTokens: number;
   /** Connection failures before it was served. */
   readonly retries: number;
-  /** From the pick to the first token, milliseconds; undefined if none came. */
+  /** Of the two times below: spent waiting for an endpoint with room, milliseconds. */
+  readonly queuedMs: number;
+  /** From the request's arrival to its first token, milliseconds; undefined if none came. */
   readonly ttftMs: number | undefined;
-  /** From the pick to the end, milliseconds. */
+  /** From the request's arrival to its end, milliseconds. */
   readonly durationMs: number;
+}
+
+/** A request that got no endpoint. */
+export interface RejectedRequest {
+  readonly request: InferenceRequest;
+  /** Of the catalogue of errors. */
+  readonly code: string;
+  /** Of the decision that found no endpoint, if it came to one. */
+  readonly record: SchedulingResult | undefined;
+  /** From the request's arrival to its refusal, milliseconds. */
+  readonly waitedMs: number;
 }
 
 /** Told of each end, and of each request that got no endpoint. Must not throw. */
 export interface PickerObserver {
   onFinished(finished: FinishedRequest): void;
-  onRejected(request: InferenceRequest, code: string, record: SchedulingResult | undefined): void;
+  onRejected(rejected: RejectedRequest): void;
 }

@@ -10,6 +10,8 @@ export interface ServedRequestOptions {
   readonly request: InferenceRequest;
   /** With at least one endpoint in its ranking. */
   readonly record: SchedulingResult;
+  /** When the whole request was there, before any waiting; of `clock`. */
+  readonly arrivedAtMs: number;
   readonly pool: InferencePool;
   /** Must not throw: a request is more than what is known of caches. */
   readonly prefixIndex: Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'forget'>;
@@ -25,7 +27,6 @@ export class ServedRequest implements Assignment {
   /** Its place in the list of open requests; written by the owner of the list only. */
   place = 0;
   readonly #options: ServedRequestOptions;
-  readonly #pickedAtMs: number;
   #endpoint: Endpoint;
   #reservation: Reservation;
   /** Leading tokens that were believed cached before this request came there. */
@@ -42,7 +43,6 @@ export class ServedRequest implements Assignment {
     this.#options = options;
     this.request = options.request;
     this.record = options.record;
-    this.#pickedAtMs = options.clock();
     this.#endpoint = options.record.ranking[0]!;
     const { name } = this.#endpoint;
     this.#cachedTokens = this.record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
@@ -86,14 +86,15 @@ export class ServedRequest implements Assignment {
 
   firstToken(): void {
     if (this.#isFinished || this.#ttftMs !== undefined) return;
-    this.#ttftMs = this.#options.clock() - this.#pickedAtMs;
+    const { clock, arrivedAtMs } = this.#options;
+    this.#ttftMs = clock() - arrivedAtMs;
     this.#reservation.firstToken();
   }
 
   finish(outcome: Outcome): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
-    const { clock, observer, onEnd } = this.#options;
+    const { clock, arrivedAtMs, observer, onEnd } = this.#options;
     this.#report(outcome);
     if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
     this.#reservation.release(outcome.kind === 'completed' ? outcome.usage?.completionTokens : undefined);
@@ -105,8 +106,9 @@ export class ServedRequest implements Assignment {
       outcome,
       predictedCachedTokens: this.#cachedTokens,
       retries: this.#retries,
+      queuedMs: this.record.queuedMs ?? 0,
       ttftMs: this.#ttftMs,
-      durationMs: clock() - this.#pickedAtMs,
+      durationMs: clock() - arrivedAtMs,
     });
   }
 

@@ -25,10 +25,15 @@ export function defineMetrics(registry: Registry) {
     ...byModel,
     'error_code',
   ]);
-  const duration = histogram('llm_d_epp_request_duration_seconds', 'Pick to end.', byModel, requestSeconds);
+  const duration = histogram(
+    'llm_d_epp_request_duration_seconds',
+    'Arrival to end.',
+    byModel,
+    requestSeconds,
+  );
   const ttft = histogram(
     'llm_d_epp_request_ttft_seconds',
-    'Pick to first token.',
+    'Arrival to first token.',
     [...byModel, 'streaming'],
     firstTokenSeconds,
   );
@@ -40,7 +45,7 @@ export function defineMetrics(registry: Registry) {
   );
   const ntpot = histogram(
     'llm_d_epp_request_ntpot_seconds',
-    'Pick to end, per output token.',
+    'Arrival to end, per output token.',
     byModel,
     perTokenSeconds,
   );

@@ -109,7 +109,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       if (outcome.kind !== 'completed') series.errors.inc({ ...labels, error_code: errorCode(finished) });
       else observeUsage(finished, labels);
     },
-    onRejected: (request, code, record) => {
+    onRejected: ({ request, code, record }) => {
       series.rejections.inc({ code });
       series.errors.inc({ ...labelsOf(request), error_code: code });
       if (record !== undefined) observeDecision(record);

@@ -14,10 +14,16 @@ export function requestLog(log: Log): PickerObserver {
         log.warn({ ...fields, reason: outcome.reason }, 'request failed');
       else log.info(fields, 'request');
     },
-    onRejected: (request, code, record) => {
+    onRejected: ({ request, code, record, waitedMs }) => {
       const considered = record?.considered ?? 0;
       log.warn(
-        { ...identity(request), code, considered, filters: record?.filters.map(removedBy) },
+        {
+          ...identity(request),
+          code,
+          waitedMs: rounded(waitedMs),
+          considered,
+          filters: record?.filters.map(removedBy),
+        },
         'request rejected',
       );
     },
@@ -37,18 +43,19 @@ function identity({ id, model, tenant, priority, promptTokens, headers }: Infere
 }
 
 function courseOf(finished: FinishedRequest) {
-  const { record, endpoint, outcome, retries, ttftMs, durationMs, predictedCachedTokens } = finished;
+  const { record, endpoint, outcome, retries, queuedMs, ttftMs, durationMs } = finished;
   const usage = outcome.kind === 'completed' ? outcome.usage : undefined;
   return {
     endpoint,
     outcome: outcome.kind,
     status: 'status' in outcome ? outcome.status : undefined,
+    ...(queuedMs === 0 ? {} : { queuedMs: rounded(queuedMs) }),
     ttftMs: rounded(ttftMs),
     durationMs: rounded(durationMs),
     inputTokens: usage?.promptTokens,
     outputTokens: usage?.completionTokens,
     cachedTokens: usage?.cachedTokens,
-    predictedCachedTokens,
+    predictedCachedTokens: finished.predictedCachedTokens,
     ...(retries === 0 ? {} : { retries }),
     decisionMs: rounded(record.durationMs),
   };
@@ -68,8 +75,8 @@ export function observers(...all: readonly PickerObserver[]): PickerObserver {
     onFinished: (finished) => {
       for (const each of all) each.onFinished(finished);
     },
-    onRejected: (request, code, record) => {
-      for (const each of all) each.onRejected(request, code, record);
+    onRejected: (rejected) => {
+      for (const each of all) each.onRejected(rejected);
     },
   };
 }

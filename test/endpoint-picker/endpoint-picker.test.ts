@@ -169,7 +169,7 @@ describe('the endpoint picker refuses', () => {
       code: 'no_endpoints',
       message: expect.stringMatching(/2 endpoints.*e0: connection refused; e1: ejected: connection reset/),
     });
-    expect(fleet.rejected).toEqual([{ code: 'no_endpoints', hasRecord: false }]);
+    expect(fleet.rejected).toEqual([{ code: 'no_endpoints', hasRecord: false, waitedMs: 0 }]);
   });
 
   it('when filters leave nothing, with the record and the filter of each endpoint', async () => {
@@ -185,7 +185,7 @@ describe('the endpoint picker refuses', () => {
       code: 'no_endpoints',
       message: expect.stringMatching(/e0: removed by filter nobody/),
     });
-    expect(fleet.rejected).toEqual([{ code: 'no_endpoints', hasRecord: true }]);
+    expect(fleet.rejected).toEqual([{ code: 'no_endpoints', hasRecord: true, waitedMs: 0 }]);
   });
 
   it('a model that all ready endpoints have told not to serve, and lists those that they do', async () => {

@@ -46,7 +46,7 @@ describe('a pick under flow control', () => {
   });
 
   it('waits while no engine has room, and goes to the first that has', async () => {
-    const { pick, picker, clock } = createWaitingFleet();
+    const { pick, picker, clock, finished } = createWaitingFleet();
     const busy = [await pick(long), await pick(long)];
     const waiting = pick({ promptTokens: 500 });
     expect(picker.waitingRequests).toBe(1);
@@ -56,7 +56,12 @@ describe('a pick under flow control', () => {
     const assignment = await waiting;
     expect(assignment.endpoint.name).toBe(busy[1]!.endpoint.name);
     expect(assignment.record.queuedMs).toBe(300);
+    clock.nowMs += 40;
+    assignment.firstToken();
+    clock.nowMs += 60;
     for (const each of [...busy, assignment]) each.finish(done);
+    // From its arrival, the wait included and shown apart.
+    expect(finished.at(-1)).toMatchObject({ queuedMs: 300, ttftMs: 340, durationMs: 400 });
     picker.checkIntegrity();
   });
 

@@ -35,6 +35,7 @@ export function defaultProfile(): Profile {
 export interface Rejected {
   readonly code: string;
   readonly hasRecord: boolean;
+  readonly waitedMs: number;
 }
 
 /** A picker with the real pool, profile and index, a clock to turn by hand, and ready endpoints. */
@@ -54,7 +55,8 @@ export function createFleet({
   const rejected: Rejected[] = [];
   const observer: PickerObserver = {
     onFinished: (request) => finished.push(request),
-    onRejected: (_request, code, record) => rejected.push({ code, hasRecord: record !== undefined }),
+    onRejected: ({ code, record, waitedMs }) =>
+      rejected.push({ code, hasRecord: record !== undefined, waitedMs }),
   };
   const prefixIndex = new ApproximateIndex({ blockTokens, blocksPerEndpoint: 10_000, ...index });
   const pool = new InferencePool({ clock: () => clock.nowMs, prefixIndex });

@@ -1,4 +1,4 @@
-import type { FinishedRequest } from '../../src/endpoint-picker/finished-request.ts';
+import type { FinishedRequest, RejectedRequest } from '../../src/endpoint-picker/finished-request.ts';
 import type { Endpoint, InferenceRequest, SchedulingResult } from '../../src/scheduling/index.ts';
 import { emptyPrefix } from '../../src/scheduling/index.ts';
 
@@ -81,8 +81,13 @@ export function finished(given: Partial<FinishedRequest> = {}): FinishedRequest 
     },
     predictedCachedTokens: 64,
     retries: 0,
+    queuedMs: 0,
     ttftMs: 40,
     durationMs: 140,
     ...given,
   };
+}
+
+export function rejected(given: Partial<RejectedRequest> = {}): RejectedRequest {
+  return { request: request(), code: 'no_endpoints', record: undefined, waitedMs: 0, ...given };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createLog, type LogFormat, type LogLevel, requestLog } from '../../src/telemetry/index.ts';
-import { finished, record, request } from './finished-request.ts';
+import { finished, record, rejected, request } from './finished-request.ts';
 
 function logInto(options: { level?: LogLevel; format?: LogFormat } = {}) {
   const lines: string[] = [];
@@ -44,7 +44,9 @@ describe('the log', () => {
 describe('the request line', () => {
   it('tells a whole request in one line', () => {
     const { log, lines } = logInto();
-    requestLog(log).onFinished(finished({ retries: 1, request: request({ tenant: 'team', priority: 5 }) }));
+    requestLog(log).onFinished(
+      finished({ retries: 1, queuedMs: 25, request: request({ tenant: 'team', priority: 5 }) }),
+    );
     expect(lines).toHaveLength(1);
     expect(JSON.parse(lines[0]!)).toMatchObject({
       level: 'info',
@@ -57,6 +59,7 @@ describe('the request line', () => {
       endpoint: 'a',
       outcome: 'completed',
       status: 200,
+      queuedMs: 25,
       ttftMs: 40,
       durationMs: 140,
       inputTokens: 98,
@@ -71,7 +74,7 @@ describe('the request line', () => {
     const { log, lines } = logInto();
     const observer = requestLog(log);
     observer.onFinished(finished());
-    observer.onRejected(request(), 'overloaded', undefined);
+    observer.onRejected(rejected());
     expect(lines.join('')).not.toMatch(/secret|Bearer|authorization/);
   });
 
@@ -79,12 +82,13 @@ describe('the request line', () => {
     const { log, lines } = logInto();
     const observer = requestLog(log);
     observer.onFinished(finished({ outcome: { kind: 'upstream_failed', reason: 'reset' } }));
-    observer.onRejected(request(), 'no_endpoints', record({ ranking: [] }));
+    observer.onRejected(rejected({ record: record({ ranking: [] }), waitedMs: 12.345 }));
     expect(JSON.parse(lines[0]!)).toMatchObject({ level: 'warn', msg: 'request failed', reason: 'reset' });
     expect(JSON.parse(lines[1]!)).toMatchObject({
       level: 'warn',
       msg: 'request rejected',
       code: 'no_endpoints',
+      waitedMs: 12.35,
       considered: 3,
       filters: ['ready removed 1'],
     });

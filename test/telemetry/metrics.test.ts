@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/scheduling/index.ts';
 import { createMetrics, serveMetrics } from '../../src/telemetry/index.ts';
-import { endpoint, finished, record, request } from './finished-request.ts';
+import { endpoint, finished, record, rejected, request } from './finished-request.ts';
 
 function metricsOf(endpoints: () => readonly Endpoint[], maxModels = 1000) {
   return createMetrics({ snapshot: endpoints, version: '1.2.3', maxModels });
@@ -52,7 +52,7 @@ describe('metrics', () => {
   it('count rejections, failures and plugins that failed', async () => {
     const metrics = metricsOf(two);
     const failures = [{ kind: 'scorer', name: 'mine', message: 'x' }] as const;
-    metrics.observer.onRejected(request(), 'no_endpoints', record({ ranking: [], failures }));
+    metrics.observer.onRejected(rejected({ record: record({ ranking: [], failures }) }));
     metrics.observer.onFinished(
       finished({ outcome: { kind: 'rejected_by_engine', status: 503 }, retries: 2 }),
     );
