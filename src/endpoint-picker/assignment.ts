@@ -52,7 +52,10 @@ export interface PickOptions {
 
 /** The decision service. Both adapters know only this. */
 export interface EndpointPicker {
-  /** Rejects with a `ServiceError`: `no_endpoints`, `model_not_found`, `overloaded`, `shutting_down`. */
+  /**
+   * Rejects with a `ServiceError`: `no_endpoints`, `model_not_found`, `overloaded`, `queue_timeout`,
+   * `client_closed`, `shutting_down`.
+   */
   pick(request: InferenceRequest, options: PickOptions): Promise<Assignment>;
   /** Models that ready endpoints list, sorted, each with the endpoints that serve it. */
   models(): readonly { readonly id: string; readonly endpoints: readonly string[] }[];

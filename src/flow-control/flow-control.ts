@@ -98,7 +98,7 @@ export class FlowControl<R extends Round> {
     return this.#line.bytes;
   }
 
-  /** Rejects with `overloaded`, `client_closed`, `shutting_down`, or what `decide` throws. */
+  /** Rejects with `overloaded`, `queue_timeout`, `client_closed`, `shutting_down`, or what `decide` throws. */
   async admit<T>(request: AdmissionRequest<T, R>): Promise<T> {
     if (this.#isShutDown) throw shuttingDown();
     if (request.signal.aborted) throw clientClosed();
@@ -260,9 +260,14 @@ export class FlowControl<R extends Round> {
     for (let next = this.#deadlines.peek(); next !== undefined && next.key <= nowMs; ) {
       const { item } = next;
       const waitedMs = Math.round(nowMs - item.arrivedAtMs);
-      const retryAfterSeconds = secondsOf(this.#expectedWaitMs(item, item.ownMs, round));
-      const message = `No engine had room for the request within ${waitedMs} ms.`;
-      this.#refuse(item, new ServiceError('overloaded', message, { retryAfterSeconds }));
+      this.#refuse(
+        item,
+        round.readyEndpoints === 0
+          ? new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`)
+          : new ServiceError('queue_timeout', `No engine had room for the request within ${waitedMs} ms.`, {
+              retryAfterSeconds: secondsOf(this.#expectedWaitMs(item, item.ownMs, round)),
+            }),
+      );
       next = this.#deadlines.peek();
     }
     this.#afterChange();

@@ -30,6 +30,12 @@ export const errorKinds = {
     droppedReason: 'rejected-saturated',
     retryAfterSeconds: 1,
   },
+  queue_timeout: {
+    status: 429,
+    type: 'rate_limit_error',
+    droppedReason: 'rejected-ttl-expired',
+    retryAfterSeconds: 1,
+  },
   client_closed: { status: 499, type: 'client_closed_request', droppedReason: 'rejected-context-cancelled' },
   internal: { status: 500, type: 'server_error' },
   not_implemented: { status: 501, type: 'server_error' },

@@ -114,9 +114,9 @@ describe('flow control', () => {
     const batch = quiet(admit({ priority: -1 }));
     expect(timers.size).toBe(1);
     advance(200);
-    expect([await outcomeOf(batch), await outcomeOf(normal)]).toEqual(['overloaded', 'waiting']);
+    expect([await outcomeOf(batch), await outcomeOf(normal)]).toEqual(['queue_timeout', 'waiting']);
     advance(800);
-    expect(await outcomeOf(normal)).toBe('overloaded');
+    expect(await outcomeOf(normal)).toBe('queue_timeout');
     expect(timers.size).toBe(0);
     flow.checkIntegrity();
   });
