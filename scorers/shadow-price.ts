@@ -9,7 +9,7 @@
  *
  * A request with targets (TTFT, TPOT) prefers the endpoints that are predicted to meet them, if any does: by
  * `sloFit`, `filter` takes the cheapest of these, `best-fit` the one that meets them most narrowly, which leaves
- * the fast ones to stricter requests; `off` looks at cost alone.
+ * the fast ones to stricter requests; `off` looks at cost alone. A strict objective is always fitted best.
  *
  * All terms are in the decision record. It needs no other scorer beside it: their units would not be these.
  */
@@ -60,6 +60,8 @@ export default defineScorer({
     /** Of the last scoring, for `chosen`. */
     let cachedBlocks = 0;
 
+    const isBestFit = ({ isStrict }: Slo) => sloFit === 'best-fit' || isStrict === true;
+
     const price = (endpoints: readonly Endpoint[]): number => {
       const queueMs = endpoints.reduce((sum, endpoint) => sum + pendingPrefillMs(endpoint), 0);
       const evictedShare = promptBlocks > 0 ? evictedBlocks / promptBlocks : 0;
@@ -107,7 +109,7 @@ export default defineScorer({
       const scores = total.map((cost) => (cost <= least ? 1 : least / cost));
       if (sloFit !== 'off') {
         const ttftMs = own.map((ms, i) => ms + queue[i]! + memory[i]!);
-        preferMeeting(context.request.slo, endpoints, ttftMs, scores, sloFit === 'best-fit');
+        preferMeeting(context.request.slo, endpoints, ttftMs, scores, isBestFit(context.request.slo));
       }
       return withTerms(scores, [
         { name: 'queue', unit: 'ms', values: queue },

@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
-import type { LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
+import type { Configuration, LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
 import {
   createEndpointPicker,
   type InspectableEndpointPicker,
   modelRewrites,
-  type RewriteModel,
+  type Objective,
+  type RequestRules,
   type RoomRule,
 } from '../endpoint-picker/index.ts';
 import { defaultLimits, type FlowControlLimits } from '../flow-control/index.ts';
@@ -29,13 +30,14 @@ export interface PickerService {
   readonly pool: InferencePool;
   readonly metricsText: () => Promise<MetricsText>;
   readonly observeStreamPhase: (phase: string, durationMs: number) => void;
-  /** Priorities by objective, as of the last reload. */
-  readonly objectives: () => ReadonlyMap<string, number>;
-  /** Which model to use instead, as of the last reload. */
-  readonly rewriteModel: RewriteModel;
+  /** Of the last reload. */
+  readonly rules: () => RequestRules;
   /** False from the moment that the process wants to stop. */
   readonly isServing: () => boolean;
-  /** Takes the profile, the objectives and the rewrites of a new configuration; the next decision uses them. */
+  /**
+   * Takes the profile, the rules of requests and the limits of flow control from a new configuration; the next
+   * decision uses them.
+   */
   reload(loaded: LoadedConfiguration): void;
   /** New requests are refused from now on; those in progress go on. */
   shutDown(): void;
@@ -68,8 +70,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     namespace: options.namespace ?? '',
   });
   let profile = profileOf(loaded.profile);
-  let objectives = objectivesOf(configuration);
-  let rewriteModel = modelRewrites(configuration.modelRewrites, Math.random);
+  let rules = rulesOf(configuration);
   let flow = flowOf(configuration);
   let isServing = true;
   const picker = createEndpointPicker({
@@ -94,14 +95,12 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     pool,
     metricsText: metrics.text,
     observeStreamPhase: metrics.observeStreamPhase,
-    objectives: () => objectives,
-    rewriteModel: (model) => rewriteModel(model),
+    rules: () => rules,
     isServing: () => isServing,
     reload: (next) => {
       profile = profileOf(next.profile);
-      objectives = objectivesOf(next.configuration);
+      rules = rulesOf(next.configuration);
       flow = flowOf(next.configuration);
-      rewriteModel = modelRewrites(next.configuration.modelRewrites, Math.random);
     },
     shutDown: () => {
       isServing = false;
@@ -143,15 +142,28 @@ function profileOf(profile: LoadedProfile) {
   return createProfile({ name: 'default', ...profile });
 }
 
-function objectivesOf({ objectives }: LoadedConfiguration['configuration']): ReadonlyMap<string, number> {
-  return new Map(Object.entries(objectives));
+function rulesOf({ objectives, flowControl, ...rest }: Configuration): RequestRules {
+  const named = Object.entries(objectives).map(([name, value]) => [name, objectiveOf(value)] as const);
+  return {
+    objectives: new Map(named),
+    rewriteModel: modelRewrites(rest.modelRewrites, Math.random),
+    tenantHeader: flowControl.tenantHeader,
+  };
 }
 
-function flowOf({ flowControl }: LoadedConfiguration['configuration']): {
+function objectiveOf(value: Configuration['objectives'][string]): Objective {
+  if (typeof value === 'number') return { priority: value };
+  const { priority, ttftMs, tpotMs, strict } = value;
+  return { priority, slo: { ttftMs, tpotMs, isStrict: strict } };
+}
+
+function flowOf({ flowControl }: Configuration): {
   readonly limits: FlowControlLimits;
   readonly room: RoomRule;
 } {
-  const { ttlMs, ttlMsByPriority, roomMs, memoryTarget, ...limits } = flowControl;
+  const { ttlMs, ttlMsByPriority, roomMs, memoryTarget, maxQueuedRequests, maxQueuedBytes, ageWeight } =
+    flowControl;
+  const limits = { maxQueuedRequests, maxQueuedBytes, ageWeight };
   const byPriority = Object.entries(ttlMsByPriority).map(([priority, ms]) => [Number(priority), ms] as const);
   return {
     limits: { ...defaultLimits, ...limits, defaultTtlMs: ttlMs, ttlMs: new Map(byPriority) },

@@ -19,7 +19,8 @@ const usualDrainMs = 30_000;
 
 /**
  * Serves until SIGINT or SIGTERM, then stops in order: health says no, new requests are refused, those in
- * progress finish, the rest is stopped. SIGHUP and a change of the file reload profile, objectives and model rewrites.
+ * progress finish, the rest is stopped. SIGHUP and a change of the file reload profile, objectives, model
+ * rewrites and limits.
  */
 export async function runServers(options: RunOptions): Promise<void> {
   const { servers, service, load, log, stopOthers, drainMs = usualDrainMs } = options;
@@ -28,7 +29,7 @@ export async function runServers(options: RunOptions): Promise<void> {
       service.reload(loaded);
       log.info(
         {},
-        'configuration reloaded: profile, objectives and model rewrites; the rest needs a restart',
+        'configuration reloaded: profile, objectives, model rewrites and limits of flow control; the rest needs a restart',
       );
     },
     onInvalid: (error) => {

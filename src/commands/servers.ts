@@ -38,7 +38,7 @@ export async function stopServers(servers: Servers, deadlineMs: number): Promise
 
 function open(door: Door, { loaded, service, log }: ServersOptions): Promise<RunningServer> {
   const { configuration, folder } = loaded;
-  const { picker, metricsText, isServing, objectives, rewriteModel } = service;
+  const { picker, metricsText, isServing, rules } = service;
   const { blockTokens, maxPromptTokens: maxPrefixTokens } = configuration.prefixIndex;
   switch (door) {
     case 'gateway': {
@@ -51,8 +51,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         limits: { maxBodyBytes, maxConcurrentRequests, blockTokens, maxPrefixTokens },
         timeouts,
         apiKeys: apiKeys(configuration.gateway.apiKeysEnv),
-        objectives,
-        rewriteModel,
+        rules,
         explains: explain,
         metricsText,
         isDraining: () => !isServing(),
@@ -67,8 +66,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         log,
         tls: tlsOptions(configuration.extProc.tls, folder),
         limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
-        objectives,
-        rewriteModel,
+        rules,
         explains: explain,
         isServing,
         fallbacks,

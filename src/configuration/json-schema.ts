@@ -7,6 +7,7 @@ export interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly additionalProperties?: JsonSchema | boolean;
   readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
   readonly [keyword: string]: unknown;
 }
 
@@ -36,6 +37,7 @@ export function knownKeysOf(whole: JsonSchema, path: Path): readonly string[] {
       typeof key === 'number'
         ? schema?.items
         : (properties ?? (typeof others === 'object' ? others : undefined));
+    schema = schema?.anyOf?.find((branch) => branch.properties !== undefined) ?? schema;
   }
   return Object.keys(schema?.properties ?? {});
 }

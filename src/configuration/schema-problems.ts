@@ -18,7 +18,7 @@ export function schemaProblems(
   issues: readonly Issue[],
   keysAt: (path: Path) => readonly string[] = knownKeys,
 ): SchemaProblem[] {
-  return issues.flatMap((issue): SchemaProblem[] => {
+  return issues.flatMap(ofMeantBranch).flatMap((issue): SchemaProblem[] => {
     const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
     if (issue.code === 'unrecognized_keys')
       return issue.keys.map((key) => ({
@@ -28,6 +28,15 @@ export function schemaProblems(
       }));
     return [{ path, unknownKey: undefined, message: messageOf(issue) }];
   });
+}
+
+/** Of a value that may be one of several things: the mistakes of the one that it was meant to be, if that is clear. */
+function ofMeantBranch(issue: Issue): readonly Issue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const isOfOtherType = ({ path, code }: Issue) => path.length === 0 && code === 'invalid_type';
+  const meant = issue.errors.filter((branch) => !branch.some(isOfOtherType));
+  if (meant.length !== 1) return [issue];
+  return meant[0]!.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 function unknownKeyMessage(key: string, known: readonly string[]): string {
@@ -46,6 +55,12 @@ function messageOf(issue: Issue): string {
         String(issue.input),
         issue.values.map(String),
       )}`;
+    case 'invalid_union': {
+      const types = issue.errors
+        .flat()
+        .flatMap((inner) => (inner.code === 'invalid_type' ? [inner.expected] : []));
+      return `expected ${types.map(article).join(' or ')}, found ${found(issue.input)}`;
+    }
     case 'too_small':
       if (issue.origin === 'string' || issue.origin === 'array') return 'must not be empty';
       return `expected a number ${issue.inclusive ? 'of at least' : 'above'} ${issue.minimum}, found ${found(issue.input)}`;

@@ -218,6 +218,11 @@ const flowControl = z
       .max(1)
       .default(0.97)
       .describe("Share of an engine's KV memory that may be in use or promised."),
+    tenantHeader: z
+      .string()
+      .regex(/^[a-z0-9-]+$/, { error: 'expected a header name in lower case' })
+      .optional()
+      .describe('Names the tenant of requests without x-llm-d-inference-fairness-id.'),
     ageWeight: z
       .number()
       .nonnegative()
@@ -226,6 +231,25 @@ const flowControl = z
   })
   .prefault({})
   .describe('Requests that wait: priorities, fairness between tenants, limits.');
+
+const target = (what: string) => z.number().positive().optional().describe(what);
+
+const objective = z.union([
+  z.int().describe('Its priority.'),
+  z
+    .strictObject({
+      priority: z.int().default(0).describe('Higher is sooner; negative may be shed.'),
+      ttftMs: target('Target for the first token, milliseconds.'),
+      tpotMs: target('Target for each further token, milliseconds.'),
+      strict: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Takes the engine that meets the targets most narrowly, which keeps the fast ones free for those in need.',
+        ),
+    })
+    .describe('Priority and targets; targets in the headers of a request come before these.'),
+]);
 
 const prefixIndex = z
   .strictObject({
@@ -301,9 +325,9 @@ export const configurationSchema = z
     flowControl,
     prefixIndex,
     objectives: z
-      .record(z.string(), z.int())
+      .record(z.string(), objective)
       .default({})
-      .describe('Priority of each inference objective; higher is sooner, negative may be shed.'),
+      .describe('Each inference objective: its priority, or its priority and targets.'),
     modelRewrites,
     log,
     up,

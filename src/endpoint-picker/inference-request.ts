@@ -7,17 +7,29 @@ import { ServiceError } from '../protocol/errors.ts';
 import { requestHeaders } from '../protocol/headers.ts';
 import type { JsonRange, JsonScan } from '../protocol/json-scan.ts';
 import { spliceModel } from '../protocol/model-splice.ts';
-import { emptyPrefix, type InferenceRequest } from '../scheduling/inference-request.ts';
+import { emptyPrefix, type InferenceRequest, type Slo } from '../scheduling/inference-request.ts';
 import { asksForStream, checkFields, missingModel, readModelName, scanBody } from './body-fields.ts';
 import { firstHeader, type HttpRequest } from './http-request.ts';
 import type { RewriteModel } from './model-rewrites.ts';
 import { type PromptOptions, readPrompt } from './prompt.ts';
 
-export interface ParseOptions extends PromptOptions {
-  /** Priority by the name of an inference objective; an unknown name means 0. */
-  readonly objectives?: ReadonlyMap<string, number> | undefined;
-  readonly rewriteModel?: RewriteModel | undefined;
+/** What an inference objective stands for. */
+export interface Objective {
+  readonly priority: number;
+  /** Targets of requests that name none in their headers. */
+  readonly slo?: Slo;
 }
+
+/** What the configuration says of requests; a reload replaces it. */
+export interface RequestRules {
+  /** By name; an unknown name means priority 0 and no targets. */
+  readonly objectives?: ReadonlyMap<string, Objective> | undefined;
+  readonly rewriteModel?: RewriteModel | undefined;
+  /** Names the tenant, in lower case, where the usual headers do not. */
+  readonly tenantHeader?: string | undefined;
+}
+
+export type ParseOptions = PromptOptions & RequestRules;
 
 export interface ParsedRequest {
   /** With the model that the engine is to serve. */
@@ -103,19 +115,24 @@ function rewriteModel(
   return { clientModel, model, body: spliceModel(body, scan, named?.range, model) };
 }
 
-function requestOfHeaders({ id, headers }: HttpRequest, { objectives }: ParseOptions): InferenceRequest {
+function requestOfHeaders(
+  { id, headers }: HttpRequest,
+  { objectives, tenantHeader }: ParseOptions,
+): InferenceRequest {
+  const objective = objectives?.get(firstHeader(headers, requestHeaders.objective) ?? '');
   return {
     id,
     model: undefined,
-    priority: objectives?.get(firstHeader(headers, requestHeaders.objective) ?? '') ?? 0,
-    tenant: readTenant(headers),
+    priority: objective?.priority ?? 0,
+    tenant: readTenant(headers, tenantHeader),
     headers,
     promptTokens: 0,
     prefix: emptyPrefix,
     isStreaming: false,
     slo: {
-      ttftMs: positiveNumber(firstHeader(headers, requestHeaders.ttftSloMs)),
-      tpotMs: positiveNumber(firstHeader(headers, requestHeaders.tpotSloMs)),
+      ...objective?.slo,
+      ttftMs: positiveNumber(firstHeader(headers, requestHeaders.ttftSloMs)) ?? objective?.slo?.ttftMs,
+      tpotMs: positiveNumber(firstHeader(headers, requestHeaders.tpotSloMs)) ?? objective?.slo?.tpotMs,
     },
   };
 }
@@ -126,8 +143,9 @@ export const defaultTenant = '';
 /** Longer names are cut: a tenant is a key of queues. */
 const longestTenant = 128;
 
-function readTenant(headers: ReadonlyMap<string, string>): string {
-  return (firstHeader(headers, requestHeaders.tenant) ?? defaultTenant).slice(0, longestTenant);
+function readTenant(headers: ReadonlyMap<string, string>, ownHeader: string | undefined): string {
+  const names = ownHeader === undefined ? requestHeaders.tenant : [...requestHeaders.tenant, ownHeader];
+  return (firstHeader(headers, names) ?? defaultTenant).slice(0, longestTenant);
 }
 
 function positiveNumber(text: string | undefined): number | undefined {

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
-import { parseOrReadHeaders } from '../endpoint-picker/inference-request.ts';
-import type { RewriteModel } from '../endpoint-picker/model-rewrites.ts';
+import { parseOrReadHeaders, type RequestRules } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
@@ -22,10 +21,8 @@ export interface ExtProcOptions {
     readonly blockTokens: number;
     readonly maxPrefixTokens: number;
   };
-  /** Priority by the name of an inference objective, asked per request so that a reload takes effect. */
-  readonly objectives?: () => ReadonlyMap<string, number>;
-  /** Which model to use instead; asked per request too. */
-  readonly rewriteModel?: RewriteModel;
+  /** Objectives, rewrites and tenants. Asked per request, so that a reload takes effect. */
+  readonly rules?: () => RequestRules;
   /** Answers requests with `x-pointsman-explain: true` with the decision. False by default. */
   readonly explains?: boolean;
   /** What health on this port answers; streams are served either way. */
@@ -52,13 +49,13 @@ export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
 }
 
 function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
-  const { picker, log, limits, fallbacks = 0, objectives, rewriteModel, onPhase } = options;
+  const { picker, log, limits, fallbacks = 0, rules, onPhase } = options;
   return {
     picker,
     log,
     fallbacks,
     maxBodyBytes: limits.maxBodyBytes,
-    parseRequest: (http) => parseOrReadHeaders(http, { ...limits, objectives: objectives?.(), rewriteModel }),
+    parseRequest: (http) => parseOrReadHeaders(http, { ...limits, ...rules?.() }),
     observeResponse,
     newRequestId: randomUUID,
     phases: onPhase && { clock: () => performance.now(), observe: onPhase },

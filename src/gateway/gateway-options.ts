@@ -1,5 +1,5 @@
 import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
-import type { RewriteModel } from '../endpoint-picker/model-rewrites.ts';
+import type { RequestRules } from '../endpoint-picker/inference-request.ts';
 import type { Log } from '../telemetry/log.ts';
 
 export interface GatewayLimits {
@@ -31,10 +31,8 @@ export interface GatewayOptions {
   readonly timeouts?: Partial<GatewayTimeouts>;
   /** Bearer keys; one of them is asked for everywhere but on the probes. None = open to everyone. */
   readonly apiKeys?: readonly string[];
-  /** Priority by the name of an inference objective. Asked per request, so that a reload takes effect. */
-  readonly objectives?: () => ReadonlyMap<string, number>;
-  /** Which model to use instead; asked per request too. */
-  readonly rewriteModel?: RewriteModel;
+  /** Objectives, rewrites and tenants. Asked per request, so that a reload takes effect. */
+  readonly rules?: () => RequestRules;
   /** Answers requests with `x-pointsman-explain: true` with the decision. True by default. */
   readonly explains?: boolean;
   readonly metricsText?: () => Promise<{ readonly contentType: string; readonly body: string }>;

@@ -54,8 +54,7 @@ export async function serveGateway(options: GatewayOptions): Promise<RunningServ
     parseOptions: () => ({
       blockTokens: limits.blockTokens,
       maxPrefixTokens: limits.maxPrefixTokens,
-      objectives: options.objectives?.(),
-      rewriteModel: options.rewriteModel,
+      ...options.rules?.(),
     }),
     explains: options.explains ?? true,
     hasOwnKeys: (options.apiKeys?.length ?? 0) > 0,

@@ -14,6 +14,8 @@ export interface Slo {
   readonly ttftMs: number | undefined;
   /** Time per output token, milliseconds. */
   readonly tpotMs: number | undefined;
+  /** The targets are a promise: such a request takes the endpoint that meets them most narrowly. */
+  readonly isStrict?: boolean;
 }
 
 export interface InferenceRequest {

@@ -116,6 +116,11 @@ export function defineMetrics(registry: Registry) {
   const rejections = counter('pointsman_rejections_total', 'Requests without an endpoint, by code.', [
     'code',
   ]);
+  const slo = counter(
+    'pointsman_slo_requests_total',
+    'Requests with a target, by target (ttft, tpot) and result (met, missed); refused and failed ones have missed it.',
+    [...byModel, 'target', 'result'],
+  );
   const pluginFailures = counter(
     'pointsman_plugin_failures_total',
     'Filters, scorers and pickers that failed in a decision, which went on without them.',
@@ -145,5 +150,6 @@ export function defineMetrics(registry: Registry) {
     retries,
     rejections,
     pluginFailures,
+    slo,
   };
 }

@@ -8,6 +8,7 @@ import { decidingReason } from './deciding-reason.ts';
 import { withLegacyNames } from './legacy-names.ts';
 import { defineMetrics } from './metric-definitions.ts';
 import { poolGauges } from './pool-gauges.ts';
+import { type SloVerdict, sloVerdicts, sloVerdictsOfRejected } from './slo-verdicts.ts';
 
 export interface MetricsOptions {
   /** The pool as it is now; read when metrics are asked for. */
@@ -108,13 +109,21 @@ export function createMetrics(options: MetricsOptions): Metrics {
         series.ttft.observe({ ...labels, streaming: String(request.isStreaming) }, finished.ttftMs / 1000);
       if (outcome.kind !== 'completed') series.errors.inc({ ...labels, error_code: errorCode(finished) });
       else observeUsage(finished, labels);
+      countSlo(request, sloVerdicts(finished));
     },
-    onRejected: ({ request, code, record }) => {
+    onRejected: (rejected) => {
+      const { request, code, record } = rejected;
       series.rejections.inc({ code });
       series.errors.inc({ ...labelsOf(request), error_code: code });
       if (record !== undefined) observeDecision(record);
+      countSlo(request, sloVerdictsOfRejected(rejected));
     },
   };
+
+  function countSlo(request: InferenceRequest, verdicts: readonly SloVerdict[]): void {
+    for (const { target, isMet } of verdicts)
+      series.slo.inc({ ...labelsOf(request), target, result: isMet ? 'met' : 'missed' });
+  }
 
   function observeUsage(finished: FinishedRequest, labels: ReturnType<typeof labelsOf>): void {
     const { outcome, endpoint, request, predictedCachedTokens } = finished;

@@ -113,7 +113,18 @@ describe('a mistake', () => {
       '3:16 pool.endpoints[0].address: expected `host:port` or `[ipv6]:port`, found string "nowhere"',
     ],
     ['pool:\n  endpoints:\n    - name: a', '3:7 pool.endpoints[0].address: missing; expected a string'],
-    ['objectives:\n  batch: low', '2:10 objectives.batch: expected a number, found string "low"'],
+    [
+      'objectives:\n  batch: low',
+      '2:10 objectives.batch: expected a number or a map of keys, found string "low"',
+    ],
+    [
+      'objectives: { chat: { ttftMs: 0 } }',
+      '1:31 objectives.chat.ttftMs: expected a number above 0, found number 0',
+    ],
+    [
+      'objectives: { chat: { ttft: 100 } }',
+      'objectives.chat: unknown key "ttft". Did you mean "ttftMs"? Known keys: priority, ttftMs, tpotMs, strict.',
+    ],
     ['extProc:\n  tls: { mode: files, cert: a.pem }', '2:8 extProc.tls.key: tls mode `files` needs `key`'],
     ['gateway: { port: 9090 }', 'metrics.port: port 9090 is already the port of `gateway`'],
     [

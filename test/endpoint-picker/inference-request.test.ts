@@ -84,13 +84,31 @@ describe('parseInferenceRequest', () => {
       'x-llm-d-slo-tpot-ms': 'soon',
     };
     const body = { model: 'm', priority: 100 };
-    const { request } = parse({ headers, body }, { objectives: new Map([['batch', -5]]) });
+    const { request } = parse({ headers, body }, { objectives: new Map([['batch', { priority: -5 }]]) });
     expect(request).toMatchObject({
       tenant: 'team-a',
       priority: -5,
       slo: { ttftMs: 200, tpotMs: undefined },
     });
     expect(parse({ headers, body }).request.priority).toBe(0);
+  });
+
+  it('takes targets from the objective where no header names them, and the tenant from a header of ours', () => {
+    const chat = { priority: 3, slo: { ttftMs: 500, tpotMs: 40, isStrict: true } };
+    const headers = {
+      'x-llm-d-inference-objective': 'chat',
+      'x-llm-d-slo-ttft-ms': '200',
+      'x-team': 'team-b',
+    };
+    const rules = { objectives: new Map([['chat', chat]]), tenantHeader: 'x-team' };
+    const { request } = parse({ headers, body: { model: 'm' } }, rules);
+    expect(request).toMatchObject({
+      priority: 3,
+      tenant: 'team-b',
+      slo: { ttftMs: 200, tpotMs: 40, isStrict: true },
+    });
+    const named = { ...headers, 'x-llm-d-inference-fairness-id': 'team-a' };
+    expect(parse({ headers: named, body: { model: 'm' } }, rules).request.tenant).toBe('team-a');
   });
 
   it('hashes the prompt in the order of chat templates, wherever its members stand', () => {

@@ -39,10 +39,10 @@ interface Expected {
 
 const rules = [{ match: 'model-to-be-rewritten', targets: [{ model: 'rewritten-model' }] }];
 const objectives = new Map([
-  ['sql-lora', 2],
-  ['my-model', 2],
-  ['direct-model', 2],
-  ['sql-lora-sheddable', 0],
+  ['sql-lora', { priority: 2 }],
+  ['my-model', { priority: 2 }],
+  ['direct-model', { priority: 2 }],
+  ['sql-lora-sheddable', { priority: 0 }],
 ]);
 
 function open(pods: readonly Pod[]) {

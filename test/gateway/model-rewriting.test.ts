@@ -7,7 +7,7 @@ const path = '/v1/chat/completions';
 
 describe('a gateway that rewrites models', () => {
   it('changes the name on the way there, and back in the answer', async () => {
-    const { url, engine, picker } = await startGateway({ rewriteModel });
+    const { url, engine, picker } = await startGateway({ rules: () => ({ rewriteModel }) });
     const answer = '{"id":1,"model":"the-real-one","text":"\\"model\\":\\"the-real-one\\""}';
     engine.behave(answerWith(200, answer));
     const response = await post(`${url}${path}`, chatBody, { 'x-gateway-model-name-rewrite': 'fake-model' });

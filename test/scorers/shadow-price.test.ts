@@ -64,8 +64,14 @@ describe('shadow-price', () => {
   describe('with targets', () => {
     const queued = (...tokens: number[]) =>
       makeEndpoints(tokens.length, (slot) => ({ inFlight: { requests: 2, uncachedTokens: tokens[slot]! } }));
-    const best = (sloFit: string, ttftMs: number | undefined, endpoints: readonly Endpoint[]) => {
-      const context = makeContext({ request: { slo: { ttftMs, tpotMs: undefined } }, cached: [1000, 0, 0] });
+    const best = (
+      sloFit: string,
+      ttftMs: number | undefined,
+      endpoints: readonly Endpoint[],
+      isStrict = false,
+    ) => {
+      const slo = { ttftMs, tpotMs: undefined, isStrict };
+      const context = makeContext({ request: { slo }, cached: [1000, 0, 0] });
       const scores = Array.from(shadowPrice.create({ ...shadowPrice.defaults, sloFit })(context, endpoints));
       return scores.indexOf(Math.max(...scores));
     };
@@ -86,6 +92,8 @@ describe('shadow-price', () => {
       const endpoints = queued(20_000, 3000, 0);
       expect(best('filter', 200, endpoints)).toBe(2);
       expect(best('best-fit', 200, endpoints)).toBe(1);
+      expect(best('filter', 200, endpoints, true)).toBe(1);
+      expect(best('off', 200, endpoints, true)).toBe(2);
     });
   });
 
