@@ -2,7 +2,7 @@
  * The simulated suite: every scenario of the method, every policy, one table each.
  *
  *   node dist/bench/simulate/main.js --seeds 10 --json results.jsonl
- *   node dist/bench/simulate/main.js --only trace-conversation --policy llm-d-3-2-2 --policy spr
+ *   node dist/bench/simulate/main.js --only trace-conversation --policy llm-d-3-2-2 --policy default
  *   node dist/bench/simulate/main.js --speed
  *
  * Seeds 1 to 9 are for tuning; what is reported starts at 11.

@@ -6,7 +6,7 @@ import { simulate } from '../../src/simulation/simulation.ts';
 import { findWorkload } from '../../src/simulation/workloads/index.ts';
 
 const measured = ['trace-conversation', 'tool-agent', 'b2b-saas-short', 'scale-10'] as const;
-const routed = ['least-in-flight', 'llm-d-3-2-2', 'spr', 'spr-approx'] as const;
+const routed = ['least-in-flight', 'llm-d-3-2-2', 'shadow-price', 'default'] as const;
 const repetitions = 4;
 
 /** The engines alone: counts in flight in one array, none of the product. */

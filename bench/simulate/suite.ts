@@ -10,7 +10,7 @@ export interface SuiteEntry {
 }
 
 const traceLoads = [0.8, 0.9, 1, 1.1, 1.25] as const;
-const forScale = ['random', 'llm-d-3-2-2', 'spr'] as const;
+const forScale = ['random', 'llm-d-3-2-2', 'default'] as const;
 
 /** Every scenario of the method. Disaggregation and adapters wait for what they simulate. */
 export const suite: readonly SuiteEntry[] = [

@@ -38,7 +38,7 @@ interface SimulateFlags {
   readonly svg?: string;
 }
 
-const defaultPolicies = ['llm-d-3-2-2', 'spr'];
+const defaultPolicies = ['llm-d-3-2-2', 'default'];
 
 export function simulateCommand(): Command {
   return new Command('simulate')
@@ -189,6 +189,6 @@ The table goes to standard output; TTFT and TPOT are milliseconds, ± is the 95 
 requests with TTFT within 1 s + 3 x their prefill alone and TPOT within 100 ms, unless they name their own.
 
 Examples:
-  pointsman simulate --workload trace-conversation --load 0.9 --policy llm-d-3-2-2 --policy spr
+  pointsman simulate --workload trace-conversation --load 0.9 --policy llm-d-3-2-2 --policy default
   pointsman simulate --trace ours.jsonl --rps 20 --config today.yaml --config tomorrow.yaml --svg compare.svg`;
 }

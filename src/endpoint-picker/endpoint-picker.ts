@@ -1,4 +1,10 @@
-import { FlowControl, type FlowControlLimits, type Offer } from '../flow-control/index.ts';
+import {
+  type AdmissionListener,
+  type AdmissionRequest,
+  FlowControl,
+  type FlowControlLimits,
+  type Offer,
+} from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import { ServiceError } from '../protocol/errors.ts';
@@ -50,6 +56,11 @@ export interface InspectableEndpointPicker extends EndpointPicker {
    * tells the observer nothing.
    */
   decide(request: InferenceRequest, options: DecideOptions): Assignment;
+  /**
+   * `pick` without a promise: tells the listener within this call unless the request has to wait, and of a
+   * request that waited within the event that gave it room. For a driver that owns the clock.
+   */
+  submit(request: InferenceRequest, options: SubmitOptions, listener: AdmissionListener<Assignment>): void;
   /** Requests that wait for an endpoint with room. */
   readonly waitingRequests: number;
   /** Assignments that are not finished. */
@@ -61,6 +72,11 @@ export interface InspectableEndpointPicker extends EndpointPicker {
 }
 
 export type DecideOptions = Omit<PickOptions, 'signal'>;
+
+export interface SubmitOptions extends DecideOptions {
+  /** Undefined: whoever asks never gives up. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Builds the decision service. A decision is one synchronous step: snapshot, choose, reserve, record. So two
@@ -156,13 +172,43 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     }
   }
 
-  function admit(
+  function submit(
     request: InferenceRequest,
-    options: PickOptions,
+    options: SubmitOptions,
+    listener: AdmissionListener<Assignment>,
+  ): void {
+    const arrivedAtMs = clock();
+    const refused = (error: unknown): void => {
+      const isRefused = error instanceof RefusedDecision;
+      const cause = isRefused ? error.error : error;
+      const code = cause instanceof ServiceError ? cause.code : 'internal';
+      const record = isRefused ? error.record : undefined;
+      observer.onRejected({ request, code, record, waitedMs: clock() - arrivedAtMs });
+      listener.refused(cause);
+    };
+    if (isShuttingDown) refused(new ServiceError('shutting_down', 'The gateway is shutting down.'));
+    else if (options.signal?.aborted === true)
+      refused(new ServiceError('client_closed', 'The client has closed the request.'));
+    else if (flowControl !== undefined)
+      flowControl.enter(admission(request, options, arrivedAtMs), { placed: listener.placed, refused });
+    else {
+      let assignment: Assignment;
+      try {
+        assignment = placed(decide(request, options, arrivedAtMs));
+      } catch (error) {
+        refused(error);
+        return;
+      }
+      listener.placed(assignment);
+    }
+  }
+
+  function admission(
+    request: InferenceRequest,
+    options: SubmitOptions,
     arrivedAtMs: number,
-  ): Promise<Assignment> | Assignment {
-    if (flowControl === undefined) return placed(decide(request, options, arrivedAtMs));
-    return flowControl.admit({
+  ): AdmissionRequest<Assignment, RoomRound> {
+    return {
       priority: request.priority,
       tenant: request.tenant,
       // Bodies are the caller's; four bytes a token is what they hold.
@@ -170,7 +216,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       ttftSloMs: request.slo.ttftMs,
       signal: options.signal,
       decide: (round) => decide(request, options, arrivedAtMs, round),
-    });
+    };
   }
 
   function createContext(request: InferenceRequest, nowMs: number, index: GuardedIndex): SchedulingContext {
@@ -187,22 +233,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   }
 
   return {
-    async pick(request: InferenceRequest, options: PickOptions): Promise<Assignment> {
-      const arrivedAtMs = clock();
-      try {
-        if (isShuttingDown) throw new ServiceError('shutting_down', 'The gateway is shutting down.');
-        if (options.signal.aborted)
-          throw new ServiceError('client_closed', 'The client has closed the request.');
-        return await admit(request, options, arrivedAtMs);
-      } catch (error) {
-        const isRefused = error instanceof RefusedDecision;
-        const cause = isRefused ? error.error : error;
-        const code = cause instanceof ServiceError ? cause.code : 'internal';
-        const record = isRefused ? error.record : undefined;
-        observer.onRejected({ request, code, record, waitedMs: clock() - arrivedAtMs });
-        throw cause;
-      }
+    pick(request: InferenceRequest, options: PickOptions): Promise<Assignment> {
+      return new Promise((assigned, refused) => submit(request, options, { placed: assigned, refused }));
     },
+    submit,
     decide(request: InferenceRequest, options: DecideOptions): Assignment {
       try {
         return placed(decide(request, options, clock()));

@@ -42,9 +42,17 @@ export type Offer<T> =
 export interface AdmissionRequest<T, R extends Round> extends WaitingFacts {
   /** Wait that is not worth beginning, milliseconds: the target for the first token. */
   readonly ttftSloMs: number | undefined;
-  readonly signal: AbortSignal;
+  /** Undefined: whoever asks never gives up. */
+  readonly signal: AbortSignal | undefined;
   /** Decides, and reserves if the endpoint has room, in one synchronous step. An error it throws ends the wait. */
   readonly decide: (round: R) => Offer<T>;
+}
+
+/** What becomes of a request: exactly one of these is called, once. */
+export interface AdmissionListener<T> {
+  readonly placed: (value: T) => void;
+  /** `overloaded`, `queue_timeout`, `client_closed`, `shutting_down`, or what `decide` has thrown. */
+  readonly refused: (error: unknown) => void;
 }
 
 export interface FlowControlOptions<R extends Round> {
@@ -58,8 +66,7 @@ export interface FlowControlOptions<R extends Round> {
 
 interface Held<R extends Round> {
   readonly request: AdmissionRequest<unknown, R>;
-  readonly settle: (value: unknown) => void;
-  readonly fail: (error: unknown) => void;
+  readonly listener: AdmissionListener<unknown>;
 }
 
 /**
@@ -98,19 +105,32 @@ export class FlowControl<R extends Round> {
     return this.#line.bytes;
   }
 
-  /** Rejects with `overloaded`, `queue_timeout`, `client_closed`, `shutting_down`, or what `decide` throws. */
-  async admit<T>(request: AdmissionRequest<T, R>): Promise<T> {
-    if (this.#isShutDown) throw shuttingDown();
-    if (request.signal.aborted) throw clientClosed();
-    const round = this.#options.beginRound();
-    const offer = request.decide(round);
-    if (offer.kind === 'placed') {
-      this.#line.charge(request, offer.tokens);
-      return offer.value;
+  /** The same as a promise. */
+  admit<T>(request: AdmissionRequest<T, R>): Promise<T> {
+    return new Promise((placed, refused) => this.enter(request, { placed, refused }));
+  }
+
+  /** Tells the listener within this call if the request is placed or refused at once, later if it waits. */
+  enter<T>(request: AdmissionRequest<T, R>, listener: AdmissionListener<T>): void {
+    let offer: Offer<T>;
+    try {
+      if (this.#isShutDown) throw shuttingDown();
+      if (request.signal?.aborted === true) throw clientClosed();
+      const round = this.#options.beginRound();
+      offer = request.decide(round);
+      if (offer.kind === 'no-room') {
+        this.#checkWait(request, offer.ownMs, round);
+        this.#makePlace(request, round);
+      }
+    } catch (error) {
+      listener.refused(error);
+      return;
     }
-    this.#checkWait(request, offer.ownMs, round);
-    this.#makePlace(request, round);
-    return await this.#wait(request, offer);
+    if (offer.kind === 'no-room') this.#wait(request, offer, listener);
+    else {
+      this.#line.charge(request, offer.tokens);
+      listener.placed(offer.value);
+    }
   }
 
   /** Places what can be placed now. To be called whenever an endpoint may have room. */
@@ -157,39 +177,44 @@ export class FlowControl<R extends Round> {
     if (this.#line.size === 0 && this.#timer !== undefined) throw new Error('a timer runs for nobody');
   }
 
-  #wait<T>(request: AdmissionRequest<T, R>, { ownMs, tokens }: Offer<T>): Promise<T> {
+  #wait<T>(
+    request: AdmissionRequest<T, R>,
+    { ownMs, tokens }: Offer<T>,
+    listener: AdmissionListener<T>,
+  ): void {
     const { limits, clock } = this.#options;
-    return new Promise<T>((resolve, reject) => {
-      const abort = () => {
-        this.#refuse(waiting, clientClosed());
-        this.#afterChange();
-      };
-      const held: Held<R> = {
-        request,
-        settle: (value) => {
-          request.signal.removeEventListener('abort', abort);
-          resolve(value as T);
-        },
-        fail: (error) => {
-          request.signal.removeEventListener('abort', abort);
-          reject(error);
-        },
-      };
-      const waiting = createWaiting(request, held, clock());
-      waiting.ownMs = ownMs;
-      waiting.tokens = tokens;
-      const { ttlMs, defaultTtlMs } = limits();
-      waiting.deadline.key = clock() + (ttlMs.get(request.priority) ?? defaultTtlMs);
-      this.#drain.start(clock());
-      this.#line.add(waiting);
-      this.#deadlines.add(waiting.deadline);
-      request.signal.addEventListener('abort', abort, { once: true });
+    const { signal } = request;
+    const abort = () => {
+      this.#refuse(waiting, clientClosed());
       this.#afterChange();
-    });
+    };
+    const held: Held<R> = {
+      request,
+      listener: {
+        placed: (value) => {
+          signal?.removeEventListener('abort', abort);
+          listener.placed(value as T);
+        },
+        refused: (error) => {
+          signal?.removeEventListener('abort', abort);
+          listener.refused(error);
+        },
+      },
+    };
+    const waiting = createWaiting(request, held, clock());
+    waiting.ownMs = ownMs;
+    waiting.tokens = tokens;
+    const { ttlMs, defaultTtlMs } = limits();
+    waiting.deadline.key = clock() + (ttlMs.get(request.priority) ?? defaultTtlMs);
+    this.#drain.start(clock());
+    this.#line.add(waiting);
+    this.#deadlines.add(waiting.deadline);
+    signal?.addEventListener('abort', abort, { once: true });
+    this.#afterChange();
   }
 
   #tryPlace(waiting: Waiting<Held<R>>, round: R): boolean {
-    const { request, settle } = waiting.request;
+    const { request, listener } = waiting.request;
     let offer: Offer<unknown>;
     try {
       offer = request.decide(round);
@@ -204,7 +229,7 @@ export class FlowControl<R extends Round> {
     this.#drain.served(offer.ownMs, this.#options.clock());
     this.#line.remove(waiting, offer.tokens);
     this.#deadlines.remove(waiting.deadline);
-    settle(offer.value);
+    listener.placed(offer.value);
     return true;
   }
 
@@ -212,7 +237,7 @@ export class FlowControl<R extends Round> {
     if (!waiting.isWaiting) return;
     this.#line.remove(waiting);
     this.#deadlines.remove(waiting.deadline);
-    waiting.request.fail(error);
+    waiting.request.listener.refused(error);
   }
 
   /** Refuses at once what would wait for longer than its target. */

@@ -5,6 +5,7 @@
  * along, so it imports `protocol` (the error catalogue) alone.
  */
 export type {
+  AdmissionListener,
   AdmissionRequest,
   FlowControlLimits,
   FlowControlOptions,

@@ -26,6 +26,11 @@ export class GaugeScraper {
     this.read(engine, nowMs);
   }
 
+  /** The first scrape after now. */
+  nextMs(nowMs: number): number {
+    return (Math.floor(nowMs / this.#intervalMs) + 1) * this.#intervalMs;
+  }
+
   /** The same object until the next scrape. */
   read(engine: number, nowMs: number): ScrapedGauges {
     const scrapedMs = Math.floor(nowMs / this.#intervalMs) * this.#intervalMs;

@@ -1,8 +1,8 @@
+import type { RoomRule } from '../endpoint-picker/room-round.ts';
+import type { FlowControlLimits } from '../flow-control/index.ts';
 import type { ProfileOptions } from '../scheduling/profile.ts';
 import type { EngineModel } from './engine-model.ts';
-import type { LateBindingOptions } from './late-binding.ts';
 import type { Random } from './random.ts';
-import type { RunningRequest } from './running-request.ts';
 
 /** What a policy may know when it is set up for a run. */
 export interface PolicyEnvironment {
@@ -16,14 +16,8 @@ export interface PolicyInstance {
   readonly profile: ProfileOptions;
   /** What the router believes to be cached: its own decisions, or the engines' KV events. */
   readonly residency: 'approximate' | 'events';
-  /** Holds requests until an endpoint has room; the profile then sees the one endpoint that was chosen. */
-  readonly lateBinding?: LateBindingOptions;
-  /** Requests wait in the product's flow control until their endpoint has room. */
-  readonly hasFlowControl?: boolean;
-  /** Told of each decision, for plugins that count their own picks. */
-  readonly picked?: (request: RunningRequest, endpoint: string) => void;
-  /** Told of each completion, for plugins that learn lengths. */
-  readonly completed?: (request: RunningRequest) => void;
+  /** Requests wait until their endpoint has room. */
+  readonly flowControl?: { readonly room: RoomRule; readonly limits: FlowControlLimits } | undefined;
 }
 
 export interface Policy {

@@ -1,23 +1,25 @@
-import { defaultRoomRule, RoomRound } from '../endpoint-picker/room-round.ts';
-import { defaultLimits, FlowControl, type Offer } from '../flow-control/index.ts';
-import { InferencePool, type Reservation } from '../pool/inference-pool.ts';
+import type { Assignment } from '../endpoint-picker/assignment.ts';
+import {
+  createEndpointPicker,
+  type FlowControlSettings,
+  type InspectableEndpointPicker,
+} from '../endpoint-picker/endpoint-picker.ts';
+import { InferencePool } from '../pool/inference-pool.ts';
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
-import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
-import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
+import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
-import { createProfile, type Profile } from '../scheduling/profile.ts';
-import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
+import { createProfile } from '../scheduling/profile.ts';
 import type { EngineModel } from './engine-model.ts';
 import { EventPrefixIndex } from './event-prefix-index.ts';
 import type { ScrapedGauges } from './gauge-scraper.ts';
-import { LateBinding } from './late-binding.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import type { Router, RouterEnvironment, RouterFactory } from './router.ts';
 import type { RunningRequest } from './running-request.ts';
+import { VirtualTimers } from './virtual-timers.ts';
 import { blockTokens } from './workload.ts';
 import { simulatedModel } from './workload-request.ts';
 
-/** A router made of the product's pool, prefix index and profile, under the simulation's clock. */
+/** A router made of the product's pool, prefix index, endpoint picker and flow control, under virtual time. */
 export function productRouter(policy: Policy): RouterFactory {
   return (environment) => {
     const { models, random } = environment;
@@ -31,49 +33,45 @@ export function productRouter(policy: Policy): RouterFactory {
   };
 }
 
+interface Serving {
+  readonly running: RunningRequest;
+  assignment: Assignment | undefined;
+}
+
 class ProductRouter implements Router {
   readonly #environment: RouterEnvironment;
-  readonly #policy: PolicyInstance;
-  readonly #index: PrefixIndex;
   readonly #pool: InferencePool;
-  readonly #profile: Profile;
+  readonly #picker: InspectableEndpointPicker;
+  readonly #timers: VirtualTimers;
   readonly #endpoints: (Endpoint | undefined)[];
   readonly #engineOfSlot: number[] = [];
   readonly #delivered: (ScrapedGauges | undefined)[];
-  readonly #reservations = new Map<RunningRequest, Reservation>();
-  /** The pool's clock; set back while a scrape of a moment ago is delivered. */
+  /** Requests that wait here or are on an engine. */
+  readonly #serving = new Map<RunningRequest, Serving>();
+  /** The pool's clock; set back for the moment in which a scrape began. */
   #clockMs = 0;
   decisions = 0;
-  readonly #lateBinding: LateBinding<RunningRequest> | undefined;
-  readonly #flowControl: FlowControl<RoomRound> | undefined;
   readonly residencyChanged: Router['residencyChanged'];
 
   constructor(environment: RouterEnvironment, policy: PolicyInstance, index: PrefixIndex) {
     this.#environment = environment;
-    this.#policy = policy;
-    this.#index = index;
+    const clock = () => this.#clockMs;
     if (index instanceof EventPrefixIndex) {
       this.residencyChanged = (engine, changes) => index.apply(this.#endpoints[engine]!.slot, changes);
     }
-    this.#profile = createProfile(policy.profile);
-    this.#pool = new InferencePool({ clock: () => this.#clockMs, prefixIndex: index });
-    if (policy.lateBinding !== undefined) {
-      this.#lateBinding = new LateBinding<RunningRequest>({
-        options: policy.lateBinding,
-        nowMs: () => this.#clockMs,
-        endpoints: () => this.#readyEndpoints(),
-        contextOf: (request) => this.#contextOf(request),
-        dispatch: (request, endpoint) => this.#decide(request, [endpoint]),
-      });
-    }
-    if (policy.hasFlowControl === true) {
-      this.#flowControl = new FlowControl({
-        limits: () => unlimited,
-        beginRound: () => new RoomRound(this.#readyEndpoints(), defaultRoomRule),
-        clock: () => this.#clockMs,
-        schedule: () => () => undefined,
-      });
-    }
+    this.#timers = new VirtualTimers({ clock, wakeAt: environment.wakeAt });
+    const profile = createProfile(policy.profile);
+    this.#pool = new InferencePool({ clock, prefixIndex: index });
+    this.#picker = createEndpointPicker({
+      pool: this.#pool,
+      profile: () => profile,
+      prefixIndex: index,
+      clock,
+      random: environment.random,
+      observer: { onFinished() {}, onRejected() {} },
+      keptRecords: 0,
+      flowControl: this.#flowControlOf(policy),
+    });
     this.#endpoints = environment.models.map(() => undefined);
     this.#delivered = environment.models.map(() => undefined);
     for (let engine = 0; engine < environment.models.length; engine++) {
@@ -81,36 +79,36 @@ class ProductRouter implements Router {
     }
   }
 
-  arrive(request: RunningRequest): void {
-    this.#deliverScrapes();
-    const ready = this.#readyEndpoints();
-    if (ready.length > 0 && this.#lateBinding !== undefined) {
-      this.#lateBinding.arrive(request);
-    } else if (ready.length > 0 && this.#flowControl !== undefined) {
-      this.#admit(request, this.#flowControl);
-    } else if (!this.#decide(request, ready)) this.#environment.reject(request);
+  arrive(running: RunningRequest): void {
+    this.#catchUp();
+    const serving: Serving = { running, assignment: undefined };
+    this.#serving.set(running, serving);
+    this.#picker.submit(running.source.request, noOptions, {
+      placed: (assignment) => this.#send(serving, assignment),
+      refused: () => {
+        this.#serving.delete(running);
+        this.#environment.reject(running);
+      },
+    });
+    this.#watchScrapes();
   }
 
-  firstToken(request: RunningRequest): void {
-    this.#clockMs = this.#environment.nowMs();
-    this.#reservations.get(request)?.firstToken();
-    this.#roomChanged();
+  firstToken(running: RunningRequest): void {
+    this.#advance();
+    this.#serving.get(running)?.assignment?.firstToken();
   }
 
-  ended(request: RunningRequest): void {
-    this.#clockMs = this.#environment.nowMs();
-    this.#reservations
-      .get(request)
-      ?.release(request.ending === 'completed' ? request.outputTokens : undefined);
-    this.#reservations.delete(request);
-    const endpoint = this.#endpoints[request.engine ?? -1];
-    if (request.ending === 'completed') {
-      if (endpoint !== undefined) this.#pool.reportSuccess(endpoint);
-      this.#policy.completed?.(request);
-    } else if (endpoint !== undefined && !this.#environment.isUp(request.engine!)) {
-      this.#pool.reportFailure(endpoint, 'connection reset');
-    }
-    this.#roomChanged();
+  ended(running: RunningRequest): void {
+    this.#advance();
+    const assignment = this.#serving.get(running)?.assignment;
+    this.#serving.delete(running);
+    if (running.ending === 'completed') {
+      const { promptTokens, outputTokens: completionTokens, cachedTokens } = running;
+      const usage = { promptTokens, completionTokens, cachedTokens };
+      assignment?.finish({ kind: 'completed', status: 200, usage });
+    } else if (this.#environment.isUp(running.engine ?? -1)) {
+      assignment?.finish({ kind: 'rejected_by_engine', status: 400 });
+    } else assignment?.finish({ kind: 'upstream_failed', reason: 'connection reset' });
   }
 
   /** The first time an endpoint joins the pool; later times it is a new process with an empty cache. */
@@ -119,7 +117,19 @@ class ProductRouter implements Router {
     const known = this.#endpoints[engine];
     if (known === undefined) this.#join(engine);
     else this.#pool.recordRestart(known);
-    this.#roomChanged();
+    this.#catchUp();
+  }
+
+  onTimer(): void {
+    this.#catchUp();
+    this.#timers.fire();
+    this.#watchScrapes();
+  }
+
+  #flowControlOf({ flowControl }: PolicyInstance): FlowControlSettings | undefined {
+    if (flowControl === undefined) return undefined;
+    const { limits, room } = flowControl;
+    return { limits: () => limits, room: () => room, schedule: this.#timers.schedule };
   }
 
   #join(engine: number): void {
@@ -129,100 +139,40 @@ class ProductRouter implements Router {
     this.#engineOfSlot[endpoint.slot] = engine;
   }
 
-  /** True when the request was sent. */
-  #decide(request: RunningRequest, endpoints: readonly Endpoint[]): boolean {
-    const context = this.#contextOf(request);
-    const { ranking } = this.#profile.run(context, endpoints);
+  /** As the gateway does: the next of the ranking when an engine refuses the connection. */
+  #send(serving: Serving, assignment: Assignment): void {
+    const { running } = serving;
+    serving.assignment = assignment;
     this.decisions++;
-    for (const endpoint of ranking) {
-      if (this.#tryDispatch(request, endpoint, context)) return true;
-      this.#pool.reportFailure(endpoint, 'connection refused');
+    let endpoint: Endpoint | undefined = assignment.endpoint;
+    const { candidates } = assignment.record;
+    while (endpoint !== undefined) {
+      const { name, slot }: Endpoint = endpoint;
+      running.predictedCachedTokens = candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+      if (this.#environment.dispatch(running, this.#engineOfSlot[slot]!)) return;
+      endpoint = assignment.retryNext('connection refused');
     }
-    return false;
+    this.#serving.delete(running);
+    assignment.finish({ kind: 'connect_failed', reason: 'connection refused' });
+    this.#environment.reject(running);
   }
 
-  /** Nothing is refused, so the promise tells nothing that `#offer` has not done. */
-  #admit(request: RunningRequest, flowControl: FlowControl<RoomRound>): void {
-    const { priority, tenant } = request.source.request;
-    void flowControl.admit({
-      priority,
-      tenant,
-      bytes: 0,
-      ttftSloMs: undefined,
-      signal: new AbortController().signal,
-      decide: (round) => this.#offer(request, round),
-    });
-  }
-
-  /** As the endpoint picker decides within a round. */
-  #offer(request: RunningRequest, round: RoomRound): Offer<undefined> {
-    const context = this.#contextOf(request);
-    for (const best of this.#profile.propose(context, round.endpoints).ranking) {
-      const tokens = uncachedTokens(context, best);
-      const ownMs = ownPrefillMs(best, request.promptTokens, tokens);
-      if (!round.hasRoomAt(best)) {
-        round.promise(best, tokens);
-        return { kind: 'no-room', ownMs, tokens };
-      }
-      this.decisions++;
-      if (this.#tryDispatch(request, best, context)) {
-        this.#profile.confirm(context, best);
-        round.reserved(best, tokens);
-        return { kind: 'placed', value: undefined, ownMs, tokens };
-      }
-      this.#pool.reportFailure(best, 'connection refused');
+  /** While requests wait, a scrape may be what they wait for. */
+  #watchScrapes(): void {
+    if (this.#picker.waitingRequests > 0 && !this.#timers.isWatching) {
+      this.#timers.watch(this.#environment.nextScrapeMs());
     }
-    return { kind: 'no-room', ownMs: 0, tokens: 0 };
   }
 
-  #readyEndpoints(): readonly Endpoint[] {
-    return this.#pool.snapshot(this.#clockMs).filter((endpoint) => endpoint.isReady);
+  /** Comes to the present. Scrapes are delivered late, but before anything could depend on them. */
+  #advance(): void {
+    if (this.#picker.waitingRequests > 0) this.#catchUp();
+    else this.#clockMs = this.#environment.nowMs();
   }
 
-  #roomChanged(): void {
-    if ((this.#lateBinding?.size ?? 0) + (this.#flowControl?.waitingRequests ?? 0) === 0) return;
-    this.#deliverScrapes();
-    this.#lateBinding?.roomChanged();
-    this.#flowControl?.roomChanged();
-  }
-
-  #tryDispatch(request: RunningRequest, endpoint: Endpoint, context: SchedulingContext): boolean {
-    const engine = this.#engineOfSlot[endpoint.slot]!;
-    const cachedTokens = context.cachedTokens(endpoint);
-    const { promptTokens } = request;
-    const reservation = this.#pool.reserve(endpoint, {
-      promptTokens,
-      uncachedTokens: promptTokens - cachedTokens,
-    });
-    this.#reservations.set(request, reservation);
-    request.predictedCachedTokens = cachedTokens;
-    if (!this.#environment.dispatch(request, engine)) {
-      reservation.release();
-      this.#reservations.delete(request);
-      return false;
-    }
-    this.#index.record(endpoint.slot, request.source.request.prefix);
-    this.#policy.picked?.(request, endpoint.name);
-    return true;
-  }
-
-  #contextOf(request: RunningRequest): SchedulingContext {
-    const inference = request.source.request;
-    let match: PrefixMatch | undefined;
-    return {
-      request: inference,
-      nowMs: this.#clockMs,
-      random: this.#environment.random,
-      cachedTokens: ({ slot }) => {
-        match ??= this.#index.match(inference.prefix);
-        return Math.min(inference.promptTokens, match.cachedBlocks(slot) * inference.prefix.blockTokens);
-      },
-    };
-  }
-
-  /** A scrape is seen at the next decision, which is before anything could depend on it. */
-  #deliverScrapes(): void {
+  #catchUp(): void {
     const { models, scrape, nowMs } = this.#environment;
+    this.#clockMs = nowMs();
     for (let engine = 0; engine < models.length; engine++) {
       const endpoint = this.#endpoints[engine];
       if (endpoint === undefined) continue;
@@ -230,13 +180,14 @@ class ProductRouter implements Router {
       if (gauges === undefined) this.#pool.recordScrapeFailure(endpoint, 'connection refused');
       else if (gauges !== this.#delivered[engine]) this.#deliver(engine, endpoint, gauges);
     }
-    this.#clockMs = nowMs();
   }
 
   #deliver(engine: number, endpoint: Endpoint, gauges: ScrapedGauges): void {
+    const nowMs = this.#clockMs;
     this.#delivered[engine] = gauges;
     this.#clockMs = gauges.scrapedMs;
     this.#pool.beginScrape(endpoint);
+    this.#clockMs = nowMs;
     this.#pool.recordScrape(endpoint, {
       queuedRequests: gauges.queuedRequests,
       runningRequests: gauges.runningRequests,
@@ -254,13 +205,7 @@ function kvBlocks(model: EngineModel): number {
   return Math.floor(model.kvCapacityTokens / blockTokens);
 }
 
-const unlimited = Object.freeze({
-  ...defaultLimits,
-  maxQueuedRequests: Number.POSITIVE_INFINITY,
-  maxQueuedBytes: Number.POSITIVE_INFINITY,
-  defaultTtlMs: Number.POSITIVE_INFINITY,
-});
-
+const noOptions = Object.freeze({});
 const noAdapters: readonly string[] = Object.freeze([]);
 
 function addressOf(engine: number): string {

@@ -11,6 +11,8 @@ export interface RouterEnvironment {
   readonly nowMs: () => number;
   /** The gauges of an engine as of its last scrape; undefined when it did not answer. */
   readonly scrape: (engine: number) => ScrapedGauges | undefined;
+  /** When the next scrape will be, after now. */
+  readonly nextScrapeMs: () => number;
   /** Accepts connections now. */
   readonly isUp: (engine: number) => boolean;
   /** Sends a request to an engine; false when the engine refuses the connection. */

@@ -37,7 +37,7 @@ function experiment(chosen: Chosen): ExperimentResult {
 
 describe('an experiment', () => {
   it('repeats exactly for the same seeds', () => {
-    const chosen = { policies: ['llm-d-3-2-2', 'spr'], seeds: [1, 2] };
+    const chosen = { policies: ['llm-d-3-2-2', 'shadow-price-events'], seeds: [1, 2] };
     expect(jsonLines(experiment(chosen))).toBe(jsonLines(experiment(chosen)));
   });
 
@@ -48,7 +48,7 @@ describe('an experiment', () => {
   });
 
   it('finds cached prompts where the router believes them, when it follows KV events', () => {
-    const [only] = experiment({ policies: ['spr'], share: 0.2 }).policies;
+    const [only] = experiment({ policies: ['shadow-price-events'], share: 0.2 }).policies;
     const { hitShare, predictedHitShare } = only!.runs[0]!;
     expect(hitShare).toBeGreaterThan(0.1);
     expect(Math.abs(predictedHitShare - hitShare)).toBeLessThan(0.01);
@@ -57,7 +57,12 @@ describe('an experiment', () => {
   it.each(['faults-crash', 'faults-slow', 'faults-stale', 'faults-lost-events', 'faults-scale-out'])(
     'goes through %s and loses only what was on a pod that crashed',
     (workload) => {
-      const [only] = experiment({ workload, policies: ['spr'], share: 0.1, load: 0.6 }).policies;
+      const [only] = experiment({
+        workload,
+        policies: ['shadow-price-events'],
+        share: 0.1,
+        load: 0.6,
+      }).policies;
       const least = workload === 'faults-crash' ? 0.95 : 1;
       expect(only!.runs[0]!.doneShare).toBeGreaterThanOrEqual(least);
     },
@@ -71,7 +76,7 @@ describe('an experiment', () => {
   it("replicates llm-d's benchmark: the prefix blend serves far more than round-robin", () => {
     const result = experiment({
       workload: 'b2b-saas',
-      policies: ['round-robin', 'llm-d-3-2-2', 'spr'],
+      policies: ['round-robin', 'llm-d-3-2-2', 'shadow-price-events'],
       share: 0.35,
     });
     const [roundRobin, blend, shadowPrice] = result.policies.map(({ runs }) => runs[0]!);

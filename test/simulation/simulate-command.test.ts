@@ -34,7 +34,7 @@ describe('pointsman simulate', () => {
     const svg = join(folder, 'plot.svg');
     const { output, progress } = await run(
       ...['--workload', 'trace-synthetic', '--load', '0.5', '--seeds', '2', '--share', '0.02'],
-      ...['--policy', 'random', '--policy', 'spr', '--json', json, '--svg', svg],
+      ...['--policy', 'random', '--policy', 'default', '--json', json, '--svg', svg],
     );
     expect(output).toMatch(/^scenario=trace-synthetic load=0\.50 pods=16 /);
     expect(output.trimEnd().split('\n')).toHaveLength(5);
@@ -58,7 +58,7 @@ describe('pointsman simulate', () => {
       '--seeds',
       '1',
       '--policy',
-      'spr',
+      'default',
     );
     expect(output).toMatch(/^scenario=ours load=1\.00 pods=2 preset=llama8b-h100 rps=[45]\.\d seeds=1 /);
   });

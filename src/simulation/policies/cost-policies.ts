@@ -1,9 +1,10 @@
 /** Routers that take the least of one cost, as published; each a cost scorer with a source. */
+import { uncachedTokens } from '../../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../../scheduling/endpoint.ts';
 import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
 import type { SchedulingContext } from '../../scheduling/scheduling-context.ts';
 import type { Policy, PolicyInstance } from '../policy.ts';
-import { scoresOfCosts, uncachedTokens } from './costs.ts';
+import { scoresOfCosts } from './cost-scores.ts';
 import { scoredPolicy } from './scored-policy.ts';
 
 type EndpointCost = (context: SchedulingContext, endpoint: Endpoint) => number;

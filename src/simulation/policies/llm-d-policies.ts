@@ -1,29 +1,40 @@
+/** llm-d's defaults, made of the product's plugins that have llm-d's formulas. */
+import noHitLru from '../../../scorers/no-hit-lru.ts';
+import prefixMatch from '../../../scorers/prefix-match.ts';
+import queueMinMax from '../../../scorers/queue-min-max.ts';
+import tokenLoad from '../../../scorers/token-load.ts';
+import prefixAffinity from '../../scheduling/filters/prefix-affinity.ts';
+import { defineScorer, type Scorer } from '../../scheduling/plugins.ts';
 import { type EngineModel, mixedStepMs } from '../engine-model.ts';
 import type { Policy, PolicyInstance } from '../policy.ts';
-import {
-  kvCacheUtilizationScorer,
-  NoHitLru,
-  prefixCacheAffinityFilter,
-  prefixCacheScorer,
-  queueScorer,
-  tokenLoadScorer,
-} from './llm-d-plugins.ts';
 import { scoredPolicy } from './scored-policy.ts';
+
+/** `kv-cache-utilization-scorer`: 1 - usage as scraped. The product's own scorer adds what was sent since. */
+export const kvCacheUtilization = defineScorer({
+  description: 'Scraped free share of the KV blocks.',
+  create: () => (_context, endpoints) => endpoints.map(({ metrics }) => 1 - metrics.kvCacheUsage),
+});
+
+interface Blend {
+  readonly prefix: number;
+  readonly queue: number;
+  readonly kv: number;
+  readonly noHitLru?: number;
+}
 
 function blend(
   name: string,
-  weights: { readonly prefix: number; readonly queue: number; readonly kv: number },
-  residency: PolicyInstance['residency'],
+  weights: Blend,
+  residency: PolicyInstance['residency'] = 'approximate',
 ): PolicyInstance {
-  return scoredPolicy({
-    name,
-    residency,
-    scorers: {
-      'prefix-cache-scorer': [weights.prefix, prefixCacheScorer.create({})],
-      'queue-scorer': [weights.queue, queueScorer.create({})],
-      'kv-cache-utilization-scorer': [weights.kv, kvCacheUtilizationScorer.create({})],
-    },
-  });
+  const scorers: Record<string, readonly [number, Scorer]> = {
+    'prefix-cache-scorer': [weights.prefix, prefixMatch.create(prefixMatch.defaults)],
+    'queue-scorer': [weights.queue, queueMinMax.create({})],
+    'kv-cache-utilization-scorer': [weights.kv, kvCacheUtilization.create({})],
+  };
+  if (weights.noHitLru !== undefined)
+    scorers['no-hit-lru-scorer'] = [weights.noHitLru, noHitLru.create(noHitLru.defaults)];
+  return scoredPolicy({ name, residency, scorers });
 }
 
 /** The largest chunk's tokens over its time, as llm-d calibrates it: R_peak = B / T(B). */
@@ -36,29 +47,17 @@ export const llmDPolicies: readonly Policy[] = [
   {
     name: 'llm-d-3-2-2',
     description: "llm-d's default in code: approximate prefix 3, queue 2, KV usage 2",
-    create: () => blend('llm-d-3-2-2', { prefix: 3, queue: 2, kv: 2 }, 'approximate'),
+    create: () => blend('llm-d-3-2-2', { prefix: 3, queue: 2, kv: 2 }),
   },
   {
     name: 'llm-d-3-2-2-2',
     description: "the blend of llm-d's nightly runs: 3/2/2 and no-hit-lru 2",
-    create: () => {
-      const noHitLru = new NoHitLru();
-      const plain = blend('llm-d-3-2-2-2', { prefix: 3, queue: 2, kv: 2 }, 'approximate');
-      const scorers = [
-        ...plain.profile.scorers,
-        { name: 'no-hit-lru-scorer', weight: 2, scorer: noHitLru.scorer },
-      ];
-      return {
-        ...plain,
-        profile: { ...plain.profile, scorers },
-        picked: (_request, endpoint) => noHitLru.picked(endpoint),
-      };
-    },
+    create: () => blend('llm-d-3-2-2-2', { prefix: 3, queue: 2, kv: 2, noHitLru: 2 }),
   },
   {
     name: 'llm-d-1-1-1',
     description: 'approximate prefix 1, queue 1, KV usage 1',
-    create: () => blend('llm-d-1-1-1', { prefix: 1, queue: 1, kv: 1 }, 'approximate'),
+    create: () => blend('llm-d-1-1-1', { prefix: 1, queue: 1, kv: 1 }),
   },
   {
     name: 'llm-d-precise-2-1-1',
@@ -72,18 +71,18 @@ export const llmDPolicies: readonly Policy[] = [
       scoredPolicy({
         name: 'llm-d-sticky',
         filters: {
-          'prefix-cache-affinity-filter': prefixCacheAffinityFilter.create({
-            ...prefixCacheAffinityFilter.defaults,
+          'prefix-cache-affinity-filter': prefixAffinity.create({
+            ...prefixAffinity.defaults,
             peakPrefillTokensPerSecond: peakPrefillTokensPerSecond(model),
           }),
         },
-        scorers: { 'token-load-scorer': [1, tokenLoadScorer.create(tokenLoadScorer.defaults)] },
+        scorers: { 'token-load-scorer': [1, tokenLoad.create(tokenLoad.defaults)] },
       }),
   },
   {
     name: 'least-queue',
     description: 'the shortest queue as scraped',
     create: () =>
-      scoredPolicy({ name: 'least-queue', scorers: { 'queue-scorer': [1, queueScorer.create({})] } }),
+      scoredPolicy({ name: 'least-queue', scorers: { 'queue-scorer': [1, queueMinMax.create({})] } }),
   },
 ];
