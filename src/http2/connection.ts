@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { Budget } from './budget.ts';
 import {
   Flag,
@@ -18,7 +18,8 @@ import { Output } from './output.ts';
 import { areTrailersValid, type RequestHead, requestHead } from './request-head.ts';
 
 export interface ConnectionOptions {
-  readonly socket: Socket;
+  /** A TCP or TLS socket; owned from here on. */
+  readonly socket: Duplex;
   readonly limits: Http2Limits;
   readonly clock: () => number;
   /** A new request. The handler is told of its body; undefined if the stream was answered at once. */
@@ -26,8 +27,10 @@ export interface ConnectionOptions {
   readonly onClose: (error: ConnectionError | undefined) => void;
 }
 
-/** Ids of streams that we have reset, for which late frames are no error. */
-const rememberedResets = 1000;
+/** Streams that we have reset, for which late frames are no error: as many as can be open at once. */
+const rememberedResets = 10_000;
+/** How long a peer that broke the protocol may take to close its side when we have closed ours. */
+const lingerMs = 2000;
 const empty = Buffer.alloc(0);
 
 /**
@@ -42,6 +45,8 @@ export class Http2Connection implements StreamHost {
   readonly #streams = new Map<number, Http2Stream>();
   readonly #waiting = new Set<Http2Stream>();
   readonly #resets = new Set<number>();
+  /** Resets of streams up to this id may be forgotten, so that late frames there are no error either. */
+  #forgottenId = 0;
   readonly #controls: Budget;
   readonly #peerResets: Budget;
   #rest: Buffer = empty;
@@ -55,11 +60,15 @@ export class Http2Connection implements StreamHost {
   #receiveWindow: number;
   #ungranted = 0;
   #lastId = 0;
+  /** Ids that the peer has passed over last: these cannot be opened any more (section 5.1.1). */
+  #skipped = { from: 0, to: 0 };
   #isDraining = false;
   #isClosed = false;
   #readAtMs: number;
   #pingAtMs: number | undefined;
   #idleSinceMs: number;
+  /** When a socket that we have ended is cut. */
+  #cutAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ConnectionOptions) {
     const { socket, limits, clock } = options;
@@ -100,12 +109,7 @@ export class Http2Connection implements StreamHost {
   remove(stream: Http2Stream, how: 'finished' | 'reset'): void {
     this.#streams.delete(stream.id);
     this.#waiting.delete(stream);
-    if (how === 'reset') {
-      this.#resets.add(stream.id);
-      if (this.#resets.size > rememberedResets) {
-        this.#resets.delete(this.#resets.values().next().value!);
-      }
-    }
+    if (how === 'reset') this.#rememberReset(stream.id);
     this.#onStreamGone();
   }
 
@@ -125,7 +129,11 @@ export class Http2Connection implements StreamHost {
 
   /** Called about once a second: time limits of the preface, of silence, and of idleness. */
   tick(nowMs: number): void {
-    const { limits } = this.#options;
+    const { limits, socket } = this.#options;
+    if (this.#isClosed) {
+      if (nowMs > this.#cutAtMs) socket.destroy();
+      return;
+    }
     const silenceMs = nowMs - this.#readAtMs;
     if (!this.#hasSettings) {
       if (nowMs - this.#idleSinceMs > limits.prefaceTimeoutMs) this.#fail(timeout('the connection preface'));
@@ -272,7 +280,7 @@ export class Http2Connection implements StreamHost {
     const endsStream = (flags & Flag.EndStream) !== 0;
     if (length === overhead && !endsStream) this.#spendControl();
     if (stream === undefined) {
-      if (!this.#resets.has(id)) throw new ConnectionError(ErrorCode.StreamClosed, closedMessage('DATA', id));
+      if (!this.#mayBeLate(id)) throw new ConnectionError(ErrorCode.StreamClosed, closedMessage('DATA', id));
     } else if (stream.isRemoteEnded) {
       this.#resetStream(stream, ErrorCode.StreamClosed);
     } else if (length > stream.receiveWindow) {
@@ -347,7 +355,9 @@ export class Http2Connection implements StreamHost {
   #onTrailers(id: number, isValid: boolean): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (this.#resets.has(id)) return;
+      if (this.#mayBeLate(id)) return;
+      if (id >= this.#skipped.from && id <= this.#skipped.to)
+        throw violation('a new stream', `stream ${id} after ${this.#lastId}`);
       throw new ConnectionError(ErrorCode.StreamClosed, closedMessage('HEADERS', id));
     }
     if (stream.isRemoteEnded) this.#resetStream(stream, ErrorCode.StreamClosed);
@@ -359,20 +369,21 @@ export class Http2Connection implements StreamHost {
   }
 
   #open(id: number, head: RequestHead | undefined, endsStream: boolean): void {
+    if (id > this.#lastId + 2) this.#skipped = { from: this.#lastId + 1, to: id - 1 };
     this.#lastId = id;
     // After GOAWAY, streams with higher ids are ignored; the peer opens them elsewhere (section 6.8).
     if (this.#isDraining) {
-      this.#remember(id, ErrorCode.RefusedStream);
+      this.#refuse(id, ErrorCode.RefusedStream);
       return;
     }
     if (this.#streams.size >= this.#options.limits.maxConcurrentStreams) {
       this.#spendControl();
-      this.#remember(id, ErrorCode.RefusedStream);
+      this.#refuse(id, ErrorCode.RefusedStream);
       return;
     }
     if (head === undefined || (endsStream && (head.contentLength ?? 0) !== 0)) {
       this.#spendControl();
-      this.#remember(id, ErrorCode.ProtocolError);
+      this.#refuse(id, ErrorCode.ProtocolError);
       return;
     }
     const stream = new Http2Stream(this, {
@@ -388,10 +399,22 @@ export class Http2Connection implements StreamHost {
     if (endsStream && !stream.isClosed) handler?.onEnd();
   }
 
-  #remember(id: number, code: ErrorCodeValue): void {
+  #refuse(id: number, code: ErrorCodeValue): void {
     this.output.rstStream(id, code);
+    this.#rememberReset(id);
+  }
+
+  #rememberReset(id: number): void {
     this.#resets.add(id);
-    if (this.#resets.size > rememberedResets) this.#resets.delete(this.#resets.values().next().value!);
+    if (this.#resets.size <= rememberedResets) return;
+    const oldest = this.#resets.values().next().value!;
+    this.#resets.delete(oldest);
+    this.#forgottenId = Math.max(this.#forgottenId, oldest);
+  }
+
+  /** Section 5.1: frames that the peer sent before it knew of our reset are ignored. */
+  #mayBeLate(id: number): boolean {
+    return id <= this.#forgottenId || this.#resets.has(id);
   }
 
   #onPriority(id: number, bytes: Buffer, at: number, length: number): void {
@@ -412,8 +435,6 @@ export class Http2Connection implements StreamHost {
     if (stream === undefined) return;
     this.#streams.delete(id);
     this.#waiting.delete(stream);
-    this.#resets.add(id);
-    if (this.#resets.size > rememberedResets) this.#resets.delete(this.#resets.values().next().value!);
     stream.onGone();
     this.#onStreamGone();
   }
@@ -525,9 +546,9 @@ export class Http2Connection implements StreamHost {
     this.#idleSinceMs = this.#options.clock();
     if (!this.#isDraining || this.#isClosed) return;
     this.output.flush();
-    this.#isClosed = true;
-    this.#options.socket.end();
-    this.#options.onClose(undefined);
+    this.#end(undefined);
+    // The last answers may still be on their way to a slow reader.
+    this.#hangUp(this.#options.limits.keepaliveTimeoutMs);
   }
 
   #goaway(code: ErrorCodeValue): void {
@@ -541,10 +562,13 @@ export class Http2Connection implements StreamHost {
     this.#goaway(error.code);
     this.output.flush();
     this.#end(error);
+    this.#hangUp(lingerMs);
+  }
+
+  /** Closes our side; a peer that does not close its own is cut by `tick`. */
+  #hangUp(patienceMs: number): void {
+    this.#cutAtMs = this.#options.clock() + patienceMs;
     this.#options.socket.end();
-    // A peer that goes on sending must not keep the socket.
-    this.#options.socket.resume();
-    setTimeout(() => this.#options.socket.destroy(), 1000).unref();
   }
 
   #end(error: ConnectionError | undefined): void {

@@ -21,6 +21,10 @@ export interface GrpcHandler {
 }
 
 const prefixBytes = 5;
+/** Of a status message, before percent-encoding. */
+const maxMessageCharacters = 300;
+/** Room for a message of which only the prefix has come; a longer one gets more as it comes. */
+const initialPartBytes = 128 * 1024;
 const responseHeaders = headerBlock([
   [':status', '200'],
   ['content-type', 'application/grpc'],
@@ -36,7 +40,7 @@ export class GrpcCall implements StreamHandler {
   readonly #maxMessageBytes: number;
   #handler: GrpcHandler | undefined;
   /** A message, or its prefix, of which a part is still to come. */
-  #part: { bytes: Buffer; length: number; isPrefix: boolean } | undefined;
+  #part: Part | undefined;
   #isEnded = false;
 
   constructor(stream: Http2Stream, maxMessageBytes: number) {
@@ -97,7 +101,7 @@ export class GrpcCall implements StreamHandler {
         continue;
       }
       if (end - at < prefixBytes) {
-        this.#part = { bytes: Buffer.allocUnsafe(prefixBytes), length: 0, isPrefix: true };
+        this.#part = newPart(prefixBytes, true);
         continue;
       }
       const length = this.#messageLength(bytes, at);
@@ -107,7 +111,7 @@ export class GrpcCall implements StreamHandler {
         this.#handler?.onMessage(bytes, at, at + length);
         at += length;
       } else {
-        this.#part = { bytes: Buffer.allocUnsafe(length), length: 0, isPrefix: false };
+        this.#part = newPart(length, false);
       }
     }
   }
@@ -131,10 +135,11 @@ export class GrpcCall implements StreamHandler {
 
   #continuePart(bytes: Buffer, start: number, end: number): number {
     const part = this.#part!;
-    const taken = Math.min(end - start, part.bytes.length - part.length);
+    const taken = Math.min(end - start, part.wanted - part.length);
+    if (part.length + taken > part.bytes.length) grow(part, part.length + taken);
     bytes.copy(part.bytes, part.length, start, start + taken);
     part.length += taken;
-    if (part.length < part.bytes.length) return start + taken;
+    if (part.length < part.wanted) return start + taken;
     this.#part = undefined;
     if (!part.isPrefix) {
       this.#handler?.onMessage(part.bytes, 0, part.length);
@@ -142,8 +147,7 @@ export class GrpcCall implements StreamHandler {
     }
     const length = this.#messageLength(part.bytes, 0);
     if (length === 0) this.#handler?.onMessage(part.bytes, 0, 0);
-    else if (length !== undefined)
-      this.#part = { bytes: Buffer.allocUnsafe(length), length: 0, isPrefix: false };
+    else if (length !== undefined) this.#part = newPart(length, false);
     return start + taken;
   }
 
@@ -170,6 +174,25 @@ export class GrpcCall implements StreamHandler {
 
 const prefix = new Uint8Array(prefixBytes);
 
+interface Part {
+  bytes: Buffer;
+  length: number;
+  /** Length when it is whole. */
+  readonly wanted: number;
+  readonly isPrefix: boolean;
+}
+
+/** A prefix alone must not make us hold as much as it announces. */
+function newPart(wanted: number, isPrefix: boolean): Part {
+  return { bytes: Buffer.allocUnsafe(Math.min(wanted, initialPartBytes)), length: 0, wanted, isPrefix };
+}
+
+function grow(part: Part, needed: number): void {
+  const grown = Buffer.allocUnsafe(Math.min(part.wanted, Math.max(needed, part.bytes.length * 2)));
+  part.bytes.copy(grown, 0, 0, part.length);
+  part.bytes = grown;
+}
+
 /** Whether a request is gRPC at all; otherwise HTTP status 415 is the answer the protocol asks for. */
 export function isGrpc({ method, contentType }: RequestHead): boolean {
   return method === 'POST' && contentType !== undefined && /^application\/grpc([+;]|$)/.test(contentType);
@@ -190,8 +213,9 @@ function trailersOnly(status: number, message: string): Uint8Array {
 
 function statusFields(status: number, message: string): [string, string][] {
   const fields: [string, string][] = [['grpc-status', String(status)]];
-  // The protocol asks for percent-encoding.
-  if (message !== '') fields.push(['grpc-message', encodeURIComponent(message).slice(0, 1000)]);
+  // The protocol asks for percent-encoding. By way of a Buffer, since the cut may leave half a character.
+  const text = Buffer.from(message.slice(0, maxMessageCharacters)).toString();
+  if (text !== '') fields.push(['grpc-message', encodeURIComponent(text)]);
   return fields;
 }
 

@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { FrameType, frameHeaderBytes } from './frame.ts';
 
 const slabBytes = 64 * 1024;
@@ -8,7 +8,7 @@ const slabBytes = 64 * 1024;
  * turn of reading; a slab is never reused, since the socket may still hold parts of it.
  */
 export class Output {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #maxQueuedBytes: number;
   #slab = Buffer.allocUnsafeSlow(slabBytes);
   #start = 0;
@@ -16,7 +16,7 @@ export class Output {
   #isFlushPlanned = false;
   #isHeld = false;
 
-  constructor(socket: Socket, maxQueuedBytes: number) {
+  constructor(socket: Duplex, maxQueuedBytes: number) {
     this.#socket = socket;
     this.#maxQueuedBytes = maxQueuedBytes;
   }

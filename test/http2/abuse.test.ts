@@ -83,6 +83,20 @@ describe('a peer that does not read', () => {
   });
 });
 
+it('a prefix that announces a large message costs little', async () => {
+  const maxMessageBytes = 32 << 20;
+  server = await echoServer({}, maxMessageBytes);
+  const prefixes = Array.from({ length: 200 }, (_, i) => [
+    openStream(2 * i + 1),
+    frame(0, 0, 2 * i + 1, Buffer.concat([Buffer.from([0]), uint32(maxMessageBytes)])),
+  ]);
+  const before = process.memoryUsage().arrayBuffers;
+  client = new RawClient(server.port).open(...prefixes.flat(), ping);
+  await expect.poll(() => client.hasPong()).toBe(true);
+  expect(server.server.streamCount).toBe(200);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100 << 20);
+});
+
 describe('time limits', () => {
   it('closes a connection that never says what it wants', async () => {
     server = await echoServer({ prefaceTimeoutMs: 1 });
@@ -99,6 +113,21 @@ describe('time limits', () => {
 });
 
 describe('gRPC framing', () => {
+  it('takes a message that comes in many small pieces', async () => {
+    server = await echoServer();
+    const whole = message(Buffer.from(Array.from({ length: 500_000 }, (_, i) => i % 251)));
+    client = new RawClient(server.port).open(
+      frame(8, 0, 0, uint32(1 << 24)),
+      settings('000400ffffff'),
+      openStream(1),
+    );
+    for (let at = 0; at < whole.length; at += 7001)
+      client.send(frame(0, 0, 1, whole.subarray(at, at + 7001)));
+    client.send(frame(0, 1, 1));
+    await expect.poll(() => client.of(1).some(({ flags }) => flags & 1)).toBe(true);
+    expect(Buffer.concat(client.of(0).map(({ payload }) => payload)).equals(whole)).toBe(true);
+  });
+
   it('takes messages cut at every byte', async () => {
     server = await echoServer();
     const whole = Buffer.concat([
