@@ -187,5 +187,8 @@ function poolLog(log: Log): PoolListener {
       if (reason === undefined) log.info({ endpoint: name }, 'endpoint ready');
       else log.warn({ endpoint: name, reason }, 'endpoint not ready');
     },
+    ejected: ({ name }, { cause, reason, backOffMs }) =>
+      log.warn({ endpoint: name, cause, reason, backOffMs }, 'endpoint ejected'),
+    restored: ({ name }, { cause }) => log.info({ endpoint: name, cause }, 'endpoint restored'),
   };
 }

@@ -148,15 +148,15 @@ export class ServedRequest implements Assignment {
 
   #report(outcome: Outcome): void {
     const { pool } = this.#options;
+    const { sentAtMs } = this.#reservation;
     switch (outcome.kind) {
       case 'completed':
-        pool.reportSuccess(this.#endpoint);
+        pool.reportSuccess(this.#endpoint, sentAtMs);
         return;
       case 'rejected_by_engine':
-        // 501 and 503 are honest answers of an engine that works; other server errors are not.
-        if (outcome.status < 500 || outcome.status === 501 || outcome.status === 503) {
-          pool.reportSuccess(this.#endpoint);
-        } else pool.reportErrorAnswer(this.#endpoint, `status ${outcome.status}`);
+        // 501 tells what the engine cannot do, not that it is unwell.
+        if (outcome.status < 500 || outcome.status === 501) pool.reportSuccess(this.#endpoint, sentAtMs);
+        else pool.reportErrorAnswer(this.#endpoint, `status ${outcome.status}`, sentAtMs);
         return;
       case 'connect_failed':
       case 'upstream_failed':

@@ -1,35 +1,62 @@
 /**
  * Whether one endpoint may get requests, from scrapes (active) and from requests that failed (passive).
  *
- *                    scrape ok                       connection failed
+ *                    scrape ok              connection failed, error answers, late first tokens
  *     unseen ───────────────────────▶ ready ───────────────────────────▶ ejected
  *       ▲                             ▲  ▲                                │    │
- *       │ scrape failed               │  └── first failure: scrape ok ────┘    │ more failures in a row:
- *       └──── (from any state) ────▶ down                                      │ back-off over, scrape ok
- *                                     │            request ok                  ▼
+ *       │ scrape failed               │  └── first broken connection: ─────┘    │ otherwise:
+ *       └──── (from any state) ────▶ down    scrape ok                          │ back-off over, scrape ok
+ *                                     │            request ok                   ▼
  *                                     └◀──────────────────────────────── half-open: one request at a time
  *
  * The back-off is for an endpoint whose scrapes succeed while its requests fail: without it the endpoint
  * would be taken back by each scrape. Times are milliseconds of the pool's clock.
  */
 
-/** Ejection after the 2nd, 3rd, ... failure in a row; the first lasts until the next scrape succeeds. */
+/** What counted against an ejected endpoint. */
+export type EjectionCause = 'connection' | 'errors' | 'slow';
+
+export interface Ejection {
+  readonly cause: EjectionCause;
+  readonly reason: string;
+  readonly atMs: number;
+  /** For how long at least; 0: until the next scrape succeeds. */
+  readonly backOffMs: number;
+}
+
+/** The first back-off; each further failure in a row doubles it. */
 const firstBackOffMs = 500;
 const longestBackOffMs = 10_000;
 /** Error answers in a row that count as one failure (the same as Envoy's `consecutive_5xx`). */
 const errorAnswersPerFailure = 5;
+/** First tokens in a row that came far too late and count as one failure. */
+const lateTokensPerFailure = 5;
 /** How long an endpoint without an answer may still be taken for busy. */
 const longestSilenceMs = 30_000;
 
 type Probe = 'none' | 'open' | 'taken';
 
 export class EndpointHealth {
+  /** How often the endpoint was ejected. */
+  ejections = 0;
   #scrapeProblem: string | undefined = 'not yet scraped';
   #silentSinceMs: number | undefined;
-  #ejection: { readonly reason: string; readonly untilMs: number; awaitsScrape: boolean } | undefined;
+  #ejection: Ejection | undefined;
+  #awaitsScrape = false;
   #failuresInARow = 0;
   #errorAnswersInARow = 0;
+  #lateTokensInARow = 0;
   #probe: Probe = 'none';
+
+  /** The last one, until a request has succeeded after it. */
+  get ejection(): Ejection | undefined {
+    return this.#ejection;
+  }
+
+  /** Why the engine cannot be read; undefined if it can. */
+  get scrapeProblem(): string | undefined {
+    return this.#scrapeProblem;
+  }
 
   isReady(nowMs: number): boolean {
     return this.notReadyReason(nowMs) === undefined;
@@ -50,7 +77,7 @@ export class EndpointHealth {
   scrapeSucceeded(): void {
     this.#scrapeProblem = undefined;
     this.#silentSinceMs = undefined;
-    if (this.#ejection !== undefined) this.#ejection.awaitsScrape = false;
+    this.#awaitsScrape = false;
   }
 
   scrapeFailed(reason: string): void {
@@ -66,27 +93,34 @@ export class EndpointHealth {
 
   /** A request could not be sent, or its connection broke. */
   requestFailed(reason: string, nowMs: number): void {
-    // One broken connection fails all requests on it; they are one failure.
-    if (this.#isEjected(nowMs)) return;
-    this.#failuresInARow++;
-    this.#errorAnswersInARow = 0;
-    const doublings = this.#failuresInARow - 2;
-    const backOffMs = doublings < 0 ? 0 : Math.min(longestBackOffMs, firstBackOffMs * 2 ** doublings);
-    this.#ejection = { reason, untilMs: nowMs + backOffMs, awaitsScrape: true };
-    this.#probe = doublings < 0 ? 'none' : 'open';
+    this.#eject('connection', reason, nowMs);
   }
 
   /** The engine answered a request with a server error. */
-  requestGotError(reason: string, nowMs: number): void {
+  requestGotError(reason: string, sentAtMs: number, nowMs: number): void {
+    if (!this.#isOfNow(sentAtMs)) return;
     this.#errorAnswersInARow++;
-    if (this.#errorAnswersInARow >= errorAnswersPerFailure) {
-      this.requestFailed(`${errorAnswersPerFailure} error answers in a row, the last: ${reason}`, nowMs);
-    }
+    if (this.#probe === 'none' && this.#errorAnswersInARow < errorAnswersPerFailure) return;
+    const count = this.#errorAnswersInARow;
+    const inARow = count === 1 ? 'an error answer' : `${count} error answers in a row, the last`;
+    this.#eject('errors', `${inARow}: ${reason}`, nowMs);
   }
 
-  requestSucceeded(nowMs: number): void {
-    // A request from before the ejection says nothing about new connections.
-    if (this.#isEjected(nowMs)) return;
+  /** The first token of a request came in the time that it usually takes. */
+  firstTokenCame(sentAtMs: number): void {
+    if (this.#isOfNow(sentAtMs)) this.#lateTokensInARow = 0;
+  }
+
+  /** It came far too late, or still has not come. */
+  firstTokenIsLate(reason: string, sentAtMs: number, nowMs: number): void {
+    if (!this.#isOfNow(sentAtMs)) return;
+    this.#lateTokensInARow++;
+    if (this.#probe === 'none' && this.#lateTokensInARow < lateTokensPerFailure) return;
+    this.#eject('slow', `first tokens come too late: ${reason}`, nowMs);
+  }
+
+  requestSucceeded(sentAtMs: number, nowMs: number): void {
+    if (this.#isEjected(nowMs) || !this.#isOfNow(sentAtMs)) return;
     this.#failuresInARow = 0;
     this.#errorAnswersInARow = 0;
     this.#probe = 'none';
@@ -105,7 +139,28 @@ export class EndpointHealth {
     if (this.#probe === 'taken') this.#probe = 'open';
   }
 
+  #eject(cause: EjectionCause, reason: string, nowMs: number): void {
+    // One broken connection fails all requests on it; they are one failure.
+    if (this.#isEjected(nowMs)) return;
+    this.#failuresInARow++;
+    this.#errorAnswersInARow = 0;
+    this.#lateTokensInARow = 0;
+    // Scrapes prove that connections can be made, but nothing about error answers and slowness.
+    const doublings = this.#failuresInARow - (cause === 'connection' ? 2 : 1);
+    const backOffMs = doublings < 0 ? 0 : Math.min(longestBackOffMs, firstBackOffMs * 2 ** doublings);
+    this.#ejection = { cause, reason, atMs: nowMs, backOffMs };
+    this.#awaitsScrape = true;
+    this.#probe = doublings < 0 ? 'none' : 'open';
+    this.ejections++;
+  }
+
+  /** A request from before the ejection says nothing about the endpoint as it is now. */
+  #isOfNow(sentAtMs: number): boolean {
+    return this.#ejection === undefined || sentAtMs >= this.#ejection.atMs;
+  }
+
   #isEjected(nowMs: number): boolean {
-    return this.#ejection !== undefined && (this.#ejection.awaitsScrape || nowMs < this.#ejection.untilMs);
+    if (this.#ejection === undefined) return false;
+    return this.#awaitsScrape || nowMs < this.#ejection.atMs + this.#ejection.backOffMs;
   }
 }

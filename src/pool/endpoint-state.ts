@@ -1,6 +1,7 @@
 import type { Endpoint, EndpointMetrics } from '../scheduling/endpoint.ts';
 import { Calibration, type FleetCalibration } from './calibration.ts';
 import { EndpointHealth } from './endpoint-health.ts';
+import { FirstTokenDelay } from './first-token-judge.ts';
 import { InFlightLoad } from './in-flight-load.ts';
 
 /** An endpoint as discovery names it. */
@@ -43,7 +44,8 @@ export class EndpointState {
   readonly health = new EndpointHealth();
   readonly load = new InFlightLoad();
   readonly calibration: Calibration;
-  /** The readiness that listeners were last told. */
+  readonly firstTokenDelay = new FirstTokenDelay();
+  /** Whether it answers scrapes, as listeners were last told. */
   isKnownReady = false;
   /** When a request of ours last got its first token or its end. */
   servedAtMs = Number.NEGATIVE_INFINITY;

@@ -9,12 +9,16 @@ export interface RequestLoad {
 }
 
 /** One request that counts against an endpoint. Mutable, owned by `InFlightLoad`. */
-export interface LoadEntry extends Omit<RequestLoad, 'isStreaming'> {
+export interface LoadEntry extends RequestLoad {
   /** The scrape that had last begun when the request was sent. */
   readonly epoch: number;
   readonly sentAtMs: number;
+  /** When its first token was expected to come, milliseconds after it was sent. */
+  readonly expectedMs: number;
   isWaitingForFirstToken: boolean;
   firstTokenAtMs: number | undefined;
+  /** Its first token came, or is missing, far too late; that has been counted. */
+  isLate: boolean;
 }
 
 /**
@@ -41,7 +45,7 @@ export class InFlightLoad {
     return this.#requests;
   }
 
-  /** `prefillMs` is the expected time to the first token, for requests that will not show theirs. */
+  /** `prefillMs` is the expected time to the first token; it is assumed for requests that will not show theirs. */
   add(
     { promptTokens, uncachedTokens, isStreaming = true }: RequestLoad,
     nowMs: number,
@@ -50,10 +54,13 @@ export class InFlightLoad {
     const entry: LoadEntry = {
       promptTokens,
       uncachedTokens,
+      isStreaming,
       epoch: this.#epoch,
       sentAtMs: nowMs,
+      expectedMs: prefillMs,
       isWaitingForFirstToken: true,
       firstTokenAtMs: undefined,
+      isLate: false,
     };
     this.#entries.add(entry);
     if (!isStreaming) this.#unseen.push({ entry, assumedAtMs: nowMs + prefillMs });
@@ -81,6 +88,14 @@ export class InFlightLoad {
   settle(nowMs: number): void {
     while (this.#unseen.length > 0 && this.#unseen[0]!.assumedAtMs <= nowMs) {
       this.firstToken(this.#unseen.shift()!.entry);
+    }
+  }
+
+  /** Requests sent before then whose first token could have been seen and has not. Oldest first. */
+  *waitingSince(beforeMs: number): Iterable<LoadEntry> {
+    for (const entry of this.#entries) {
+      if (entry.sentAtMs >= beforeMs) return;
+      if (entry.isWaitingForFirstToken && entry.isStreaming !== false) yield entry;
     }
   }
 

@@ -2,16 +2,20 @@ import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { parseAddress } from './address.ts';
 import { FleetCalibration } from './calibration.ts';
+import type { Ejection } from './endpoint-health.ts';
 import {
   type EndpointModels,
   type EndpointSpec,
   EndpointState,
   type ScrapedMetrics,
 } from './endpoint-state.ts';
+import { FirstTokenJudge } from './first-token-judge.ts';
 import type { LoadEntry, RequestLoad } from './in-flight-load.ts';
 
 /** Load that a request holds on an endpoint. Both verbs take effect once; later calls do nothing. */
 export interface Reservation {
+  /** When the request was counted against the endpoint; of the pool's clock. */
+  readonly sentAtMs: number;
   firstToken(): void;
   /** `outputTokens` of a complete answer, if it has told; the pool learns from it. */
   release(outputTokens?: number | undefined): void;
@@ -23,8 +27,12 @@ export type EndpointRef = Pick<Endpoint, 'name' | 'address' | 'slot'>;
 export interface PoolListener {
   added?(endpoint: EndpointRef): void;
   removed?(endpoint: EndpointRef): void;
-  /** `reason` says why it is not ready; undefined when it has become ready. */
+  /** It began to answer scrapes, or ceased to for this reason. */
   readinessChanged?(endpoint: EndpointRef, reason: string | undefined): void;
+  /** Requests have failed on it: it gets none for a while, then one at a time. */
+  ejected?(endpoint: EndpointRef, ejection: Ejection): void;
+  /** A request has succeeded on it after this ejection. */
+  restored?(endpoint: EndpointRef, ejection: Ejection): void;
   /** A first token, an end, a scrape or a recovery: the endpoint may be able to take more than before. */
   roomChanged?(endpoint: EndpointRef): void;
 }
@@ -56,6 +64,7 @@ export class InferencePool {
   /** Removed endpoints that still have reservations, kept for the audit. */
   readonly #leaving = new Set<EndpointState>();
   readonly #fleet = new FleetCalibration();
+  readonly #firstTokenJudge = new FirstTokenJudge(this.#byName);
   #snapshot: readonly Endpoint[] = Object.freeze([]);
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #isChanged = false;
@@ -142,10 +151,10 @@ export class InferencePool {
 
   /** Counts a request against the endpoint at once, so that the next decision sees it. */
   reserve(endpoint: EndpointRef, load: RequestLoad): Reservation {
+    const sentAtMs = this.#clock();
     const state = this.#find(endpoint);
     // Gone between the snapshot and now: nothing is left to count against.
-    if (state === undefined) return { firstToken() {}, release() {} };
-    const sentAtMs = this.#clock();
+    if (state === undefined) return { sentAtMs, firstToken() {}, release() {} };
     state.load.settle(sentAtMs);
     const pendingTokens = state.load.view().uncachedTokens + load.uncachedTokens;
     const prefillMs = state.calibration.prefillMsPerToken() * pendingTokens;
@@ -153,6 +162,7 @@ export class InferencePool {
     const isProbe = state.health.takeProbe();
     this.#touch(state);
     return {
+      sentAtMs,
       firstToken: () => this.#firstToken(state, entry, load.isStreaming ?? true),
       release: (outputTokens) => {
         this.#learnFrom(state, entry, outputTokens);
@@ -174,6 +184,7 @@ export class InferencePool {
   recordScrape(endpoint: EndpointRef, metrics: ScrapedMetrics | undefined): void {
     this.#change(endpoint, (state) => {
       state.health.scrapeSucceeded();
+      this.#firstTokenJudge.lookForMissing(state, this.#clock());
       if (metrics === undefined) return;
       this.#setCapacity(state, metrics);
       state.endScrape(metrics, this.#clock());
@@ -216,14 +227,14 @@ export class InferencePool {
   }
 
   /** The engine answered with a server error; several in a row eject it. */
-  reportErrorAnswer(endpoint: EndpointRef, reason: string): void {
-    this.#change(endpoint, (state) => state.health.requestGotError(reason, this.#clock()));
+  reportErrorAnswer(endpoint: EndpointRef, reason: string, sentAtMs = this.#clock()): void {
+    this.#change(endpoint, (state) => state.health.requestGotError(reason, sentAtMs, this.#clock()));
   }
 
-  reportSuccess(endpoint: EndpointRef): void {
+  reportSuccess(endpoint: EndpointRef, sentAtMs = this.#clock()): void {
     this.#change(endpoint, (state) => {
       state.servedAtMs = this.#clock();
-      state.health.requestSucceeded(this.#clock());
+      state.health.requestSucceeded(sentAtMs, this.#clock());
     });
   }
 
@@ -248,6 +259,7 @@ export class InferencePool {
     if (isStreaming) {
       entry.firstTokenAtMs = nowMs;
       state.calibration.firstToken(entry.uncachedTokens, entry.sentAtMs, nowMs, state.load.view());
+      this.#change(state, () => this.#firstTokenJudge.came(state, entry, nowMs));
     }
     state.load.firstToken(entry);
     this.#touch(state);
@@ -278,12 +290,21 @@ export class InferencePool {
   #change(endpoint: EndpointRef, change: (state: EndpointState) => void): void {
     const state = this.#find(endpoint);
     if (state === undefined) return;
+    const { ejections, ejection } = state.health;
     change(state);
     this.#touch(state);
-    const reason = state.health.notReadyReason(this.#clock());
-    if (state.isKnownReady === (reason === undefined)) return;
-    state.isKnownReady = reason === undefined;
-    for (const listener of this.#listeners) listener.readinessChanged?.(state, reason);
+    this.#tellHealth(state, ejections, ejection);
+  }
+
+  #tellHealth(state: EndpointState, ejectionsBefore: number, ejectionBefore: Ejection | undefined): void {
+    const { ejections, ejection, scrapeProblem } = state.health;
+    for (const listener of this.#listeners) {
+      if (ejection !== undefined && ejections > ejectionsBefore) listener.ejected?.(state, ejection);
+      if (ejection === undefined && ejectionBefore !== undefined) listener.restored?.(state, ejectionBefore);
+    }
+    if (state.isKnownReady === (scrapeProblem === undefined)) return;
+    state.isKnownReady = scrapeProblem === undefined;
+    for (const listener of this.#listeners) listener.readinessChanged?.(state, scrapeProblem);
   }
 
   #setCapacity(

@@ -375,3 +375,126 @@ describe('health', () => {
     expect(endpoint('e0').isReady).toBe(false);
   });
 });
+
+describe('passive health', () => {
+  /** Five endpoints that have each shown `first` tokens in time; requests are of 1,000 tokens, so 40 ms. */
+  function createServing(names = ['e0', 'e1', 'e2', 'e3', 'e4']) {
+    const made = createPool();
+    const events: string[] = [];
+    made.pool.subscribe({
+      ejected: ({ name }, { cause, backOffMs }) => events.push(`${name} ejected: ${cause}, ${backOffMs} ms`),
+      restored: ({ name }, { cause }) => events.push(`${name} restored: ${cause}`),
+    });
+    for (const [at, name] of names.entries()) {
+      made.pool.upsert({ name, address: `10.0.0.${at + 1}:8000` });
+      made.scrape(name);
+    }
+    const serve = (name: string, ttftMs: number, advance = true) => {
+      const reservation = made.pool.reserve(made.endpoint(name), {
+        promptTokens: 1000,
+        uncachedTokens: 1000,
+      });
+      if (advance) made.clock.nowMs += ttftMs;
+      reservation.firstToken();
+      reservation.release();
+      made.pool.reportSuccess(made.endpoint(name), reservation.sentAtMs);
+    };
+    for (let round = 0; round < 6; round++) for (const name of names) serve(name, 40);
+    return { ...made, events, serve };
+  }
+
+  it('ejects the endpoint whose first tokens come far later than those of the others', () => {
+    const { endpoint, serve, events } = createServing();
+    for (let i = 0; i < 4; i++) serve('e0', 5000);
+    expect(endpoint('e0').isReady).toBe(true);
+    serve('e0', 5000);
+    expect(endpoint('e0').notReadyReason).toMatch(/^ejected: first tokens come too late: 5000 ms instead of/);
+    expect(events).toEqual(['e0 ejected: slow, 500 ms']);
+  });
+
+  it('ejects an endpoint that answers scrapes and never a request', () => {
+    const { pool, endpoint, scrape, clock, events } = createServing();
+    for (let i = 0; i < 5; i++)
+      pool.reserve(endpoint('e0'), { promptTokens: 1000, uncachedTokens: 1000, isStreaming: true });
+    clock.nowMs += 1900;
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(true);
+    clock.nowMs += 3000;
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(false);
+    scrape('e0');
+    expect(events).toEqual(['e0 ejected: slow, 500 ms']);
+  });
+
+  it('never judges whole answers by a first token that nobody sees', () => {
+    const { pool, endpoint, scrape, clock } = createServing();
+    for (let i = 0; i < 9; i++)
+      pool.reserve(endpoint('e0'), { promptTokens: 1000, uncachedTokens: 1000, isStreaming: false });
+    clock.nowMs += 60_000;
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('lets a token in time between late ones pass', () => {
+    const { endpoint, serve } = createServing();
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 4; i++) serve('e0', 5000);
+      serve('e0', 40);
+    }
+    expect(endpoint('e0').isReady).toBe(true);
+  });
+
+  it('ejects nobody when all are late alike, nor more than half, nor an endpoint alone', () => {
+    const all = createServing();
+    for (let round = 0; round < 8; round++)
+      for (const name of ['e0', 'e1', 'e2', 'e3', 'e4']) all.serve(name, 5000);
+    expect(all.events).toEqual([]);
+    const few = createServing();
+    for (const name of ['e1', 'e2', 'e3']) few.pool.recordScrapeFailure(few.endpoint(name), 'refused');
+    for (let round = 0; round < 8; round++) few.serve('e0', 30_000);
+    expect(few.events).toEqual([]);
+    const alone = createServing(['e0']);
+    for (let round = 0; round < 8; round++) alone.serve('e0', 30_000);
+    expect(alone.events).toEqual([]);
+  });
+
+  it('tries the slow endpoint with one request, and restores it when that is in time', () => {
+    const { endpoint, serve, scrape, clock, events } = createServing();
+    for (let i = 0; i < 5; i++) serve('e0', 5000);
+    clock.nowMs += 500;
+    scrape('e0');
+    serve('e0', 5000);
+    clock.nowMs += 999;
+    scrape('e0');
+    expect(endpoint('e0').isReady).toBe(false);
+    clock.nowMs += 1;
+    serve('e0', 40);
+    expect(events).toEqual(['e0 ejected: slow, 500 ms', 'e0 ejected: slow, 1000 ms', 'e0 restored: slow']);
+  });
+
+  it('keeps an endpoint with error answers away although it answers scrapes', () => {
+    const { pool, endpoint, scrape, clock, events } = createServing();
+    for (let i = 0; i < 5; i++) pool.reportErrorAnswer(endpoint('e1'), 'status 503');
+    scrape('e1');
+    expect(endpoint('e1').notReadyReason).toBe('ejected: 5 error answers in a row, the last: status 503');
+    clock.nowMs += 500;
+    const probe = pool.reserve(endpoint('e1'), load);
+    pool.reportErrorAnswer(endpoint('e1'), 'status 503', probe.sentAtMs);
+    probe.release();
+    expect(events).toEqual(['e1 ejected: errors, 500 ms', 'e1 ejected: errors, 1000 ms']);
+  });
+
+  it('is not restored by a request that was sent before the ejection and ends after it', () => {
+    const { pool, endpoint, scrape, clock } = createReady();
+    const early = pool.reserve(endpoint('e0'), load);
+    clock.nowMs += 10;
+    for (let i = 0; i < 2; i++) {
+      pool.reportFailure(endpoint('e0'), 'reset');
+      scrape('e0');
+    }
+    clock.nowMs += 500;
+    pool.reportSuccess(endpoint('e0'), early.sentAtMs);
+    pool.reserve(endpoint('e0'), load);
+    expect(endpoint('e0').notReadyReason).toMatch(/half-open/);
+  });
+});
