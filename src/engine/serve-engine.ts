@@ -3,8 +3,15 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../telemetry/index.ts';
 import { createLog } from '../telemetry/index.ts';
-import type { LoadedTokenizer } from '../tokenizer/index.ts';
-import { createByteTokenizer, createChatTemplate, loadTokenizer } from '../tokenizer/index.ts';
+import type { LoadedTokenizer, PromptEncoder } from '../tokenizer/index.ts';
+import {
+  createByteTokenizer,
+  createChatTemplate,
+  createPromptEncoder,
+  createTokenizerThread,
+  loadTokenizer,
+  splitByLength,
+} from '../tokenizer/index.ts';
 import { EngineClient } from './engine-client.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
@@ -25,7 +32,8 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const startedMs = performance.now();
   const log = options.log ?? createLog({ level: 'info', format: 'auto' });
   checkFolder(options.model);
-  const { tokenizer, chatTemplate } = readTokenizer(options);
+  const loaded = readTokenizer(options);
+  const { tokenizer } = loaded;
   const recommended = readGenerationConfig(options.model);
   const eosTokenIds = [...recommended.eosTokenIds];
   if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
@@ -36,11 +44,13 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
     transport: createWorkerTransport(opening),
     onCrash: options.onCrash ?? exitAfterCrash(log),
   });
+  let prompts: PromptEncoder | undefined;
   try {
+    prompts = createPrompts(options, loaded);
     const server = await serveOpenEngine({
       engine,
       tokenizer,
-      chatTemplate: chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer),
+      prompts,
       outputFormats,
       modelPath: options.model,
       modelNames: options.servedModelName ?? [options.model],
@@ -61,6 +71,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
     return server;
   } catch (error) {
     await engine.close();
+    await prompts?.close();
     throw error;
   }
 }
@@ -95,6 +106,19 @@ function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): Load
   if (chatTemplate === undefined) return loaded;
   if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
   return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
+}
+
+/** Long prompts are encoded in a thread of their own, so that the server goes on answering meanwhile. */
+function createPrompts(
+  { model }: EngineOptions,
+  { tokenizer, chatTemplate }: LoadedTokenizer,
+): PromptEncoder {
+  const template = chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer);
+  const here = createPromptEncoder(tokenizer, template);
+  // A model without tokenizer.json has text as bytes, which takes no time.
+  return existsSync(join(model, 'tokenizer.json'))
+    ? splitByLength(here, createTokenizerThread({ folder: model, chatTemplate }))
+    : here;
 }
 
 /** As in vLLM, calls are recognized only if both flags say so. */

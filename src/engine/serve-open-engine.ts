@@ -1,7 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
-import type { ChatTemplate, Tokenizer } from '../tokenizer/index.ts';
+import type { PromptEncoder, Tokenizer } from '../tokenizer/index.ts';
 import type { EngineClient } from './engine-client.ts';
 import type { KvEventPublisher, KvEventsConfig } from './kv-events/index.ts';
 import { openKvEventPublisher } from './kv-events/index.ts';
@@ -15,7 +15,8 @@ export interface ServeOpenEngineOptions {
   /** Closed with the server. */
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer;
-  readonly chatTemplate: ChatTemplate | undefined;
+  /** Closed with the server. */
+  readonly prompts: PromptEncoder;
   readonly outputFormats: OutputFormats;
   readonly modelPath: string;
   readonly modelNames: readonly string[];
@@ -57,7 +58,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
   const context: ServerContext = {
     engine,
     tokenizer: options.tokenizer,
-    chatTemplate: options.chatTemplate,
+    prompts: options.prompts,
     outputFormats: options.outputFormats,
     metrics,
     modelNames: options.modelNames,
@@ -94,6 +95,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     await closed;
     clearTimeout(cut);
     await engine.close();
+    await options.prompts.close();
     kvEvents?.close();
   };
   return {

@@ -13,6 +13,7 @@ export function createByteTokenizer(vocabSize: number): Tokenizer {
   const createDetokenizer = () => createTableDetokenizer(table, none);
   return {
     vocabSize,
+    maxTokenCharacters: 1,
     bosToken: undefined,
     eosToken: undefined,
     eosTokenId: undefined,

@@ -23,7 +23,7 @@ export interface ChatTemplate {
 
 /** The template could not be used, or does not accept these messages: the request is at fault. */
 export class ChatTemplateError extends Error {
-  constructor(message: string, cause: unknown) {
+  constructor(message: string, cause?: unknown) {
     super(message, { cause });
     this.name = 'ChatTemplateError';
   }

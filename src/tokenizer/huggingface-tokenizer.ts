@@ -9,6 +9,9 @@ export interface TokenizerFiles {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
+/** Normalization form C makes at most four units of text into one. */
+const normalizationShrinkage = 4;
+
 /** A tokenizer from a checkpoint's files. Throws what the library says of a file that it cannot use. */
 export function createHuggingfaceTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer {
   const library = new LibraryTokenizer(tokenizer, config);
@@ -34,10 +37,12 @@ export function createHuggingfaceTokenizer({ tokenizer, config }: TokenizerFiles
     bytes[id] = isByteLevel && !added.has(id) ? bytesOfToken(token) : Buffer.from(token, 'utf8');
   const table = isByteLevel ? tokenTexts(bytes) : undefined;
 
+  const longestToken = [...vocab.keys()].reduce((most, token) => Math.max(most, token.length), 1);
   const bosToken = tokenContent(config['bos_token']);
   const eosToken = tokenContent(config['eos_token']);
   return {
     vocabSize,
+    maxTokenCharacters: longestToken * normalizationShrinkage,
     bosToken,
     eosToken,
     eosTokenId: eosToken === undefined ? undefined : library.token_to_id(eosToken),

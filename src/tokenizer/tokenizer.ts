@@ -14,6 +14,8 @@ export interface DecodeOptions {
 export interface Tokenizer {
   /** Ids are below this. */
   readonly vocabSize: number;
+  /** No token stands for more characters (UTF-16 units) than this, before normalization. */
+  readonly maxTokenCharacters: number;
   readonly bosToken: string | undefined;
   readonly eosToken: string | undefined;
   readonly eosTokenId: number | undefined;

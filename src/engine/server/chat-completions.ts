@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { countCharacters } from '../../tokenizer/index.ts';
 import type { OutputEvent } from '../output-parsers/index.ts';
 import type { ChatOutput } from './chat-output.ts';
 import { ChoiceOutput, chatMessage, deltaOf, readChatOutput } from './chat-output.ts';
@@ -6,7 +7,7 @@ import { readChatLogprobs, renderChat } from './chat-request.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
 import { chatLogprobs } from './logprobs.ts';
-import { resolveMaxTokens } from './prompt-length.ts';
+import { checkCharacters, resolveMaxTokens } from './prompt-length.ts';
 import { readBody } from './request-fields.ts';
 import type { ChoiceDelta, GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
@@ -33,7 +34,12 @@ export async function chatCompletions(
   const model = resolveModel(context, body);
   const given = readGenerationOptions(body, context.limits);
   const logprobs = readChatLogprobs(body, context.limits.maxLogprobs);
-  const { text: prompt, tokenIds } = renderChat(body, context);
+  checkCharacters(countCharacters(body['messages']), 'messages', {
+    maxModelLen: context.engine.info.maxModelLen,
+    maxTokenCharacters: context.tokenizer.maxTokenCharacters,
+  });
+  const client = clientGone(reply);
+  const { text: prompt, tokenIds } = await renderChat(body, context);
   const output = readChatOutput(body, {
     formats: context.outputFormats,
     prompt,
@@ -58,7 +64,6 @@ export async function chatCompletions(
     output,
     logprobs,
   };
-  const client = clientGone(reply);
   const updates = runGeneration(
     context,
     { promptTokens: tokenIds, options, maxTokens, logprobs },

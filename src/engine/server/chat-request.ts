@@ -1,5 +1,5 @@
 import { ServiceError } from '../../protocol/errors.ts';
-import type { RenderedChat } from '../../tokenizer/chat-template.ts';
+import type { RenderedChat } from '../../tokenizer/index.ts';
 import type { RequestBody } from './request-fields.ts';
 import {
   invalid,
@@ -16,7 +16,7 @@ import { readToolUse } from './tool-use.ts';
 type Message = Readonly<Record<string, unknown>>;
 
 /** The prompt of a chat: messages through the model's template. */
-export function renderChat(body: RequestBody, { chatTemplate }: ServerContext): RenderedChat {
+export async function renderChat(body: RequestBody, { prompts }: ServerContext): Promise<RenderedChat> {
   refuseUnsupported(body, {
     chat_template: undefined,
     continue_final_message: false,
@@ -26,13 +26,13 @@ export function renderChat(body: RequestBody, { chatTemplate }: ServerContext): 
   });
   const messages = readMessages(body);
   const { tools } = readToolUse(body);
-  if (chatTemplate === undefined)
+  if (!prompts.hasChatTemplate)
     throw new ServiceError(
       'invalid_request',
       'This model has no chat template. Use /v1/completions, or start the engine with --chat-template.',
       { param: 'messages' },
     );
-  return chatTemplate.render({
+  return prompts.renderChat({
     messages,
     tools,
     addGenerationPrompt: readBoolean(body, 'add_generation_prompt', true),

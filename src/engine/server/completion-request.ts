@@ -1,4 +1,5 @@
-import type { Tokenizer } from '../../tokenizer/index.ts';
+import type { PromptEncoder, Tokenizer } from '../../tokenizer/index.ts';
+import { checkCharacters } from './prompt-length.ts';
 import type { RequestBody } from './request-fields.ts';
 import {
   checkTokenIds,
@@ -23,13 +24,20 @@ export interface CompletionFields {
   readonly logprobs: number | undefined;
 }
 
+export interface CompletionLimits {
+  readonly vocabSize: number;
+  readonly maxLogprobs: number;
+  readonly maxModelLen: number;
+}
+
 const maxPrompts = 1024;
 
-export function readCompletionFields(
+/** Rejects with a `ServiceError` that names the field at fault. */
+export async function readCompletionFields(
   body: RequestBody,
-  tokenizer: Tokenizer,
-  { vocabSize, maxLogprobs }: { readonly vocabSize: number; readonly maxLogprobs: number },
-): CompletionFields {
+  { tokenizer, prompts: encoder }: { readonly tokenizer: Tokenizer; readonly prompts: PromptEncoder },
+  { vocabSize, maxLogprobs, maxModelLen }: CompletionLimits,
+): Promise<CompletionFields> {
   refuseUnsupported(body, { suffix: '', prompt_embeds: undefined });
   const bestOf = readNumber(body, 'best_of', { min: 1, isInteger: true });
   if (bestOf !== undefined && bestOf !== (body['n'] ?? 1))
@@ -42,11 +50,18 @@ export function readCompletionFields(
       'echo',
     );
   const addSpecialTokens = readBoolean(body, 'add_special_tokens', true);
-  const prompts = promptForms(body, vocabSize).map((form): Prompt => {
-    if (typeof form === 'string')
-      return { text: form, tokenIds: tokenizer.encode(form, { addSpecialTokens }) };
-    return { text: isEcho ? tokenizer.decode(form, { skipSpecialTokens: false }) : '', tokenIds: form };
-  });
+  const prompts = await Promise.all(
+    promptForms(body, vocabSize).map(async (form): Promise<Prompt> => {
+      if (typeof form === 'string') {
+        checkCharacters(form.length, 'prompt', {
+          maxModelLen,
+          maxTokenCharacters: tokenizer.maxTokenCharacters,
+        });
+        return { text: form, tokenIds: await encoder.encode(form, { addSpecialTokens }) };
+      }
+      return { text: isEcho ? tokenizer.decode(form, { skipSpecialTokens: false }) : '', tokenIds: form };
+    }),
+  );
   return { prompts, isEcho, logprobs };
 }
 

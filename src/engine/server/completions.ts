@@ -32,11 +32,15 @@ export async function completions(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const { engine, limits, tokenizer } = context;
+  const { engine, limits } = context;
   const body = readBody(request.body);
   const model = resolveModel(context, body);
   const options = readGenerationOptions(body, limits);
-  const fields = readCompletionFields(body, tokenizer, limits);
+  const client = clientGone(reply);
+  const fields = await readCompletionFields(body, context, {
+    ...limits,
+    maxModelLen: engine.info.maxModelLen,
+  });
   const maxTokens = fields.prompts.map(({ tokenIds }) =>
     resolveMaxTokens({
       promptTokens: tokenIds.length,
@@ -52,7 +56,6 @@ export async function completions(
     head: { id: answerId('cmpl', request), created: nowSeconds(), model },
     options,
   };
-  const client = clientGone(reply);
   const updates = mergeIndexed(
     fields.prompts.map(({ tokenIds }, i) =>
       runGeneration(

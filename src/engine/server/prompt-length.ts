@@ -12,6 +12,25 @@ export interface LengthRequest {
   readonly fallback: number | undefined;
 }
 
+/** Characters up to which a prompt is encoded whatever its length, so that its tokens can be named. */
+const alwaysCounted = 65_536;
+
+/** Refuses a text that no tokenizer could make short enough, before anything is spent on it. */
+export function checkCharacters(
+  characters: number,
+  promptField: LengthRequest['promptField'],
+  { maxModelLen, maxTokenCharacters }: { readonly maxModelLen: number; readonly maxTokenCharacters: number },
+): void {
+  const most = maxModelLen * maxTokenCharacters;
+  if (characters <= Math.max(most, alwaysCounted)) return;
+  throw new ServiceError(
+    'context_length_exceeded',
+    `This model's maximum context length is ${maxModelLen} tokens, which is at most ${most} characters. However, your ` +
+      `${promptField} ${promptField === 'messages' ? 'have' : 'has'} ${characters}. Please reduce the length of the ${promptField}.`,
+    { param: promptField },
+  );
+}
+
 /** How many tokens may be generated. A prompt and an explicit request must fit the context together. */
 export function resolveMaxTokens(request: LengthRequest): number {
   const { promptTokens, requested, promptField, maxTokensField, maxModelLen, fallback } = request;

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ServiceError } from '../../protocol/errors.ts';
-import type { ChatTemplate, Tokenizer } from '../../tokenizer/index.ts';
+import type { PromptEncoder, Tokenizer } from '../../tokenizer/index.ts';
 import type { EngineClient } from '../engine-client.ts';
 import type { ReasoningFormat, ToolCallFormat } from '../output-parsers/index.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
@@ -18,8 +18,8 @@ export interface OutputFormats {
 export interface ServerContext {
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer;
-  /** Absent if the model has none: chat is refused then. */
-  readonly chatTemplate: ChatTemplate | undefined;
+  /** Without a chat template chat is refused. */
+  readonly prompts: PromptEncoder;
   readonly outputFormats: OutputFormats;
   readonly metrics: EngineMetrics;
   /** At least one; requests may use any. */

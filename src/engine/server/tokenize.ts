@@ -5,12 +5,14 @@ import type { ServerContext } from './server-context.ts';
 import { resolveModel } from './server-context.ts';
 
 /** `POST /tokenize`: a prompt or chat messages to token ids. */
-export function tokenize(context: ServerContext, request: FastifyRequest) {
-  const { engine, tokenizer } = context;
+export async function tokenize(context: ServerContext, request: FastifyRequest) {
+  const { engine, prompts, tokenizer } = context;
   const body = readBody(request.body);
   resolveModel(context, body);
   const withStrings = readBoolean(body, 'return_token_strs', false);
-  const tokens = isGiven(body, 'messages') ? renderChat(body, context).tokenIds : encodePrompt();
+  const tokens = isGiven(body, 'messages')
+    ? (await renderChat(body, context)).tokenIds
+    : await encodePrompt();
   return {
     count: tokens.length,
     max_model_len: engine.info.maxModelLen,
@@ -18,10 +20,10 @@ export function tokenize(context: ServerContext, request: FastifyRequest) {
     token_strs: withStrings ? tokens.map((id) => tokenizer.tokenString(id) ?? '') : null,
   };
 
-  function encodePrompt(): number[] {
+  function encodePrompt(): Promise<number[]> {
     const prompt = readString(body, 'prompt');
     if (prompt === undefined) throw invalid('prompt or messages is required.', 'prompt');
-    return tokenizer.encode(prompt, {
+    return prompts.encode(prompt, {
       addSpecialTokens: readBoolean(body, 'add_special_tokens', true),
     });
   }

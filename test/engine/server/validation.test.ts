@@ -102,6 +102,22 @@ describe('the context length', () => {
     expect(error.message).toMatch(/maximum context length is 512 tokens.*requested 600 tokens \(500 in the/);
   });
 
+  test('refuses a text too long for any tokenizer by its characters', async () => {
+    const text = 'x'.repeat(70_000);
+    const messages = [
+      { role: 'user', content: text },
+      { role: 'user', content: [{ type: 'text', text }] },
+    ];
+    for (const [error, count] of [
+      [await completion({ prompt: text }), /your prompt has 70000/],
+      [await chat({ messages }), /your messages have 1400\d\d/],
+    ] as const) {
+      expect(error).toMatchObject({ status: 400 });
+      expect(error.message).toMatch(/maximum context length is 512 tokens, which is at most 512 characters/);
+      expect(error.message).toMatch(count);
+    }
+  });
+
   test('refuses a prompt that leaves no room for one token', async () => {
     const error = await chat({ messages: [{ role: 'user', content: 'x'.repeat(600) }], max_tokens: null });
     expect(error.message).toMatch(/maximum context length is 512 tokens.*your messages have 609 tokens/);

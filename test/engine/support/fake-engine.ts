@@ -5,7 +5,11 @@ import { createInlineTransport } from '../../../src/engine/engine-transport.ts';
 import type { RunningEngine, ServeOpenEngineOptions } from '../../../src/engine/serve-open-engine.ts';
 import { serveOpenEngine } from '../../../src/engine/serve-open-engine.ts';
 import { silentLog } from '../../../src/telemetry/log.ts';
-import { createByteTokenizer, createChatTemplate } from '../../../src/tokenizer/index.ts';
+import {
+  createByteTokenizer,
+  createChatTemplate,
+  createPromptEncoder,
+} from '../../../src/tokenizer/index.ts';
 import { createFakeCore } from './fake-core.ts';
 
 export const fakeVocabSize = 256;
@@ -55,7 +59,7 @@ export async function startFakeEngine(
   const server = await serveOpenEngine({
     engine,
     tokenizer,
-    chatTemplate: createChatTemplate(template, tokenizer),
+    prompts: createPromptEncoder(tokenizer, createChatTemplate(template, tokenizer)),
     outputFormats: { toolCalls: undefined, reasoning: undefined },
     modelPath: '/models/fake',
     modelNames: ['fake', 'alias'],
