@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { type Bootstrap, bootstrapFor, connectionManager } from '../../bench/envoy/bootstrap.ts';
 import { controlHeaders } from '../../src/protocol/headers.ts';
-import { type Bootstrap, connectionManager } from '../support/envoy.ts';
 
 describe.each(['standalone', 'override-host'])('config/envoy/%s.yaml', (name) => {
   const text = readFileSync(new URL(`../../config/envoy/${name}.yaml`, import.meta.url), 'utf8');
@@ -25,5 +25,16 @@ describe.each(['standalone', 'override-host'])('config/envoy/%s.yaml', (name) =>
       response_body_mode: 'FULL_DUPLEX_STREAMED',
       response_trailer_mode: 'SEND',
     });
+  });
+
+  it('says what an older Envoy needs, and tests give it that', () => {
+    const old = bootstrapFor(name as 'standalone', { binary: '', version: '1.36.4' });
+    const [setting] = /envoy\.reloadable_features\.\w+: \w+/.exec(text) ?? [''];
+    const [key = '', value] = setting.split(': ');
+    expect(old['layered_runtime']).toEqual({
+      layers: [{ name: 'static', static_layer: { [key]: value === 'true' } }],
+    });
+    expect(JSON.stringify(old)).not.toContain('selected_host_key');
+    expect(bootstrapFor(name as 'standalone', { binary: '', version: '1.39.0' })).toEqual(parse(text));
   });
 });

@@ -1,20 +1,17 @@
 import { createHash } from 'node:crypto';
+import {
+  type Bootstrap,
+  type BootstrapName,
+  connectionManager,
+  setBodyMode,
+} from '../../bench/envoy/bootstrap.ts';
+import type { InstalledEnvoy } from '../../bench/envoy/installed-envoys.ts';
+import { type RunningEnvoy, startEnvoy } from '../../bench/envoy/run-envoy.ts';
 import { serveExtProc } from '../../src/ext-proc/index.ts';
 import type { RunningServer } from '../../src/protocol/running-server.ts';
 import { silentLog } from '../../src/telemetry/index.ts';
-import {
-  type Bootstrap,
-  connectionManager,
-  type EnvoyOptions,
-  findEnvoy,
-  type RunningEnvoy,
-  setBodyMode,
-  startEnvoy,
-} from '../support/envoy.ts';
 import { type Echo, type EchoEngine, startEchoEngine } from './echo-engine.ts';
 import { type FakePicker, fakePicker } from './fakes.ts';
-
-export const envoyBinary = findEnvoy();
 
 /** Client → Envoy → endpoint picker, and Envoy → two engines. */
 export interface Topology {
@@ -26,7 +23,8 @@ export interface Topology {
 }
 
 export interface TopologyOptions {
-  readonly config?: EnvoyOptions['config'];
+  readonly envoy: InstalledEnvoy;
+  readonly config?: BootstrapName;
   readonly mode?: string;
   readonly maxBodyBytes?: number;
   readonly fallbacks?: number;
@@ -34,12 +32,13 @@ export interface TopologyOptions {
 }
 
 export async function startTopology({
+  envoy: installed,
   config = 'standalone',
   mode = 'FULL_DUPLEX_STREAMED',
   maxBodyBytes = 16_000_000,
   fallbacks = 0,
   adjust = () => {},
-}: TopologyOptions = {}): Promise<Topology> {
+}: TopologyOptions): Promise<Topology> {
   const engines = await Promise.all([startEchoEngine(), startEchoEngine()]);
   const picker = fakePicker(engines.map(({ address }) => address));
   const extProc = await serveExtProc({
@@ -53,9 +52,9 @@ export async function startTopology({
     fallbacks,
   });
   const envoy = await startEnvoy({
-    binary: envoyBinary!,
+    envoy: installed,
     config,
-    extProcPort: extProc.port,
+    extProcPorts: [extProc.port],
     enginePorts: engines.map(({ port }) => port),
     adjust: (bootstrap) => {
       setBodyMode(bootstrap, mode);
