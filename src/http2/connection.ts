@@ -31,6 +31,11 @@ export interface ConnectionOptions {
 const rememberedResets = 10_000;
 /** How long a peer that broke the protocol may take to close its side when we have closed ours. */
 const lingerMs = 2000;
+/** Time in which a peer that does not answer our PING has surely read what stood before it. */
+const roundTripMs = 1000;
+const maxStreamId = 0x7fff_ffff;
+/** Last byte of the payload of our PINGs. */
+const PingPurpose = { Keepalive: 0, Drain: 1 } as const;
 const empty = Buffer.alloc(0);
 
 /**
@@ -62,18 +67,22 @@ export class Http2Connection implements StreamHost {
   #lastId = 0;
   /** Ids that the peer has passed over last: these cannot be opened any more (section 5.1.1). */
   #skipped = { from: 0, to: 0 };
+  /** When we have told the peer that we will go. */
+  #toldAtMs: number | undefined;
   #isDraining = false;
   #isClosed = false;
   #readAtMs: number;
   #pingAtMs: number | undefined;
   #idleSinceMs: number;
+  /** Bytes of all streams that wait for a window. */
+  #heldBytes = 0;
   /** When a socket that we have ended is cut. */
   #cutAtMs = Number.POSITIVE_INFINITY;
 
   constructor(options: ConnectionOptions) {
     const { socket, limits, clock } = options;
     this.#options = options;
-    this.output = new Output(socket, limits.maxQueuedBytes);
+    this.output = new Output(socket, limits);
     this.#decoder = new HpackDecoder({
       maxTableBytes: limits.hpackTableBytes,
       maxListBytes: limits.maxHeaderListBytes,
@@ -84,7 +93,10 @@ export class Http2Connection implements StreamHost {
     this.#readAtMs = clock();
     this.#idleSinceMs = clock();
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
-    socket.on('drain', () => this.#pumpWaiting());
+    socket.on('drain', () => {
+      socket.resume();
+      this.#pumpWaiting();
+    });
     socket.on('error', () => this.#end(undefined));
     socket.on('close', () => this.#end(undefined));
     this.#greet();
@@ -96,6 +108,16 @@ export class Http2Connection implements StreamHost {
 
   get streamCount(): number {
     return this.#streams.size;
+  }
+
+  hold(bytes: number): boolean {
+    if (this.#heldBytes + bytes > this.#options.limits.maxHeldBytes) return false;
+    this.#heldBytes += bytes;
+    return true;
+  }
+
+  letGo(bytes: number): void {
+    this.#heldBytes -= bytes;
   }
 
   takeWindow(bytes: number): void {
@@ -113,12 +135,19 @@ export class Http2Connection implements StreamHost {
     this.#onStreamGone();
   }
 
-  /** Lets streams finish and takes no new ones; the connection ends with the last of them. */
+  /**
+   * Lets streams finish and takes no new ones; the connection ends with the last of them. The peer is told
+   * first, and refused only when it must know, so that no stream is lost on the way (section 6.8).
+   */
   drain(): void {
-    if (this.#isDraining || this.#isClosed) return;
-    this.#isDraining = true;
-    this.#goaway(ErrorCode.NoError);
-    this.#onStreamGone();
+    if (this.#isDraining || this.#isClosed || this.#toldAtMs !== undefined) return;
+    if (!this.#hasSettings) {
+      this.#refuseStreams();
+      return;
+    }
+    this.#toldAtMs = this.#options.clock();
+    this.#goaway(ErrorCode.NoError, maxStreamId);
+    this.#ping(PingPurpose.Drain);
   }
 
   /** Cuts everything. */
@@ -134,6 +163,7 @@ export class Http2Connection implements StreamHost {
       if (nowMs > this.#cutAtMs) socket.destroy();
       return;
     }
+    if (this.#toldAtMs !== undefined && nowMs - this.#toldAtMs > roundTripMs) this.#refuseStreams();
     const silenceMs = nowMs - this.#readAtMs;
     if (!this.#hasSettings) {
       if (nowMs - this.#idleSinceMs > limits.prefaceTimeoutMs) this.#fail(timeout('the connection preface'));
@@ -143,10 +173,21 @@ export class Http2Connection implements StreamHost {
       if (nowMs - this.#pingAtMs > limits.keepaliveTimeoutMs) this.destroy();
     } else if (silenceMs > limits.keepaliveMs) {
       this.#pingAtMs = nowMs;
-      this.output.frame(FrameType.Ping, 0, 0, 8);
-      this.output.uint32(0);
-      this.output.uint32(0);
+      this.#ping(PingPurpose.Keepalive);
     }
+  }
+
+  #ping(purpose: number): void {
+    this.output.frame(FrameType.Ping, 0, 0, 8);
+    this.output.uint32(0);
+    this.output.uint32(purpose);
+  }
+
+  #refuseStreams(): void {
+    if (this.#isDraining || this.#isClosed) return;
+    this.#isDraining = true;
+    this.#goaway(ErrorCode.NoError);
+    this.#onStreamGone();
   }
 
   #greet(): void {
@@ -184,6 +225,8 @@ export class Http2Connection implements StreamHost {
     } finally {
       this.output.release();
     }
+    // What we read makes what we send: a peer that does not read is not read from.
+    if (this.output.isOverfull && !this.#isClosed) this.#options.socket.pause();
   }
 
   /** Handles all that is whole; returns how many bytes that was. */
@@ -484,7 +527,11 @@ export class Http2Connection implements StreamHost {
   #onPing(flags: number, id: number, bytes: Buffer, at: number, length: number): void {
     if (id !== 0) throw violation('PING on stream 0', `stream ${id}`);
     if (length !== 8) throw frameSize('PING of 8 bytes', length);
-    if (flags & Flag.Ack) return;
+    if (flags & Flag.Ack) {
+      if (this.#toldAtMs !== undefined && bytes.readUInt32BE(at + 4) === PingPurpose.Drain)
+        this.#refuseStreams();
+      return;
+    }
     this.#spendControl();
     this.output.frame(FrameType.Ping, Flag.Ack, 0, 8);
     this.output.bytes(bytes, at, at + 8);
@@ -551,9 +598,9 @@ export class Http2Connection implements StreamHost {
     this.#hangUp(this.#options.limits.keepaliveTimeoutMs);
   }
 
-  #goaway(code: ErrorCodeValue): void {
+  #goaway(code: ErrorCodeValue, lastId = this.#lastId): void {
     this.output.frame(FrameType.Goaway, 0, 0, 8);
-    this.output.uint32(this.#lastId);
+    this.output.uint32(lastId);
     this.output.uint32(code);
   }
 
@@ -568,6 +615,7 @@ export class Http2Connection implements StreamHost {
   /** Closes our side; a peer that does not close its own is cut by `tick`. */
   #hangUp(patienceMs: number): void {
     this.#cutAtMs = this.#options.clock() + patienceMs;
+    this.#options.socket.resume();
     this.#options.socket.end();
   }
 

@@ -20,6 +20,8 @@ export interface Http2ServerOptions {
 export class Http2Server {
   readonly server: Server;
   readonly #connections = new Set<Http2Connection>();
+  /** Also those that have not finished, or begun, their TLS handshake. */
+  readonly #sockets = new Set<Socket>();
   readonly #ticker: NodeJS.Timeout;
   #isDraining = false;
 
@@ -28,7 +30,12 @@ export class Http2Server {
     const accept = (socket: Socket): void => this.#accept(socket, options);
     if (tls === undefined) this.server = createTcpServer({ noDelay: true }, accept);
     else {
-      const secure = createTlsServer({ ...tls, ALPNProtocols: ['h2'], minVersion: 'TLSv1.2' });
+      const secure = createTlsServer({
+        ...tls,
+        ALPNProtocols: ['h2'],
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: options.limits.prefaceTimeoutMs,
+      });
       secure.on('secureConnection', (socket: TLSSocket) => {
         socket.setNoDelay(true);
         accept(socket);
@@ -36,6 +43,10 @@ export class Http2Server {
       secure.on('tlsClientError', () => {});
       this.server = secure;
     }
+    this.server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#ticker = setInterval(() => {
       const nowMs = clock();
       for (const connection of this.#connections) connection.tick(nowMs);
@@ -64,6 +75,7 @@ export class Http2Server {
     const cut = setTimeout(() => {
       beforeCut();
       for (const connection of this.#connections) connection.destroy();
+      for (const socket of this.#sockets) socket.destroy();
     }, deadlineMs);
     await closed;
     clearTimeout(cut);

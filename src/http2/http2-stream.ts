@@ -21,6 +21,9 @@ export interface StreamHost {
   /** Bytes that may be sent on the connection now; spend with `takeWindow`. */
   readonly sendWindow: number;
   takeWindow(bytes: number): void;
+  /** Counts bytes that a stream keeps until its window opens; false if there are too many. */
+  hold(bytes: number): boolean;
+  letGo(bytes: number): void;
   /** Wants `pump` when the connection's window opens, or the socket drains. */
   wait(stream: Http2Stream): void;
   remove(stream: Http2Stream, how: 'finished' | 'reset'): void;
@@ -39,6 +42,7 @@ export class Http2Stream {
   bodyLeft: number | undefined;
   #host: StreamHost;
   #queue: Uint8Array[] = [];
+  #heldBytes = 0;
   #trailers: Uint8Array | undefined;
   #hasSentHeaders = false;
   #isPaused = false;
@@ -75,8 +79,7 @@ export class Http2Stream {
     let at = start;
     if (this.#queue.length === 0) at += this.#write(bytes, start, end);
     if (at < end) {
-      this.#queue.push(bytes.slice(at, end));
-      this.#host.wait(this);
+      this.#keep(bytes, at, end);
       return false;
     }
     if (!this.#host.isCongested) return true;
@@ -119,6 +122,7 @@ export class Http2Stream {
     while (this.#queue.length > 0) {
       const head = this.#queue[0]!;
       const sent = this.#write(head, 0, head.length);
+      this.#letGo(sent);
       if (sent < head.length) {
         this.#queue[0] = head.subarray(sent);
         this.#host.wait(this);
@@ -135,8 +139,31 @@ export class Http2Stream {
   onGone(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#queue = [];
+    this.#dropQueue();
     this.handler?.onGone();
+  }
+
+  #keep(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#host.hold(end - start)) {
+      this.#heldBytes += end - start;
+      this.#queue.push(bytes.slice(start, end));
+      this.#host.wait(this);
+      return;
+    }
+    const { handler } = this;
+    this.reset(ErrorCode.EnhanceYourCalm);
+    // Not now: the handler is in the middle of sending.
+    queueMicrotask(() => handler?.onGone());
+  }
+
+  #letGo(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.#host.letGo(bytes);
+  }
+
+  #dropQueue(): void {
+    this.#queue = [];
+    this.#letGo(this.#heldBytes);
   }
 
   #grant(): void {
@@ -174,7 +201,7 @@ export class Http2Stream {
 
   #close(how: 'finished' | 'reset'): void {
     this.#isClosed = true;
-    this.#queue = [];
+    this.#dropQueue();
     this.#host.remove(this, how);
   }
 }

@@ -11,6 +11,10 @@ export interface Http2Limits {
   readonly connectionWindowBytes: number;
   /** Bytes that may wait in the socket before streams are told to stop. */
   readonly maxQueuedBytes: number;
+  /** Bytes in the socket over which we stop reading until it has drained. */
+  readonly maxUnsentBytes: number;
+  /** Bytes that may wait for the peer's windows, in all streams; a stream that sends more is reset. */
+  readonly maxHeldBytes: number;
   /** Frames that cost us more than the peer: resets, pings, settings, empty data, errors. Burst and rate. */
   readonly controlBurst: number;
   readonly controlPerSecond: number;
@@ -34,6 +38,8 @@ export const defaultLimits: Http2Limits = {
   streamWindowBytes: 1 << 20,
   connectionWindowBytes: 16 << 20,
   maxQueuedBytes: 1 << 20,
+  maxUnsentBytes: 16 << 20,
+  maxHeldBytes: 256 << 20,
   controlBurst: 1000,
   controlPerSecond: 200,
   resetBurst: 5000,

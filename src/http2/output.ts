@@ -10,20 +10,27 @@ const slabBytes = 64 * 1024;
 export class Output {
   readonly #socket: Duplex;
   readonly #maxQueuedBytes: number;
+  readonly #maxUnsentBytes: number;
   #slab = Buffer.allocUnsafeSlow(slabBytes);
   #start = 0;
   #at = 0;
   #isFlushPlanned = false;
   #isHeld = false;
 
-  constructor(socket: Duplex, maxQueuedBytes: number) {
+  constructor(socket: Duplex, limits: { readonly maxQueuedBytes: number; readonly maxUnsentBytes: number }) {
     this.#socket = socket;
-    this.#maxQueuedBytes = maxQueuedBytes;
+    this.#maxQueuedBytes = limits.maxQueuedBytes;
+    this.#maxUnsentBytes = limits.maxUnsentBytes;
   }
 
   /** The socket takes less than we give: streams should stop until it drains. */
   get isCongested(): boolean {
     return this.#socket.writableLength > this.#maxQueuedBytes;
+  }
+
+  /** The socket holds so much that nothing should be read that makes it more. */
+  get isOverfull(): boolean {
+    return this.#socket.writableLength > this.#maxUnsentBytes;
   }
 
   /** While held, frames gather; `release` writes them. Used around the handling of one read. */

@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import {
   defaultLimits,
   GrpcCall,
@@ -20,10 +21,11 @@ export interface EchoServer {
 export async function echoServer(
   limits: Partial<Http2Limits> = {},
   maxMessageBytes = 1 << 20,
+  tls?: SecureContextOptions,
 ): Promise<EchoServer> {
   const violations: string[] = [];
   const server = new Http2Server({
-    tls: undefined,
+    tls,
     limits: { ...defaultLimits, ...limits },
     clock: () => performance.now(),
     onViolation: (error) => violations.push(error.message),

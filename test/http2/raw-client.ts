@@ -111,17 +111,26 @@ export class RawClient {
   }
 
   #read(chunk: Buffer): void {
-    this.#rest = Buffer.concat([this.#rest, chunk]);
-    while (this.#rest.length >= 9) {
-      const length = this.#rest.readUIntBE(0, 3);
-      if (this.#rest.length < 9 + length) return;
-      this.frames.push({
-        type: this.#rest[3]!,
-        flags: this.#rest[4]!,
-        id: this.#rest.readUInt32BE(5),
-        payload: this.#rest.subarray(9, 9 + length),
-      });
-      this.#rest = this.#rest.subarray(9 + length);
-    }
+    const { frames, rest } = framesOf(Buffer.concat([this.#rest, chunk]));
+    this.frames.push(...frames);
+    this.#rest = rest;
   }
+}
+
+/** The whole frames at the beginning of the bytes. */
+export function framesOf(bytes: Buffer): { readonly frames: readonly Frame[]; readonly rest: Buffer } {
+  const frames: Frame[] = [];
+  let at = 0;
+  while (bytes.length - at >= 9) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    if (end > bytes.length) break;
+    frames.push({
+      type: bytes[at + 3]!,
+      flags: bytes[at + 4]!,
+      id: bytes.readUInt32BE(at + 5),
+      payload: bytes.subarray(at + 9, end),
+    });
+    at = end;
+  }
+  return { frames, rest: bytes.subarray(at) };
 }
