@@ -62,6 +62,7 @@ export function openEngine(
       threads: options.threads,
       maxTokens: options.maxNumBatchedTokens,
       maxSamples: options.maxNumSeqs,
+      maxModelLen,
       loadFormat: options.loadFormat,
       dummySeed: options.seed,
       weightDtype: options.weightDtype,

@@ -1,8 +1,11 @@
 import { join } from 'node:path';
-import type { WeightDtype } from '../native/native.ts';
+import type { ModelPlan, WeightDtype } from '../native/native.ts';
+import { ARCHITECTURES, type Architecture, type Traits } from './architectures.ts';
 import { CheckpointError } from './checkpoint-error.ts';
+import { type Experts, readExperts } from './experts.ts';
 import { JsonFields } from './json-fields.ts';
-import { type RopeFrequencies, ropeFrequencies } from './rope.ts';
+import { type RopeFrequencies, readRopes } from './rope.ts';
+import { slidingLayers } from './sliding-windows.ts';
 
 /** A decoder as its config.json describes it, in one vocabulary for all supported architectures. */
 export interface ModelConfig {
@@ -12,11 +15,18 @@ export interface ModelConfig {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
+  /** Of the plain MLP. */
   readonly intermediateSize: number;
+  readonly experts: Experts | undefined;
   readonly vocabSize: number;
   readonly rmsNormEps: number;
   readonly maxPositionEmbeddings: number;
-  readonly rope: RopeFrequencies;
+  /** Leading channels of a head that are rotated. */
+  readonly rotaryDim: number;
+  /** By how much; layers name one of these. */
+  readonly ropes: readonly RopeFrequencies[];
+  /** Per layer: index into `ropes`. */
+  readonly ropeOfLayer: readonly number[];
   /** Per layer: latest tokens that a query sees, itself included; 0 = all. */
   readonly slidingWindows: readonly number[];
   readonly qkNorm: boolean;
@@ -24,54 +34,44 @@ export interface ModelConfig {
   readonly outputBias: boolean;
   readonly mlpBias: boolean;
   readonly tieWordEmbeddings: boolean;
+  /** Whether attention and MLP are normalized also on their way out (Gemma). */
+  readonly hasOutputNorms: boolean;
+  /** 1 where checkpoints store w of (1 + w). */
+  readonly normOffset: number;
+  readonly embeddingScale: number;
+  /** Factor on q . k. */
+  readonly attentionScale: number;
+  /** 0 = none. */
+  readonly attentionSoftcap: number;
+  /** 0 = none. */
+  readonly logitSoftcap: number;
+  readonly activation: ModelPlan['activation'];
   /** The dtype the checkpoint says it is in, when it says so. */
   readonly dtype: WeightDtype | undefined;
   readonly eosTokenIds: readonly number[];
   readonly bosTokenId: number | undefined;
 }
 
-/** What differs between architectures and is not written in config.json. */
-interface Traits {
-  readonly qkNorm: boolean;
-  /** 'flag': as `attention_bias` says, on q, k, v and o. */
-  readonly attentionBias: 'flag' | 'qkv' | 'none';
-  readonly mlpBias: 'flag' | 'none';
-  readonly window: 'none' | 'all-layers' | 'upper-layers';
-  /** Head size when config.json has none; otherwise hidden size / heads. */
-  readonly headDim?: number;
-}
-
-const ARCHITECTURES = {
-  LlamaForCausalLM: { qkNorm: false, attentionBias: 'flag', mlpBias: 'flag', window: 'none' },
-  MistralForCausalLM: { qkNorm: false, attentionBias: 'none', mlpBias: 'none', window: 'all-layers' },
-  Qwen2ForCausalLM: { qkNorm: false, attentionBias: 'qkv', mlpBias: 'none', window: 'upper-layers' },
-  Qwen3ForCausalLM: {
-    qkNorm: true,
-    attentionBias: 'flag',
-    mlpBias: 'none',
-    window: 'upper-layers',
-    headDim: 128,
-  },
-} as const satisfies Record<string, Traits>;
-
-export type Architecture = keyof typeof ARCHITECTURES;
-
 const DTYPES: Readonly<Record<string, WeightDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
 
 /** Reads `config.json` of a model folder. Throws CheckpointError with the field when it cannot be served. */
 export function readModelConfig(folder: string): ModelConfig {
   const file = join(folder, 'config.json');
-  const config = JsonFields.read(file);
+  return parseModelConfig(file, JsonFields.read(file));
+}
+
+/** The same from fields already read; `file` is named in errors. */
+export function parseModelConfig(file: string, config: JsonFields): ModelConfig {
   const architecture = architectureOf(file, config);
   const traits: Traits = ARCHITECTURES[architecture];
-  const activation = config.text('hidden_act') ?? 'silu';
-  if (activation !== 'silu') throw config.refuse('hidden_act', "'silu'", activation);
   if (config.has('quantization_config')) {
     throw new CheckpointError(
       `${file}: quantization_config is set; quantized checkpoints are not supported, use F32, BF16 or F16 weights`,
     );
   }
-
+  if (config.boolean('use_bidirectional_attention', false)) {
+    throw config.refuse('use_bidirectional_attention', 'false (a decoder looks back only)', true);
+  }
   const hiddenSize = config.count('hidden_size');
   const heads = config.count('num_attention_heads');
   const kvHeads = config.count('num_key_value_heads', heads);
@@ -82,6 +82,7 @@ export function readModelConfig(folder: string): ModelConfig {
   const layers = config.count('num_hidden_layers');
   const maxPositionEmbeddings = config.count('max_position_embeddings', 2048);
   const attentionBias = config.boolean('attention_bias', false);
+  const sliding = slidingLayers(config, traits, layers);
   return {
     architecture,
     hiddenSize,
@@ -90,20 +91,50 @@ export function readModelConfig(folder: string): ModelConfig {
     kvHeads,
     headDim,
     intermediateSize: config.count('intermediate_size'),
+    experts: readExperts(config, traits, layers),
     vocabSize: config.count('vocab_size'),
     rmsNormEps: config.number('rms_norm_eps', 1e-6),
     maxPositionEmbeddings,
-    rope: ropeFrequencies(config, { headDim, maxPositionEmbeddings }),
-    slidingWindows: slidingWindows(config, traits, layers),
+    ...readRopes(config, { headDim, maxPositionEmbeddings }, sliding.isSliding),
+    slidingWindows: sliding.windows,
     qkNorm: traits.qkNorm,
     qkvBias: traits.attentionBias === 'qkv' || (traits.attentionBias === 'flag' && attentionBias),
     outputBias: traits.attentionBias === 'flag' && attentionBias,
     mlpBias: traits.mlpBias === 'flag' && config.boolean('mlp_bias', false),
-    tieWordEmbeddings: config.boolean('tie_word_embeddings', false),
+    tieWordEmbeddings: config.boolean('tie_word_embeddings', traits.gemma),
+    ...scales(config, traits, { hiddenSize, headDim }),
     dtype: DTYPES[config.text('dtype') ?? config.text('torch_dtype') ?? ''],
     eosTokenIds: tokenIds(config, 'eos_token_id'),
     bosTokenId: tokenIds(config, 'bos_token_id')[0],
   };
+}
+
+/** Factors, caps and the activation: 1, none and SiLU except for Gemma. */
+function scales(
+  config: JsonFields,
+  { gemma, softcaps: [attentionCap, logitCap] = [0, 0] }: Traits,
+  { hiddenSize, headDim }: { readonly hiddenSize: number; readonly headDim: number },
+) {
+  const expected = gemma ? 'gelu_pytorch_tanh' : 'silu';
+  const field = gemma && config.has('hidden_activation') ? 'hidden_activation' : 'hidden_act';
+  const activation = config.text(field) ?? expected;
+  // Gemma's first checkpoints say "gelu" and mean its tanh form.
+  if (activation !== expected && !(gemma && field === 'hidden_act' && activation === 'gelu'))
+    throw config.refuse(field, `'${expected}'`, activation);
+  const softcap = (name: string, otherwise: number) => {
+    const value = config.mentions(name) ? config.number(name, 0) : otherwise;
+    if (value < 0) throw config.refuse(name, 'a number from 0', value);
+    return value;
+  };
+  return {
+    hasOutputNorms: gemma,
+    normOffset: gemma ? 1 : 0,
+    embeddingScale: gemma ? Math.sqrt(hiddenSize) : 1,
+    attentionScale: 1 / Math.sqrt(gemma ? config.count('query_pre_attn_scalar', 256) : headDim),
+    attentionSoftcap: gemma ? softcap('attn_logit_softcapping', attentionCap) : 0,
+    logitSoftcap: gemma ? softcap('final_logit_softcapping', logitCap) : 0,
+    activation: gemma ? 'gelu_tanh' : 'silu',
+  } as const;
 }
 
 function architectureOf(file: string, config: JsonFields): Architecture {
@@ -113,35 +144,6 @@ function architectureOf(file: string, config: JsonFields): Architecture {
   throw new CheckpointError(
     `${file}: architectures is ${JSON.stringify(names)}; supported are ${Object.keys(ARCHITECTURES).join(', ')}`,
   );
-}
-
-/**
- * Mistral: `sliding_window` on every layer (4096 when the field is absent, none when it is null).
- * Qwen: only with `use_sliding_window`, on the layers that `layer_types` names, or else from `max_window_layers`.
- */
-function slidingWindows(config: JsonFields, traits: Traits, layers: number): readonly number[] {
-  const window = config.mentions('sliding_window')
-    ? config.has('sliding_window')
-      ? config.count('sliding_window')
-      : 0
-    : 4096;
-  const isSliding = slidingLayers(config, traits, layers);
-  return Array.from({ length: layers }, (_, layer) => (isSliding(layer) ? window : 0));
-}
-
-function slidingLayers(config: JsonFields, traits: Traits, layers: number): (layer: number) => boolean {
-  if (traits.window === 'none') return () => false;
-  if (traits.window === 'all-layers') return () => true;
-  if (!config.boolean('use_sliding_window', false)) return () => false;
-  const types = config.list('layer_types');
-  if (types === undefined) {
-    const from = config.number('max_window_layers', 28);
-    return (layer) => layer >= from;
-  }
-  if (types.length !== layers || types.some((t) => t !== 'sliding_attention' && t !== 'full_attention')) {
-    throw config.refuse('layer_types', `${layers} times 'full_attention' or 'sliding_attention'`, types);
-  }
-  return (layer) => types[layer] === 'sliding_attention';
 }
 
 function tokenIds(config: JsonFields, name: string): readonly number[] {

@@ -12,6 +12,8 @@ export interface ModelPlanOptions {
   /** Upper bounds of one step. */
   readonly maxTokens: number;
   readonly maxSamples: number;
+  /** Longest sequence that will be computed; the model's own limit unless given. */
+  readonly maxModelLen?: number;
   /** 'dummy': random weights, only config.json is read. */
   readonly loadFormat?: 'safetensors' | 'dummy';
   /** Seed of random weights; 0 unless given. */
@@ -39,10 +41,22 @@ export function createModelPlan(
     intermediateSize: config.intermediateSize,
     vocabSize: config.vocabSize,
     rmsNormEps: config.rmsNormEps,
-    ropeInverseFrequencies: config.rope.inverseFrequencies,
-    ropeAttentionFactor: config.rope.attentionFactor,
+    rotaryDim: config.rotaryDim,
+    ropeInverseFrequencies: ropeTables(config, options.maxModelLen ?? config.maxPositionEmbeddings),
+    ropeAttentionFactors: Float32Array.from(config.ropes, ({ attentionFactor }) => attentionFactor),
+    ropeOfLayer: Int32Array.from(config.ropeOfLayer),
     slidingWindows: Int32Array.from(config.slidingWindows),
     qkNorm: config.qkNorm,
+    hasOutputNorms: config.hasOutputNorms,
+    normOffset: config.normOffset,
+    embeddingScale: config.embeddingScale,
+    attentionScale: config.attentionScale,
+    attentionSoftcap: config.attentionSoftcap,
+    logitSoftcap: config.logitSoftcap,
+    activation: config.activation,
+    ...(config.experts === undefined
+      ? {}
+      : { experts: { ...config.experts, layers: Int32Array.from(config.experts.layers, Number) } }),
     tieWordEmbeddings: config.tieWordEmbeddings,
     files,
     tensors,
@@ -56,6 +70,14 @@ export function createModelPlan(
     maxTokens: options.maxTokens,
     maxSamples: options.maxSamples,
   };
+}
+
+/** Tables of all kinds of layers back to back, for sequences of up to `maxModelLen` tokens. */
+function ropeTables(config: ModelConfig, maxModelLen: number): Float32Array {
+  const tables = config.ropes.map(({ inverseFrequencies, beyond }) =>
+    beyond !== undefined && maxModelLen > beyond.positions ? beyond.inverseFrequencies : inverseFrequencies,
+  );
+  return Float32Array.from(tables.flatMap((table) => [...table]));
 }
 
 /** Bytes of one KV block over all layers, as the native core lays it out (value channels padded to 16). */

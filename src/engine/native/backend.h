@@ -28,7 +28,7 @@ typedef enum {
   PM_FINAL_NORM,
   PM_LM_HEAD,
   PM_INPUT_NORM,
-  PM_POST_ATTENTION_NORM,
+  PM_MLP_NORM,
   PM_Q_PROJ,
   PM_K_PROJ,
   PM_V_PROJ,
@@ -45,12 +45,16 @@ typedef enum {
   PM_GATE_BIAS,
   PM_UP_BIAS,
   PM_DOWN_BIAS,
+  PM_ATTENTION_OUTPUT_NORM,
+  PM_MLP_OUTPUT_NORM,
+  PM_ROUTER,
   PM_ROLES
 } pm_role;
 
 typedef struct {
   pm_role role;
-  int32_t layer; /* -1 outside the layers */
+  int32_t layer;  /* -1 outside the layers */
+  int32_t expert; /* -1 outside the experts */
   int32_t file;
   uint64_t offset; /* bytes from the start of the file */
   pm_dtype dtype;
@@ -58,13 +62,26 @@ typedef struct {
   int64_t shape[2];
 } pm_tensor;
 
+typedef enum { PM_SILU, PM_GELU_TANH } pm_activation;
+
 typedef struct {
   int32_t hidden_size, layers, heads, kv_heads, head_dim, intermediate_size, vocab_size;
   float rms_norm_eps;
-  const float* rope_inverse_frequencies; /* [head_dim / 2] */
-  float rope_attention_factor;
-  const int32_t* sliding_windows; /* [layers], 0 = all */
-  int32_t qk_norm, tie_word_embeddings;
+  int32_t rope_tables, rotary_dim;
+  const float* rope_inverse_frequencies; /* [rope_tables, rotary_dim / 2] */
+  const float* rope_attention_factors;   /* [rope_tables] */
+  const int32_t* rope_of_layer;          /* [layers] */
+  const int32_t* sliding_windows;        /* [layers], 0 = all */
+  int32_t qk_norm, output_norms, tie_word_embeddings;
+  float norm_offset;        /* added to every norm weight on load */
+  float embedding_scale;
+  float attention_scale;    /* on q . k */
+  float attention_softcap;  /* 0 = none */
+  float logit_softcap;      /* 0 = none */
+  pm_activation activation;
+  int32_t experts, experts_per_token, expert_size; /* 0 experts: every layer has one plain MLP */
+  int32_t renormalize_experts;
+  const int32_t* moe_layers; /* [layers], 1 = experts */
   const char* const* files;
   int32_t file_count;
   const pm_tensor* tensors;

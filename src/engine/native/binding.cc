@@ -46,6 +46,11 @@ bool boolean(const Napi::Object& object, const char* name) {
   return value.As<Napi::Boolean>().Value();
 }
 
+bool has(const Napi::Object& object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  return !value.IsUndefined() && !value.IsNull();
+}
+
 std::string text(const Napi::Object& object, const char* name) {
   const Napi::Value value = property(object, name);
   if (!value.IsString()) throw Refusal(std::string(name) + " is not a string");
@@ -69,6 +74,16 @@ T* array(const Napi::Object& object, const char* name, size_t* length) {
   return array<T>(property(object, name), name, length);
 }
 
+// A copy of a typed array that must have `length` elements.
+template <class T>
+std::vector<T> copied(const Napi::Object& object, const char* name, size_t length = ~size_t{0}) {
+  size_t found = 0;
+  const T* data = array<T>(object, name, &found);
+  if (length != ~size_t{0} && found != length)
+    throw Refusal(std::string(name) + " has " + std::to_string(found) + " elements, expected " + std::to_string(length));
+  return std::vector<T>(data, data + found);
+}
+
 template <class T>
 size_t indexOf(const std::string& name, const char* what, const T& names) {
   for (size_t i = 0; i < std::size(names); i++)
@@ -77,11 +92,13 @@ size_t indexOf(const std::string& name, const char* what, const T& names) {
 }
 
 constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto"};
+constexpr const char* kActivations[] = {"silu", "gelu_tanh"};
+
 // A pm_plan with the memory that it points to.
 struct Plan {
   pm_plan c{};
-  std::vector<float> frequencies;
-  std::vector<int32_t> windows;
+  std::vector<float> frequencies, ropeFactors;
+  std::vector<int32_t> windows, ropeOfLayer, moeLayers;
   std::vector<std::string> files;
   std::vector<const char*> filePointers;
   std::vector<pm_tensor> tensors;
@@ -92,6 +109,7 @@ pm_tensor readTensor(const Napi::Object& from) {
   pm_tensor tensor{};
   tensor.role = (pm_role)indexOf(text(from, "role"), "tensors[].role", pm::kRoleNames);
   tensor.layer = integer(from, "layer");
+  tensor.expert = has(from, "expert") ? integer(from, "expert") : -1;
   tensor.file = integer(from, "file");
   const double offset = number(from, "offset");
   if (!(offset >= 0 && offset <= 9007199254740991.0)) throw Refusal("tensors[].offset is out of range");
@@ -115,8 +133,15 @@ void readPlan(const Napi::Object& from, Plan& plan) {
   c.intermediate_size = integer(from, "intermediateSize");
   c.vocab_size = integer(from, "vocabSize");
   c.rms_norm_eps = (float)number(from, "rmsNormEps");
-  c.rope_attention_factor = (float)number(from, "ropeAttentionFactor");
+  c.rotary_dim = integer(from, "rotaryDim");
   c.qk_norm = boolean(from, "qkNorm");
+  c.output_norms = boolean(from, "hasOutputNorms");
+  c.norm_offset = (float)number(from, "normOffset");
+  c.embedding_scale = (float)number(from, "embeddingScale");
+  c.attention_scale = (float)number(from, "attentionScale");
+  c.attention_softcap = (float)number(from, "attentionSoftcap");
+  c.logit_softcap = (float)number(from, "logitSoftcap");
+  c.activation = (pm_activation)indexOf(text(from, "activation"), "activation", kActivations);
   c.tie_word_embeddings = boolean(from, "tieWordEmbeddings");
   c.weight_dtype = (pm_dtype)indexOf(text(from, "weightDtype"), "weightDtype", kDtypes);
   c.kv_cache_dtype = (pm_dtype)indexOf(text(from, "kvCacheDtype"), "kvCacheDtype", kDtypes);
@@ -126,17 +151,31 @@ void readPlan(const Napi::Object& from, Plan& plan) {
   c.max_tokens = integer(from, "maxTokens");
   c.max_samples = integer(from, "maxSamples");
 
-  size_t length = 0;
-  const float* frequencies = array<float>(from, "ropeInverseFrequencies", &length);
-  if (c.head_dim <= 0 || length != (size_t)c.head_dim / 2)
-    throw Refusal("ropeInverseFrequencies has " + std::to_string(length) + " elements, expected headDim / 2");
-  plan.frequencies.assign(frequencies, frequencies + length);
+  if (c.layers <= 0) throw Refusal("layers is " + std::to_string(c.layers) + ", expected 1 or more");
+  const size_t layers = (size_t)c.layers;
+  plan.ropeFactors = copied<float>(from, "ropeAttentionFactors");
+  c.rope_tables = (int32_t)plan.ropeFactors.size();
+  c.rope_attention_factors = plan.ropeFactors.data();
+  plan.frequencies = copied<float>(from, "ropeInverseFrequencies");
+  if (c.rotary_dim <= 0 || plan.frequencies.size() != (size_t)c.rotary_dim / 2 * plan.ropeFactors.size())
+    throw Refusal("ropeInverseFrequencies has " + std::to_string(plan.frequencies.size()) +
+                  " elements, expected rotaryDim / 2 for each of " + std::to_string(plan.ropeFactors.size()) + " tables");
   c.rope_inverse_frequencies = plan.frequencies.data();
-  const int32_t* windows = array<int32_t>(from, "slidingWindows", &length);
-  if (c.layers <= 0 || length != (size_t)c.layers)
-    throw Refusal("slidingWindows has " + std::to_string(length) + " elements, expected one per layer");
-  plan.windows.assign(windows, windows + length);
+  plan.ropeOfLayer = copied<int32_t>(from, "ropeOfLayer", layers);
+  c.rope_of_layer = plan.ropeOfLayer.data();
+  plan.windows = copied<int32_t>(from, "slidingWindows", layers);
   c.sliding_windows = plan.windows.data();
+  if (has(from, "experts")) {
+    const auto experts = property(from, "experts").As<Napi::Object>();
+    c.experts = integer(experts, "count");
+    c.experts_per_token = integer(experts, "perToken");
+    c.expert_size = integer(experts, "intermediateSize");
+    c.renormalize_experts = boolean(experts, "renormalizes");
+    plan.moeLayers = copied<int32_t>(experts, "layers", layers);
+  } else {
+    plan.moeLayers.assign(layers, 0);
+  }
+  c.moe_layers = plan.moeLayers.data();
 
   const auto files = property(from, "files").As<Napi::Array>();
   for (uint32_t i = 0; i < files.Length(); i++) plan.files.push_back(files.Get(i).ToString().Utf8Value());

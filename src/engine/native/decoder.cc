@@ -24,6 +24,13 @@ const char* findProblem(const pm_plan& p) {
   if (p.max_tokens <= 0 || p.max_samples <= 0) return "maxTokens and maxSamples must be positive";
   if (p.kv_cache_dtype != PM_F32 && p.kv_cache_dtype != PM_BF16) return "kvCacheDtype must be F32 or BF16";
   if (!(p.rms_norm_eps >= 0)) return "rmsNormEps must not be negative";
+  if (p.rotary_dim <= 0 || p.rotary_dim % 2 != 0 || p.rotary_dim > p.head_dim) return "rotaryDim must be even and at most headDim";
+  for (int i = 0; i < p.layers; i++) {
+    if (p.rope_of_layer[i] < 0 || p.rope_of_layer[i] >= p.rope_tables) return "ropeOfLayer names a table that is not there";
+    if (p.moe_layers[i] && p.experts <= 0) return "experts.count must be positive";
+  }
+  if (p.experts > 0 && (p.experts_per_token <= 0 || p.experts_per_token > p.experts || p.expert_size <= 0))
+    return "experts.perToken must be between 1 and experts.count, and experts.intermediateSize positive";
   return nullptr;
 }
 
@@ -54,12 +61,24 @@ Decoder::Decoder(const pm_plan& plan)
       maxSamples((size_t)plan.max_samples),
       blocks((size_t)plan.blocks),
       eps(plan.rms_norm_eps),
-      queryScale((float)(1.0 / std::sqrt((double)plan.head_dim))),
-      ropeAttentionFactor(plan.rope_attention_factor),
+      embeddingScale(plan.embedding_scale),
+      queryScale(plan.attention_scale),
+      attentionSoftcap(plan.attention_softcap),
+      logitSoftcap(plan.logit_softcap),
       qkNorm(plan.qk_norm != 0),
+      hasOutputNorms(plan.output_norms != 0),
+      expertCount((size_t)plan.experts),
+      expertsPerToken((size_t)plan.experts_per_token),
+      expertSize((size_t)plan.expert_size),
+      renormalizesExperts(plan.renormalize_experts != 0),
       kvDtype((Dtype)plan.kv_cache_dtype),
-      inverseFrequencies(plan.rope_inverse_frequencies, plan.rope_inverse_frequencies + plan.head_dim / 2),
+      activate(plan.activation == PM_GELU_TANH ? kernels->geglu : kernels->swiglu),
+      rotaryDim((size_t)plan.rotary_dim),
+      inverseFrequencies(plan.rope_inverse_frequencies,
+                         plan.rope_inverse_frequencies + (size_t)plan.rope_tables * rotaryDim / 2),
       pool(plan.threads) {
+  for (int i = 0; i < plan.rope_tables; i++)
+    ropeTables.push_back({inverseFrequencies.data() + (size_t)i * rotaryDim / 2, plan.rope_attention_factors[i], {}, {}});
   loadWeights(plan);
   allocate(plan);
 }
@@ -69,21 +88,33 @@ void Decoder::loadWeights(const pm_plan& plan) {
   const size_t q = heads * headDim, kv = kvHeads * headDim;
   if (!plan.tie_word_embeddings) embedding = source.pack(pool, {PM_EMBED_TOKENS}, {}, -1, {vocab}, hidden);
   head = source.pack(pool, {plan.tie_word_embeddings ? PM_EMBED_TOKENS : PM_LM_HEAD}, {}, -1, {vocab}, hidden);
-  finalNorm = source.vector(PM_FINAL_NORM, -1, hidden);
+  finalNorm = source.norm(PM_FINAL_NORM, -1, hidden);
   layers.resize((size_t)plan.layers);
   for (int i = 0; i < plan.layers; i++) {
     Layer& layer = layers[(size_t)i];
     layer.qkv = source.pack(pool, {PM_Q_PROJ, PM_K_PROJ, PM_V_PROJ}, {PM_Q_BIAS, PM_K_BIAS, PM_V_BIAS}, i, {q, kv, kv}, hidden);
     layer.output = source.pack(pool, {PM_O_PROJ}, {PM_O_BIAS}, i, {hidden}, q);
-    layer.gateUp = source.pack(pool, {PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i,
-                               {intermediate, intermediate}, hidden, true);
-    layer.down = source.pack(pool, {PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {hidden}, intermediate);
-    layer.inputNorm = source.vector(PM_INPUT_NORM, i, hidden);
-    layer.postAttentionNorm = source.vector(PM_POST_ATTENTION_NORM, i, hidden);
-    if (qkNorm) {
-      layer.qNorm = source.vector(PM_Q_NORM, i, headDim);
-      layer.kNorm = source.vector(PM_K_NORM, i, headDim);
+    const auto mlp = [&](int expert, size_t size) {
+      return Mlp{source.pack(pool, {PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i, {size, size}, hidden, true, expert),
+                 source.pack(pool, {PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {hidden}, size, false, expert)};
+    };
+    if (plan.moe_layers[i]) {
+      layer.router = source.pack(pool, {PM_ROUTER}, {}, i, {expertCount}, hidden);
+      for (size_t expert = 0; expert < expertCount; expert++) layer.experts.push_back(mlp((int)expert, expertSize));
+    } else {
+      layer.mlp = mlp(-1, intermediate);
     }
+    layer.inputNorm = source.norm(PM_INPUT_NORM, i, hidden);
+    layer.mlpNorm = source.norm(PM_MLP_NORM, i, hidden);
+    if (hasOutputNorms) {
+      layer.attentionOutputNorm = source.norm(PM_ATTENTION_OUTPUT_NORM, i, hidden);
+      layer.mlpOutputNorm = source.norm(PM_MLP_OUTPUT_NORM, i, hidden);
+    }
+    if (qkNorm) {
+      layer.qNorm = source.norm(PM_Q_NORM, i, headDim);
+      layer.kNorm = source.norm(PM_K_NORM, i, headDim);
+    }
+    layer.ropeTable = (size_t)plan.rope_of_layer[i];
     layer.window = plan.sliding_windows[i] > 0 ? (size_t)plan.sliding_windows[i] : 0;
   }
 }
@@ -108,6 +139,18 @@ void Decoder::allocate(const pm_plan& plan) {
   projected = rows(maxRows, hidden);
   activated = rows(maxRows, intermediate);
   logits = rows(std::min(maxSamples, kLogitRows), paddedVocab);
+  if (expertCount > 0) {
+    const size_t places = maxRows * expertsPerToken;
+    routed = rows(maxRows, expertCount);
+    expertIn = rows(places, hidden);
+    expertActivated = rows(places, expertSize);
+    expertOut = rows(places, hidden);
+    expertIds.resize(places);
+    expertPlaces.resize(places);
+    placeRows.resize(places);
+    expertWeights.resize(places);
+    expertStarts.resize(expertCount + 1);
+  }
 
   const size_t group = heads / kvHeads;
   const size_t attentionFloats = attentionScratch(std::max<size_t>(24, group), paddedHeadDim);
@@ -121,15 +164,17 @@ void Decoder::allocate(const pm_plan& plan) {
 void Decoder::growRopeTables(size_t positions) {
   if (positions <= ropePositions) return;
   positions = std::min(roundUp(std::max(positions, 2 * ropePositions), 1024), std::max(positions, blocks * 16));
-  const size_t width = paddedHalf(headDim), half = headDim / 2;
-  cosines.resize(positions * width);
-  sines.resize(positions * width);
-  for (size_t position = ropePositions; position < positions; position++)
-    for (size_t i = 0; i < half; i++) {
-      const double angle = (double)position * (double)inverseFrequencies[i];
-      cosines[position * width + i] = (float)(std::cos(angle) * (double)ropeAttentionFactor);
-      sines[position * width + i] = (float)(std::sin(angle) * (double)ropeAttentionFactor);
-    }
+  const size_t width = paddedHalf(rotaryDim), half = rotaryDim / 2;
+  for (RopeTable& table : ropeTables) {
+    table.cosines.resize(positions * width);
+    table.sines.resize(positions * width);
+    for (size_t position = ropePositions; position < positions; position++)
+      for (size_t i = 0; i < half; i++) {
+        const double angle = (double)position * (double)table.inverseFrequencies[i];
+        table.cosines[position * width + i] = (float)(std::cos(angle) * (double)table.attentionFactor);
+        table.sines[position * width + i] = (float)(std::sin(angle) * (double)table.attentionFactor);
+      }
+  }
   ropePositions = positions;
 }
 
@@ -137,15 +182,21 @@ pm_memory_use Decoder::memory() const {
   const auto matrix = [](const Matrix& m) { return m.data.bytes() + m.bias.bytes(); };
   pm_memory_use use{};
   use.weights = matrix(embedding) + matrix(head) + finalNorm.bytes();
+  const auto mlp = [&](const Mlp& m) { return matrix(m.gateUp) + matrix(m.down); };
   for (const Layer& layer : layers) {
-    use.weights += matrix(layer.qkv) + matrix(layer.output) + matrix(layer.gateUp) + matrix(layer.down) +
-                   layer.inputNorm.bytes() + layer.postAttentionNorm.bytes() + layer.qNorm.bytes() + layer.kNorm.bytes();
+    use.weights += matrix(layer.qkv) + matrix(layer.output) + mlp(layer.mlp) + matrix(layer.router);
+    for (const Mlp& expert : layer.experts) use.weights += mlp(expert);
+    for (const Arena* norm : {&layer.inputNorm, &layer.attentionOutputNorm, &layer.mlpNorm, &layer.mlpOutputNorm,
+                              &layer.qNorm, &layer.kNorm})
+      use.weights += norm->bytes();
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
-  for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits})
+  for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits, &routed,
+                           &expertIn, &expertActivated, &expertOut})
     use.scratch += rows->data.bytes();
   for (const Arena& arena : workerScratch) use.scratch += arena.bytes();
-  use.scratch += (cosines.size() + sines.size()) * sizeof(float) + samplers.size() * paddedVocab * 5 * sizeof(float);
+  for (const RopeTable& table : ropeTables) use.scratch += (table.cosines.size() + table.sines.size()) * sizeof(float);
+  use.scratch += samplers.size() * paddedVocab * 5 * sizeof(float);
   return use;
 }
 

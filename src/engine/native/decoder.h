@@ -27,11 +27,23 @@ class Decoder {
   pm_memory_use memory() const;
 
  private:
+  // A gated MLP: the plain one of a layer, or one expert.
+  struct Mlp {
+    Matrix gateUp, down;
+  };
   struct Layer {
-    Matrix qkv, output, gateUp, down;
-    Arena inputNorm, postAttentionNorm, qNorm, kNorm;
+    Matrix qkv, output;
+    Mlp mlp;                   // empty where the layer has experts
+    Matrix router;
+    std::vector<Mlp> experts;
+    Arena inputNorm, attentionOutputNorm, mlpNorm, mlpOutputNorm, qNorm, kNorm;
     Arena keys, values;
-    size_t window = 0;
+    size_t window = 0, ropeTable = 0;
+  };
+  struct RopeTable {
+    const float* inverseFrequencies;
+    float attentionFactor;
+    std::vector<float> cosines, sines;  // [positions, paddedHalf(rotaryDim)]
   };
   // Adjacent queries of one sequence that attention takes together.
   struct QueryTile {
@@ -40,6 +52,17 @@ class Decoder {
     size_t queries;
     size_t position;  // of the first query
     const int32_t* blockTable;
+  };
+  // A part of a product: some rows of the input, some panels of the matrix, and where they go.
+  struct Rectangle {
+    const float* in;
+    size_t inStride, rows, panel, panels;
+    float* out;
+    size_t outStride;
+  };
+  // Tokens of one expert, adjacent after sorting, and some panels of its matrix.
+  struct ExpertPart {
+    size_t expert, place, rows, panel, panels;
   };
   // A row-major activation buffer; the stride keeps rows of a tile in different cache sets.
   struct Rows {
@@ -54,21 +77,29 @@ class Decoder {
 
   void planAttention(const pm_batch& batch);
   void embed(const pm_batch& batch);
-  void normalize(const Rows& x, const Rows* delta, const Arena& weight, size_t rows);
+  void normalize(const Rows& x, const Rows* delta, const Arena* deltaNorm, const Arena& weight, size_t rows);
+  void multiply(const Matrix& matrix, const Rectangle& part);
   void linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows);
   void rotateAndCache(const Layer& layer, const pm_batch& batch);
   void attend(const Layer& layer, const std::vector<QueryTile>& tiles);
   void feedForward(const Layer& layer, size_t rows);
+  void gate(const Matrix& gateUp, const Rectangle& part, int worker);
+  void mixExperts(const Layer& layer, size_t rows);
+  void planExperts(const Layer& layer, size_t places);
   void sampleRows(const pm_batch& batch);
   KvPages pagesOf(const Layer& layer) const;
 
   const Kernels* kernels;
   size_t hidden, heads, kvHeads, headDim, paddedHeadDim, intermediate, vocab, paddedVocab;
   size_t maxRows, maxSamples, blocks;
-  float eps, queryScale, ropeAttentionFactor;
-  bool qkNorm;
+  float eps, embeddingScale, queryScale, attentionSoftcap, logitSoftcap;
+  bool qkNorm, hasOutputNorms;
+  size_t expertCount, expertsPerToken, expertSize;
+  bool renormalizesExperts;
   Dtype kvDtype;
-  std::vector<float> inverseFrequencies;
+  void (*activate)(const SwigluTask&);
+  size_t rotaryDim;
+  std::vector<float> inverseFrequencies;  // [ropeTables, rotaryDim / 2]
 
   ThreadPool pool;
   Matrix embedding;  // empty when tied
@@ -77,10 +108,17 @@ class Decoder {
   std::vector<Layer> layers;
 
   size_t ropePositions = 0;
-  std::vector<float> cosines, sines;  // [positions, paddedHalf(headDim)]
+  std::vector<RopeTable> ropeTables;
 
   Rows x, picked, normed, qkv, attended, projected, activated, logits;
   std::vector<Arena> workerScratch;
+
+  // Of layers with experts: router logits, picked experts and their weights per row, and the sorted copies.
+  Rows routed, expertIn, expertActivated, expertOut;
+  std::vector<int32_t> expertIds, expertPlaces, placeRows;  // [rows, perToken] twice, [places]
+  std::vector<float> expertWeights;                         // [rows, perToken]
+  std::vector<size_t> expertStarts;                         // [experts + 1]
+  std::vector<ExpertPart> gateParts, downParts;
   std::vector<SampleScratch> samplers;
   std::vector<QueryTile> tiles, sampledTiles;
 };

@@ -1,5 +1,5 @@
 // One step: embedding, then per layer norm, qkv, rope and cache write, attention, output projection, norm,
-// gated MLP, and at the end norm, head and sampling for the rows that ask for it. The last layer computes
+// gated MLP or a mixture of them, and at the end norm, head and sampling for the rows that ask for it. The last layer computes
 // attention and MLP only for those rows. Every stage is one loop of the thread pool.
 #include <algorithm>
 #include <cmath>
@@ -45,7 +45,7 @@ void Decoder::step(const pm_batch& batch) {
   for (size_t i = 0; i < layers.size(); i++) {
     const Layer& layer = layers[i];
     const bool last = i + 1 == layers.size();
-    normalize(x, i == 0 ? nullptr : &projected, layer.inputNorm, tokens);
+    normalize(x, i == 0 ? nullptr : &projected, i == 0 ? nullptr : &layers[i - 1].mlpOutputNorm, layer.inputNorm, tokens);
     linear(layer.qkv, normed.at(0), normed.stride, qkv, tokens);
     rotateAndCache(layer, batch);
     if (last && samples == 0) return;
@@ -55,11 +55,11 @@ void Decoder::step(const pm_batch& batch) {
         memcpy(picked.at(r), x.at((size_t)batch.sample_rows[r]), picked.stride * sizeof(float));
     const size_t rows = last ? samples : tokens;
     linear(layer.output, attended.at(0), attended.stride, projected, rows);
-    normalize(last ? picked : x, &projected, layer.postAttentionNorm, rows);
-    feedForward(layer, rows);
-    linear(layer.down, activated.at(0), activated.stride, projected, rows);
+    normalize(last ? picked : x, &projected, &layer.attentionOutputNorm, layer.mlpNorm, rows);
+    if (layer.experts.empty()) feedForward(layer, rows);
+    else mixExperts(layer, rows);
   }
-  normalize(picked, &projected, finalNorm, samples);
+  normalize(picked, &projected, &layers.back().mlpOutputNorm, finalNorm, samples);
   sampleRows(batch);
 }
 
@@ -88,45 +88,59 @@ void Decoder::embed(const pm_batch& batch) {
   const size_t tokens = (size_t)batch.tokens;
   pool.run((int)ceilDiv(tokens, kLightRows), [&](int chunk, int) {
     const size_t first = (size_t)chunk * kLightRows;
-    for (size_t row = first; row < std::min(tokens, first + kLightRows); row++)
+    for (size_t row = first; row < std::min(tokens, first + kLightRows); row++) {
       table.read((size_t)batch.token_ids[row], x.at(row));
+      if (embeddingScale != 1.0f)
+        for (size_t i = 0; i < hidden; i++) x.at(row)[i] *= embeddingScale;
+    }
   });
 }
 
-void Decoder::normalize(const Rows& in, const Rows* delta, const Arena& weight, size_t rows) {
+// x += delta, or the norm of delta where the layer has one for its output; normed = the norm of x.
+void Decoder::normalize(const Rows& in, const Rows* delta, const Arena* deltaNorm, const Arena& weight, size_t rows) {
   pool.run((int)ceilDiv(rows, kLightRows), [&](int chunk, int) {
     const size_t first = (size_t)chunk * kLightRows;
     RmsNormTask task{};
-    task.x = in.at(first);
-    task.delta = delta ? delta->at(first) : nullptr;
-    task.weight = weight.as<float>();
-    task.out = normed.at(first);
     task.rows = std::min(kLightRows, rows - first);
     task.n = hidden;
-    task.xStride = in.stride;
-    task.deltaStride = delta ? delta->stride : 0;
-    task.outStride = normed.stride;
     task.eps = eps;
+    if (delta && hasOutputNorms) {
+      task.x = task.out = delta->at(first);
+      task.xStride = task.outStride = delta->stride;
+      task.weight = deltaNorm->as<float>();
+      kernels->rmsNorm(task);
+    }
+    task.x = in.at(first);
+    task.xStride = in.stride;
+    task.delta = delta ? delta->at(first) : nullptr;
+    task.deltaStride = delta ? delta->stride : 0;
+    task.weight = weight.as<float>();
+    task.out = normed.at(first);
+    task.outStride = normed.stride;
     kernels->rmsNorm(task);
   });
+}
+
+void Decoder::multiply(const Matrix& matrix, const Rectangle& part) {
+  GemmTask task{};
+  task.x = part.in;
+  task.xStride = part.inStride;
+  task.weights = matrix.panel(part.panel);
+  task.dtype = matrix.dtype;
+  task.k = matrix.columns;
+  task.bias = matrix.panelBias(part.panel);
+  task.y = part.out;
+  task.yStride = part.outStride;
+  task.rows = part.rows;
+  task.panels = part.panels;
+  kernels->gemm(task);
 }
 
 void Decoder::linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows) {
   const Cut cut(rows, matrix.panels(), pool.threads(), 1);
   pool.run(cut.chunks(), [&](int chunk, int) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
-    GemmTask task{};
-    task.x = in + row * inStride;
-    task.xStride = inStride;
-    task.weights = matrix.panel(panel);
-    task.dtype = matrix.dtype;
-    task.k = matrix.columns;
-    task.bias = matrix.panelBias(panel);
-    task.y = out.at(row) + panel * 16;
-    task.yStride = out.stride;
-    task.rows = cut.height(chunk);
-    task.panels = cut.width(chunk);
-    kernels->gemm(task);
+    multiply(matrix, {in + row * inStride, inStride, cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride});
   });
 }
 
@@ -145,8 +159,9 @@ void Decoder::rotateAndCache(const Layer& layer, const pm_batch& batch) {
     task.slots = batch.slot_mapping + first;
     task.rows = std::min(kLightRows, tokens - first);
     task.heads = heads;
-    task.cosines = cosines.data();
-    task.sines = sines.data();
+    task.rotaryDim = rotaryDim;
+    task.cosines = ropeTables[layer.ropeTable].cosines.data();
+    task.sines = ropeTables[layer.ropeTable].sines.data();
     task.qNorm = qkNorm ? layer.qNorm.as<float>() : nullptr;
     task.kNorm = qkNorm ? layer.kNorm.as<float>() : nullptr;
     task.eps = eps;
@@ -173,40 +188,96 @@ void Decoder::attend(const Layer& layer, const std::vector<QueryTile>& which) {
     task.kvHead = kvHead;
     task.group = group;
     task.window = layer.window;
+    task.softcap = attentionSoftcap;
     task.scratch = workerScratch[(size_t)worker].as<float>();
     kernels->attention(task);
   });
 }
 
-// The gate and up products of a rectangle stay in the worker's scratch; only the activation is written out.
+// activation(gate) * up for a rectangle of the fused product, of which `out` is half as wide. The products
+// stay in the worker's scratch; only the activation is written out.
+void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker) {
+  constexpr size_t stride = (kPanelGroup | 1) * 16;
+  float* scratch = workerScratch[(size_t)worker].as<float>();
+  multiply(gateUp, {part.in, part.inStride, part.rows, part.panel, part.panels, scratch, stride});
+  SwigluTask activation{};
+  activation.gateUp = scratch;
+  activation.out = part.out;
+  activation.rows = part.rows;
+  activation.panels = part.panels / 2;
+  activation.gateUpStride = stride;
+  activation.outStride = part.outStride;
+  activate(activation);
+}
+
 void Decoder::feedForward(const Layer& layer, size_t rows) {
-  const Matrix& matrix = layer.gateUp;
-  const Cut cut(rows, matrix.panels(), pool.threads(), 2);
+  const Matrix& gateUp = layer.mlp.gateUp;
+  const Cut cut(rows, gateUp.panels(), pool.threads(), 2);
   pool.run(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
-    float* scratch = workerScratch[(size_t)worker].as<float>();
-    constexpr size_t stride = (kPanelGroup | 1) * 16;
-    GemmTask product{};
-    product.x = normed.at(row);
-    product.xStride = normed.stride;
-    product.weights = matrix.panel(panel);
-    product.dtype = matrix.dtype;
-    product.k = matrix.columns;
-    product.bias = matrix.panelBias(panel);
-    product.y = scratch;
-    product.yStride = stride;
-    product.rows = cut.height(chunk);
-    product.panels = cut.width(chunk);
-    kernels->gemm(product);
-    SwigluTask activation{};
-    activation.gateUp = scratch;
-    activation.out = activated.at(row) + panel / 2 * 16;
-    activation.rows = product.rows;
-    activation.panels = product.panels / 2;
-    activation.gateUpStride = stride;
-    activation.outStride = activated.stride;
-    kernels->swiglu(activation);
+    gate(gateUp, {normed.at(row), normed.stride, cut.height(chunk), panel, cut.width(chunk),
+                  activated.at(row) + panel / 2 * 16, activated.stride}, worker);
   });
+  linear(layer.mlp.down, activated.at(0), activated.stride, projected, rows);
+}
+
+// Rows are sorted by expert, each copied once per expert that it goes to, so that an expert's weights are read
+// once for all of its rows; a row's own arithmetic is the same as if it were alone.
+void Decoder::mixExperts(const Layer& layer, size_t rows) {
+  linear(layer.router, normed.at(0), normed.stride, routed, rows);
+  const size_t perToken = expertsPerToken, lightChunks = ceilDiv(rows, kLightRows);
+  const auto rowsOf = [&](int chunk) { return std::min(kLightRows, rows - (size_t)chunk * kLightRows); };
+  pool.run((int)lightChunks, [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    kernels->route({routed.at(first), routed.stride, expertIds.data() + first * perToken,
+                    expertWeights.data() + first * perToken, rowsOf(chunk), expertCount, perToken, renormalizesExperts});
+  });
+  planExperts(layer, rows * perToken);
+  pool.run((int)ceilDiv(rows * perToken, kLightRows), [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    for (size_t place = first; place < std::min(rows * perToken, first + kLightRows); place++)
+      memcpy(expertIn.at(place), normed.at((size_t)placeRows[place]), expertIn.stride * sizeof(float));
+  });
+  pool.run((int)gateParts.size(), [&](int chunk, int worker) {
+    const ExpertPart& part = gateParts[(size_t)chunk];
+    gate(layer.experts[part.expert].gateUp, {expertIn.at(part.place), expertIn.stride, part.rows, part.panel, part.panels,
+                                             expertActivated.at(part.place) + part.panel / 2 * 16, expertActivated.stride}, worker);
+  });
+  pool.run((int)downParts.size(), [&](int chunk, int) {
+    const ExpertPart& part = downParts[(size_t)chunk];
+    multiply(layer.experts[part.expert].down, {expertActivated.at(part.place), expertActivated.stride, part.rows, part.panel,
+                                               part.panels, expertOut.at(part.place) + part.panel * 16, expertOut.stride});
+  });
+  pool.run((int)lightChunks, [&](int chunk, int) {
+    const size_t first = (size_t)chunk * kLightRows;
+    kernels->combine({expertOut.at(0), expertOut.stride, expertPlaces.data() + first * perToken,
+                      expertWeights.data() + first * perToken, projected.at(first), projected.stride, rowsOf(chunk), hidden, perToken});
+  });
+}
+
+// A counting sort of (row, rank) by expert, and the rectangles of both products.
+void Decoder::planExperts(const Layer& layer, size_t places) {
+  std::fill(expertStarts.begin(), expertStarts.end(), size_t{0});
+  for (size_t i = 0; i < places; i++) expertStarts[(size_t)expertIds[i] + 1]++;
+  for (size_t expert = 0; expert < expertCount; expert++) expertStarts[expert + 1] += expertStarts[expert];
+  gateParts.clear();
+  downParts.clear();
+  const auto cutInto = [&](std::vector<ExpertPart>& parts, size_t expert, size_t panels, size_t unit) {
+    const size_t start = expertStarts[expert], rows = expertStarts[expert + 1] - start;
+    if (rows == 0) return;
+    const Cut cut(rows, panels, pool.threads(), unit);
+    for (int chunk = 0; chunk < cut.chunks(); chunk++)
+      parts.push_back({expert, start + cut.row(chunk), cut.height(chunk), cut.panel(chunk), cut.width(chunk)});
+  };
+  for (size_t expert = 0; expert < expertCount; expert++) {
+    cutInto(gateParts, expert, layer.experts[expert].gateUp.panels(), 2);
+    cutInto(downParts, expert, layer.experts[expert].down.panels(), 1);
+  }
+  for (size_t i = 0; i < places; i++) {
+    const size_t place = expertStarts[(size_t)expertIds[i]]++;  // starts become ends
+    expertPlaces[i] = (int32_t)place;
+    placeRows[place] = (int32_t)(i / expertsPerToken);
+  }
 }
 
 void Decoder::sampleRows(const pm_batch& batch) {
@@ -217,6 +288,7 @@ void Decoder::sampleRows(const pm_batch& batch) {
     pool.run((int)count, [&](int row, int worker) {
       const size_t r = first + (size_t)row;
       float* values = logits.at((size_t)row);
+      if (logitSoftcap > 0.0f) kernels->softcap(values, paddedVocab, logitSoftcap);
       std::fill(values + vocab, values + paddedVocab, -std::numeric_limits<float>::infinity());
       if (batch.logits) memcpy(batch.logits + r * vocab, values, vocab * sizeof(float));
       SampleTask task{};

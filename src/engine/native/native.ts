@@ -13,7 +13,7 @@ export type TensorRole =
   | 'final_norm'
   | 'lm_head'
   | 'input_norm'
-  | 'post_attention_norm'
+  | 'mlp_norm'
   | 'q_proj'
   | 'k_proj'
   | 'v_proj'
@@ -29,13 +29,18 @@ export type TensorRole =
   | 'down_proj'
   | 'gate_bias'
   | 'up_bias'
-  | 'down_bias';
+  | 'down_bias'
+  | 'attention_output_norm'
+  | 'mlp_output_norm'
+  | 'router';
 
 /** One tensor inside one of `ModelPlan.files`. Bounds, dtype and shape are checked before native code sees it. */
 export interface TensorSource {
   readonly role: TensorRole;
   /** Layer index, or -1 for weights outside the layers. */
   readonly layer: number;
+  /** Of `gate_proj`, `up_proj` and `down_proj` in layers with experts: which expert. */
+  readonly expert?: number;
   /** Index into `ModelPlan.files`. */
   readonly file: number;
   /** Bytes from the start of the file to the first element. */
@@ -43,6 +48,18 @@ export interface TensorSource {
   readonly dtype: WeightDtype;
   /** `[rows, columns]` as stored (`[out, in]` for projections), or `[n]` for norms and biases. */
   readonly shape: readonly number[];
+}
+
+/** Mixture of experts: a router picks a few small MLPs for each token. */
+export interface ExpertPlan {
+  readonly count: number;
+  readonly perToken: number;
+  /** Inner size of one expert. */
+  readonly intermediateSize: number;
+  /** Whether the weights of the picked experts are scaled to sum to 1. */
+  readonly renormalizes: boolean;
+  /** `[layers]` 1 where a layer has experts, 0 where it has a plain MLP of `ModelPlan.intermediateSize`. */
+  readonly layers: Int32Array;
 }
 
 /** Everything native code must know of a decoder. Written by `model-plan.ts` from a checkpoint folder. */
@@ -55,14 +72,34 @@ export interface ModelPlan {
   readonly intermediateSize: number;
   readonly vocabSize: number;
   readonly rmsNormEps: number;
-  /** Inverse frequencies `[headDim / 2]`, with rope scaling (llama3, yarn, linear) already applied. */
+  /** Leading channels of a head that are rotated; even, at most headDim. */
+  readonly rotaryDim: number;
+  /** Inverse frequencies `[tables, rotaryDim / 2]`, with rope scaling (llama3, yarn, linear, longrope) applied. */
   readonly ropeInverseFrequencies: Float32Array;
-  /** Factor on cos and sin (yarn's attention factor); 1 otherwise. */
-  readonly ropeAttentionFactor: number;
+  /** `[tables]` factor on cos and sin (yarn, longrope); 1 otherwise. */
+  readonly ropeAttentionFactors: Float32Array;
+  /** `[layers]` which table a layer rotates by. */
+  readonly ropeOfLayer: Int32Array;
   /** Per layer: how many latest tokens a query sees, itself included; 0 = all. `[layers]` */
   readonly slidingWindows: Int32Array;
-  /** RMSNorm over each head of q and k before RoPE (Qwen3). */
+  /** RMSNorm over each head of q and k before RoPE (Qwen3, Gemma 3). */
   readonly qkNorm: boolean;
+  /** RMSNorm on what attention and MLP add to the residual stream (Gemma). */
+  readonly hasOutputNorms: boolean;
+  /** Added to every norm weight on load: 1 where checkpoints store w of (1 + w) (Gemma). */
+  readonly normOffset: number;
+  /** Factor on token embeddings. */
+  readonly embeddingScale: number;
+  /** Factor on q . k. */
+  readonly attentionScale: number;
+  /** cap * tanh(score / cap) on attention scores; 0 = off. */
+  readonly attentionSoftcap: number;
+  /** The same on logits; 0 = off. */
+  readonly logitSoftcap: number;
+  /** Of the gate of the MLP. */
+  readonly activation: 'silu' | 'gelu_tanh';
+  /** Absent: every layer has one plain MLP. */
+  readonly experts?: ExpertPlan;
   readonly tieWordEmbeddings: boolean;
   readonly files: readonly string[];
   /** Empty with `dummySeed`: weights are then random, scaled by 1/sqrt(columns), norms 1. */

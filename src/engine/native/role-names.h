@@ -6,8 +6,9 @@
 namespace pm {
 
 inline constexpr const char* kRoleNames[PM_ROLES] = {
-    "embed_tokens", "final_norm", "lm_head", "input_norm", "post_attention_norm", "q_proj",    "k_proj",
-    "v_proj",       "o_proj",     "q_bias",  "k_bias",     "v_bias",              "o_bias",    "q_norm",
-    "k_norm",       "gate_proj",  "up_proj", "down_proj",  "gate_bias",           "up_bias",   "down_bias"};
+    "embed_tokens", "final_norm", "lm_head", "input_norm", "mlp_norm",  "q_proj",
+    "k_proj",       "v_proj",     "o_proj",  "q_bias",     "k_bias",    "v_bias",
+    "o_bias",       "q_norm",     "k_norm",  "gate_proj",  "up_proj",   "down_proj",
+    "gate_bias",    "up_bias",    "down_bias", "attention_output_norm", "mlp_output_norm", "router"};
 
 }  // namespace pm

@@ -101,14 +101,14 @@ struct RopeCase {
 double checkRope(const Kernels& kernels, Dtype dtype) {
   double worst = 0;
   for (const bool norm : {false, true})
-    for (const size_t d : {size_t{20}, size_t{64}}) {
+    for (const auto& [d, rotary] : {std::pair<size_t, size_t>{20, 20}, {64, 64}, {36, 10}}) {
       const RopeCase c;
       const size_t stride = (c.heads + 2 * c.kvHeads) * d + 7;
-      Floats cosines = random(42 * paddedHalf(d), 7), sines = random(42 * paddedHalf(d), 8);
+      Floats cosines = random(42 * paddedHalf(rotary), 7), sines = random(42 * paddedHalf(rotary), 8);
       const Floats qNorm = random(d, 9), kNorm = random(d, 10);
       Floats found = random(c.rows * stride, 11), expected = found;
       Pages pages(dtype, 3, c.kvHeads, d), twin(dtype, 3, c.kvHeads, d);
-      RopeTask task{found.data(), stride, c.positions.data(), c.slots.data(), c.rows, c.heads, cosines.data(), sines.data(),
+      RopeTask task{found.data(), stride, c.positions.data(), c.slots.data(), c.rows, c.heads, rotary, cosines.data(), sines.data(),
                     norm ? qNorm.data() : nullptr, norm ? kNorm.data() : nullptr, 1e-6f, 0.25f, pages.view};
       kernels.rope(task);
       task.qkv = expected.data();
@@ -137,7 +137,7 @@ double checkAttention(const Kernels& kernels, Dtype dtype) {
   double worst = 0;
   for (const size_t group : {size_t{1}, size_t{3}, size_t{8}})
     for (const size_t d : {size_t{20}, size_t{64}, size_t{128}})
-      for (const size_t window : {size_t{0}, size_t{1}, size_t{37}})
+      for (const auto& [window, cap] : {std::pair<size_t, float>{0, 0.0f}, {1, 0.0f}, {37, 0.0f}, {0, 5.0f}, {37, 5.0f}})
         for (const auto& [first, queries] : {std::pair<size_t, size_t>{0, 1}, {0, 8}, {60, 7}, {200, 1}, {125, 3}}) {
           const size_t kvHeads = 2, tokens = first + queries, blocks = tokens / 16 + 1;
           Pages pages(dtype, blocks, kvHeads, d);
@@ -151,14 +151,14 @@ double checkAttention(const Kernels& kernels, Dtype dtype) {
           Floats qkv = random(tokens * 3 * kvHeads * d, 12);
           for (auto& v : qkv) v *= 2;
           const Floats ones(paddedHalf(d), 1.0f), zeros(paddedHalf(d), 0.0f);
-          RopeTask fill{qkv.data(), 3 * kvHeads * d, positions.data(), slots.data(), tokens, kvHeads, ones.data(), zeros.data(), nullptr, nullptr, 0, 1, pages.view};
+          RopeTask fill{qkv.data(), 3 * kvHeads * d, positions.data(), slots.data(), tokens, kvHeads, d, ones.data(), zeros.data(), nullptr, nullptr, 0, 1, pages.view};
           reference::rope(fill);
 
           const size_t stride = group * d + 3;
           const Floats q = random(queries * stride, 13);
           Floats found(queries * stride), expected(queries * stride);
           std::vector<float> scratch(attentionScratch(queries * group, pages.view.paddedHeadDim));
-          AttentionTask task{q.data(), stride, found.data(), stride, queries, first, table.data(), pages.view, 1, group, window, scratch.data()};
+          AttentionTask task{q.data(), stride, found.data(), stride, queries, first, table.data(), pages.view, 1, group, window, cap, scratch.data()};
           kernels.attention(task);
           task.out = expected.data();
           reference::attention(task);
@@ -167,15 +167,54 @@ double checkAttention(const Kernels& kernels, Dtype dtype) {
   return worst;
 }
 
-double checkSwiglu(const Kernels& kernels) {
+double checkGate(void (*kernel)(const SwigluTask&), void (*twin)(const SwigluTask&)) {
   const size_t rows = 3, panels = 5;
   Floats in = random(rows * panels * 32, 14), found(rows * panels * 16), expected(rows * panels * 16);
   for (auto& v : in) v *= 30;
   SwigluTask task{in.data(), found.data(), rows, panels, panels * 32, panels * 16};
-  kernels.swiglu(task);
+  kernel(task);
   task.out = expected.data();
-  reference::swiglu(task);
+  twin(task);
   return compare(found, expected);
+}
+
+// Relative to each value, because small ones must keep their digits.
+double checkSoftcap(const Kernels& kernels) {
+  const size_t n = 4096;
+  Floats found = random(n, 16), expected;
+  for (size_t i = 0; i < n; i++) found[i] *= std::pow(10.0f, (float)(i % 8) - 4.0f);
+  expected = found;
+  kernels.softcap(found.data(), n, 30.0f);
+  reference::softcap(expected.data(), n, 30.0f);
+  double worst = 0;
+  for (size_t i = 0; i < n; i++)
+    if (expected[i] != 0) worst = std::max(worst, std::fabs((double)found[i] / (double)expected[i] - 1));
+  return worst;
+}
+
+double checkExperts(const Kernels& kernels) {
+  double worst = 0;
+  for (const bool renormalize : {false, true})
+    for (const size_t experts : {size_t{4}, size_t{60}, size_t{128}}) {
+      const size_t rows = 7, stride = (experts + 15) / 16 * 16, perToken = experts == 4 ? 2 : 8, n = 48;
+      Floats logits = random(rows * stride, 17), weights(rows * perToken), twinWeights(rows * perToken);
+      for (auto& v : logits) v *= 8;
+      logits[3] = logits[1] = 9;  // equal: the lower index wins
+      Floats twinLogits = logits;
+      std::vector<int32_t> ids(rows * perToken), twinIds(rows * perToken), places(rows * perToken);
+      kernels.route({logits.data(), stride, ids.data(), weights.data(), rows, experts, perToken, renormalize});
+      reference::route({twinLogits.data(), stride, twinIds.data(), twinWeights.data(), rows, experts, perToken, renormalize});
+      if (ids != twinIds) return INFINITY;
+      for (size_t i = 0; i < places.size(); i++) places[i] = (int32_t)((i * 5) % places.size());
+      const Floats outputs = random(places.size() * n, 18);
+      Floats found(rows * n), expected(rows * n);
+      CombineTask task{outputs.data(), n, places.data(), weights.data(), found.data(), n, rows, n, perToken};
+      kernels.combine(task);
+      task.out = expected.data();
+      reference::combine(task);
+      worst = std::max({worst, compare(weights, twinWeights), compare(found, expected)});
+    }
+  return worst;
 }
 
 double checkLogits(const Kernels& kernels) {
@@ -211,7 +250,10 @@ std::vector<Check> selfTest(const Kernels& kernels) {
           {"gemm F16", checkGemm(kernels, Dtype::F16)},   {"rmsNorm", checkRmsNorm(kernels)},
           {"rope F32", checkRope(kernels, Dtype::F32)},   {"rope BF16", checkRope(kernels, Dtype::BF16)},
           {"attention F32", checkAttention(kernels, Dtype::F32)}, {"attention BF16", checkAttention(kernels, Dtype::BF16)},
-          {"swiglu", checkSwiglu(kernels)},               {"logits", checkLogits(kernels)}};
+          {"swiglu", checkGate(kernels.swiglu, reference::swiglu)},
+          {"geglu", checkGate(kernels.geglu, reference::geglu)},
+          {"softcap", checkSoftcap(kernels)},             {"experts", checkExperts(kernels)},
+          {"logits", checkLogits(kernels)}};
 }
 
 }  // namespace pm

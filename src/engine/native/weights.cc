@@ -10,8 +10,11 @@
 namespace pm {
 namespace {
 
-std::string nameOf(pm_role role, int layer) {
-  return layer < 0 ? std::string(kRoleNames[role]) : std::string(kRoleNames[role]) + " of layer " + std::to_string(layer);
+std::string nameOf(pm_role role, int layer, int expert) {
+  std::string name = kRoleNames[role];
+  if (expert >= 0) name += " of expert " + std::to_string(expert);
+  if (layer >= 0) name += " of layer " + std::to_string(layer);
+  return name;
 }
 
 std::string shapeText(int rank, const int64_t* shape) {
@@ -52,38 +55,39 @@ void Matrix::read(size_t row, float* out) const {
 WeightSource::WeightSource(const pm_plan& p) : plan(p) {
   files.reserve((size_t)p.file_count);
   for (int i = 0; i < p.file_count; i++) files.emplace_back(p.files[i]);
+  for (int i = 0; i < p.tensor_count; i++) {
+    const pm_tensor& tensor = p.tensors[i];
+    byRole.emplace(std::tuple(tensor.role, tensor.layer, tensor.expert), &tensor);
+  }
 }
 
-bool WeightSource::has(pm_role role, int layer) const {
-  for (int i = 0; i < plan.tensor_count; i++)
-    if (plan.tensors[i].role == role && plan.tensors[i].layer == layer) return true;
-  return false;
+bool WeightSource::has(pm_role role, int layer, int expert) const {
+  return byRole.count(std::tuple(role, layer, expert)) > 0;
 }
 
-WeightSource::Tensor WeightSource::find(pm_role role, int layer, size_t rows, size_t columns) const {
+WeightSource::Tensor WeightSource::find(pm_role role, int layer, int expert, size_t rows, size_t columns) const {
   Tensor found;
-  found.name = nameOf(role, layer);
+  found.name = nameOf(role, layer, expert);
   if (plan.dummy) {
-    found.seed = mix(plan.dummy_seed * 0x9e3779b97f4a7c15u + (uint64_t)role * 1000003u + (uint64_t)(layer + 1));
+    found.seed = mix(plan.dummy_seed * 0x9e3779b97f4a7c15u + (uint64_t)role * 1000003u + (uint64_t)(layer + 1) +
+                     (uint64_t)(expert + 1) * 0xd1342543de82ef95u);
     found.dtype = plan.weight_dtype == PM_DTYPE_AUTO ? Dtype::BF16 : (Dtype)plan.weight_dtype;
     return found;
   }
-  for (int i = 0; i < plan.tensor_count; i++) {
-    const pm_tensor& t = plan.tensors[i];
-    if (t.role != role || t.layer != layer) continue;
-    const int64_t expected[2] = {(int64_t)rows, (int64_t)columns};
-    const int rank = columns == 0 ? 1 : 2;
-    if (t.rank != rank || t.shape[0] != expected[0] || (rank == 2 && t.shape[1] != expected[1]))
-      throw std::runtime_error(found.name + ": expected shape " + shapeText(rank, expected) + ", found " +
-                               shapeText(t.rank, t.shape));
-    if (t.file < 0 || t.file >= plan.file_count)
-      throw std::runtime_error(found.name + ": file index " + std::to_string(t.file) + " is not in the plan");
-    found.dtype = (Dtype)t.dtype;
-    const size_t bytes = rows * (columns ? columns : 1) * bytesOf(found.dtype);
-    found.data = files[(size_t)t.file].at(t.offset, bytes, found.name);
-    return found;
-  }
-  throw std::runtime_error("the plan has no tensor for " + found.name);
+  const auto at = byRole.find(std::tuple(role, layer, expert));
+  if (at == byRole.end()) throw std::runtime_error("the plan has no tensor for " + found.name);
+  const pm_tensor& t = *at->second;
+  const int64_t expected[2] = {(int64_t)rows, (int64_t)columns};
+  const int rank = columns == 0 ? 1 : 2;
+  if (t.rank != rank || t.shape[0] != expected[0] || (rank == 2 && t.shape[1] != expected[1]))
+    throw std::runtime_error(found.name + ": expected shape " + shapeText(rank, expected) + ", found " +
+                             shapeText(t.rank, t.shape));
+  if (t.file < 0 || t.file >= plan.file_count)
+    throw std::runtime_error(found.name + ": file index " + std::to_string(t.file) + " is not in the plan");
+  found.dtype = (Dtype)t.dtype;
+  const size_t bytes = rows * (columns ? columns : 1) * bytesOf(found.dtype);
+  found.data = files[(size_t)t.file].at(t.offset, bytes, found.name);
+  return found;
 }
 
 void WeightSource::readRow(const Tensor& tensor, size_t row, size_t columns, float* out) {
@@ -109,9 +113,9 @@ void WeightSource::readRow(const Tensor& tensor, size_t row, size_t columns, flo
 }
 
 Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, const std::vector<pm_role>& biases,
-                          int layer, const std::vector<size_t>& rows, size_t columns, bool alternate) const {
+                          int layer, const std::vector<size_t>& rows, size_t columns, bool alternate, int expert) const {
   std::vector<Tensor> tensors;
-  for (size_t i = 0; i < roles.size(); i++) tensors.push_back(find(roles[i], layer, rows[i], columns));
+  for (size_t i = 0; i < roles.size(); i++) tensors.push_back(find(roles[i], layer, expert, rows[i], columns));
 
   Matrix matrix;
   matrix.columns = columns;
@@ -163,9 +167,16 @@ Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, c
   return matrix;
 }
 
+Arena WeightSource::norm(pm_role role, int layer, size_t length) const {
+  Arena out = vector(role, layer, length);
+  if (!plan.dummy)
+    for (size_t i = 0; i < length; i++) out.as<float>()[i] += plan.norm_offset;
+  return out;
+}
+
 Arena WeightSource::vector(pm_role role, int layer, size_t length) const {
   Arena out((length + 15) / 16 * 16 * sizeof(float));
-  const Tensor tensor = find(role, layer, length, 0);
+  const Tensor tensor = find(role, layer, -1, length, 0);
   if (tensor.data) readRow(tensor, 0, length, out.as<float>());
   else
     for (size_t i = 0; i < length; i++) out.as<float>()[i] = 1.0f;

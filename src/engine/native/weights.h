@@ -2,7 +2,9 @@
 // kernels read.
 #pragma once
 
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "backend.h"
@@ -31,13 +33,14 @@ class WeightSource {
  public:
   explicit WeightSource(const pm_plan& plan);
 
-  bool has(pm_role role, int layer) const;
+  bool has(pm_role role, int layer, int expert = -1) const;
   // Rows `roles`, one tensor after the other (fused q, k, v), or in alternating panels of 16 rows of each
   // (fused gate and up). `biases` matches `roles`; absent ones count as zero.
   Matrix pack(ThreadPool& pool, const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer,
-              const std::vector<size_t>& rows, size_t columns, bool alternate = false) const;
-  // A norm's weights or a bias, zero-padded to a multiple of 16. Random weights: norms are 1.
+              const std::vector<size_t>& rows, size_t columns, bool alternate = false, int expert = -1) const;
+  // A bias, or a norm's weights with the plan's offset added; zero-padded to a multiple of 16. Random: 1.
   Arena vector(pm_role role, int layer, size_t length) const;
+  Arena norm(pm_role role, int layer, size_t length) const;
 
  private:
   struct Tensor {
@@ -47,11 +50,12 @@ class WeightSource {
     std::string name;
   };
 
-  Tensor find(pm_role role, int layer, size_t rows, size_t columns) const;
+  Tensor find(pm_role role, int layer, int expert, size_t rows, size_t columns) const;
   static void readRow(const Tensor& tensor, size_t row, size_t columns, float* out);
 
   const pm_plan& plan;
   std::vector<FileMapping> files;
+  std::map<std::tuple<int, int, int>, const pm_tensor*> byRole;  // role, layer, expert
 };
 
 }  // namespace pm

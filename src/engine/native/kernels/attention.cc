@@ -13,6 +13,7 @@
 #include "attention.h"
 
 #include "table.h"
+#include "tanh.h"
 
 namespace pm::PM_ISA {
 namespace {
@@ -106,13 +107,14 @@ struct Walk {
 };
 
 // One row's share of a step: scores become probabilities, the accumulator is rescaled.
-void soften(float* scores, float* acc, size_t channels, Range seen, float& most, float& sum) {
+void soften(float* scores, float* acc, size_t channels, Range seen, float cap, float& most, float& sum) {
   const Vec none = set1(-3.0e38f);
   Vec s[kPages];
   Vec top = none;
   PM_UNROLL for (size_t page = 0; page < kPages; page++) {
     const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
-    s[page] = select(lanes, load(scores + page * kLanes), none);
+    const Vec score = load(scores + page * kLanes);
+    s[page] = select(lanes, cap > 0.0f ? softcap(score, set1(cap)) : score, none);
     top = max(top, s[page]);
   }
   const float now = reduceMax(top);
@@ -165,7 +167,7 @@ void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
   for (int r = 0; r < R; r++)
     if (seen[r].low < seen[r].high)
       soften(walk.scores + (row + r) * kAttentionTokens, walk.acc + (row + r) * channels, channels, seen[r],
-             most[row + r], sum[row + r]);
+             t.softcap, most[row + r], sum[row + r]);
   // Tokens that all rows see go through the tile; the ragged ends, before and after, row by row.
   if (allLow >= allHigh) {
     for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, seen[r].low, seen[r].high);

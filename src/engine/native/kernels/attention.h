@@ -17,6 +17,7 @@ struct AttentionTask {
   size_t kvHead;
   size_t group;               // query heads per kv head
   size_t window;              // latest tokens that a query sees, itself included; 0 = all
+  float softcap;              // scores become cap * tanh(score / cap); 0 = as they are
   float* scratch;             // attentionScratch(...) floats, 64-byte aligned
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention.h"
+#include "experts.h"
 #include "gemm.h"
 #include "logits.h"
 #include "rms-norm.h"
@@ -17,6 +18,10 @@ struct Kernels {
   void (*rope)(const RopeTask&);
   void (*attention)(const AttentionTask&);
   void (*swiglu)(const SwigluTask&);
+  void (*geglu)(const SwigluTask&);
+  void (*softcap)(float* x, size_t n, float cap);
+  void (*route)(const RouteTask&);
+  void (*combine)(const CombineTask&);
   float (*maxOf)(const float* x, size_t n);
   double (*sumExp)(const float* x, size_t n, float shift);
   void (*expShifted)(float* out, const float* x, size_t n, float shift, double* blockSums);

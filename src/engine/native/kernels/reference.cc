@@ -1,5 +1,6 @@
 #include "reference.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -62,11 +63,11 @@ void rmsNorm(const RmsNormTask& t) {
 }
 
 void rope(const RopeTask& t) {
-  const size_t d = t.pages.headDim, half = d / 2;
+  const size_t d = t.pages.headDim, half = t.rotaryDim / 2;
   for (size_t row = 0; row < t.rows; row++) {
     const size_t slot = (size_t)t.slots[row];
-    const float* cosines = t.cosines + (size_t)t.positions[row] * paddedHalf(d);
-    const float* sines = t.sines + (size_t)t.positions[row] * paddedHalf(d);
+    const float* cosines = t.cosines + (size_t)t.positions[row] * paddedHalf(t.rotaryDim);
+    const float* sines = t.sines + (size_t)t.positions[row] * paddedHalf(t.rotaryDim);
     for (size_t h = 0; h < t.heads + t.pages.kvHeads; h++) {
       const bool isQuery = h < t.heads;
       float* head = t.qkv + row * t.qkvStride + h * d;
@@ -74,18 +75,16 @@ void rope(const RopeTask& t) {
       double squares = 0;
       for (size_t i = 0; i < d; i++) squares += (double)head[i] * head[i];
       const double scale = norm ? 1.0 / std::sqrt(squares / (double)d + (double)t.eps) : 1.0;
+      std::vector<double> x(d);
+      for (size_t i = 0; i < d; i++) x[i] = (double)head[i] * scale * (norm ? (double)norm[i] : 1.0);
       for (size_t i = 0; i < half; i++) {
-        const double a = (double)head[i] * scale * (norm ? (double)norm[i] : 1.0);
-        const double b = (double)head[half + i] * scale * (norm ? (double)norm[half + i] : 1.0);
-        const double first = a * (double)cosines[i] - b * (double)sines[i];
-        const double second = b * (double)cosines[i] + a * (double)sines[i];
-        if (isQuery) {
-          head[i] = (float)(first * (double)t.queryScale);
-          head[half + i] = (float)(second * (double)t.queryScale);
-        } else {
-          write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, i), first);
-          write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, half + i), second);
-        }
+        const double a = x[i], b = x[half + i];
+        x[i] = a * (double)cosines[i] - b * (double)sines[i];
+        x[half + i] = b * (double)cosines[i] + a * (double)sines[i];
+      }
+      for (size_t i = 0; i < d; i++) {
+        if (isQuery) head[i] = (float)(x[i] * (double)t.queryScale);
+        else write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, i), x[i]);
       }
     }
     const float* v = t.qkv + row * t.qkvStride + (t.heads + t.pages.kvHeads) * d;
@@ -108,6 +107,7 @@ void attention(const AttentionTask& t) {
       for (size_t token = start; token < end; token++) {
         double s = 0;
         for (size_t i = 0; i < d; i++) s += (double)q[i] * keyAt(t.pages, slotOf(token), t.kvHead, i);
+        if (t.softcap > 0) s = (double)t.softcap * std::tanh(s / (double)t.softcap);
         p[token] = s;
         most = std::fmax(most, s);
       }
@@ -125,6 +125,48 @@ void swiglu(const SwigluTask& t) {
     for (size_t i = 0; i < t.panels * 16; i++) {
       const float* pair = t.gateUp + row * t.gateUpStride + i / 16 * 32 + i % 16;
       t.out[row * t.outStride + i] = (float)((double)pair[0] / (1.0 + std::exp(-(double)pair[0])) * (double)pair[16]);
+    }
+}
+
+void geglu(const SwigluTask& t) {
+  for (size_t row = 0; row < t.rows; row++)
+    for (size_t i = 0; i < t.panels * 16; i++) {
+      const float* pair = t.gateUp + row * t.gateUpStride + i / 16 * 32 + i % 16;
+      const double x = (double)pair[0];
+      const double gelu = x / 2 * (1 + std::tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
+      t.out[row * t.outStride + i] = (float)(gelu * (double)pair[16]);
+    }
+}
+
+void softcap(float* x, size_t n, float cap) {
+  for (size_t i = 0; i < n; i++) x[i] = (float)((double)cap * std::tanh((double)x[i] / (double)cap));
+}
+
+void route(const RouteTask& t) {
+  for (size_t row = 0; row < t.rows; row++) {
+    const float* logits = t.logits + row * t.stride;
+    std::vector<size_t> order(t.experts);
+    for (size_t i = 0; i < t.experts; i++) order[i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+    double total = 0, picked = 0;
+    for (size_t i = 0; i < t.experts; i++) total += std::exp((double)logits[i] - (double)logits[order[0]]);
+    for (size_t k = 0; k < t.perToken; k++) picked += std::exp((double)logits[order[k]] - (double)logits[order[0]]);
+    for (size_t k = 0; k < t.perToken; k++) {
+      t.ids[row * t.perToken + k] = (int32_t)order[k];
+      t.weights[row * t.perToken + k] =
+          (float)(std::exp((double)logits[order[k]] - (double)logits[order[0]]) / (t.renormalize ? picked : total));
+    }
+  }
+}
+
+void combine(const CombineTask& t) {
+  for (size_t row = 0; row < t.rows; row++)
+    for (size_t i = 0; i < t.n; i++) {
+      double sum = 0;
+      for (size_t k = 0; k < t.perToken; k++)
+        sum += (double)t.weights[row * t.perToken + k] *
+               (double)t.outputs[(size_t)t.places[row * t.perToken + k] * t.outputStride + i];
+      t.out[row * t.outStride + i] = (float)sum;
     }
 }
 

@@ -10,6 +10,10 @@ void rmsNorm(const RmsNormTask& task);
 void rope(const RopeTask& task);
 void attention(const AttentionTask& task);
 void swiglu(const SwigluTask& task);
+void geglu(const SwigluTask& task);
+void softcap(float* x, size_t n, float cap);
+void route(const RouteTask& task);
+void combine(const CombineTask& task);
 float maxOf(const float* x, size_t n);
 double sumExp(const float* x, size_t n, float shift);
 

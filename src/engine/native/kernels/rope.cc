@@ -2,7 +2,8 @@
 // b = head[d/2 .. d) and angle(i) = position * inverseFrequency[i],
 //   a' = a cos - b sin,  b' = b cos + a sin        (Su et al. 2021, "RoFormer", section 3.4.2).
 // Qwen3 normalizes each head of q and k before that: head / sqrt(mean(head^2) + eps) * weight.
-// Halves are copied to zero-padded buffers, so any even headDim works with full Vecs.
+// With partial rotation (Phi-4-mini) d is rotaryDim and the channels after it pass as they are.
+// Parts are copied to zero-padded buffers, so any even size works with full Vecs.
 // Parallelization: callers cut rows; a row touches only its own slot.
 #include "rope.h"
 
@@ -13,45 +14,68 @@
 namespace pm::PM_ISA {
 namespace {
 
+// A head in three parts, each zero-padded to whole Vecs: the two rotated halves and what passes unrotated.
 struct Head {
   alignas(64) float a[kMaxHeadDim / 2 + kLanes];
   alignas(64) float b[kMaxHeadDim / 2 + kLanes];
+  alignas(64) float rest[kMaxHeadDim + kLanes];
 };
 
-void read(Head& head, const float* x, size_t half) {
-  const size_t padded = (half + kLanes - 1) / kLanes * kLanes;
-  for (size_t i = half; i < padded; i++) head.a[i] = head.b[i] = 0.0f;
-  memcpy(head.a, x, half * sizeof(float));
-  memcpy(head.b, x + half, half * sizeof(float));
+struct Parts {
+  size_t half, rest;
+};
+
+void readPart(float* part, const float* x, size_t n) {
+  const size_t padded = (n + kLanes - 1) / kLanes * kLanes;
+  for (size_t i = n; i < padded; i++) part[i] = 0.0f;
+  memcpy(part, x, n * sizeof(float));
 }
 
-void normalize(Head& head, const float* weight, size_t half, float eps) {
-  Vec sum = zero();
-  for (size_t i = 0; i < half; i += kLanes) sum = fma(load(head.a + i), load(head.a + i), sum);
-  for (size_t i = 0; i < half; i += kLanes) sum = fma(load(head.b + i), load(head.b + i), sum);
-  const float scale = 1.0f / sqrtf(reduceAdd(sum) / (float)(2 * half) + eps);
-  for (size_t i = 0; i < half; i++) {
+void read(Head& head, const float* x, Parts parts) {
+  readPart(head.a, x, parts.half);
+  readPart(head.b, x + parts.half, parts.half);
+  readPart(head.rest, x + 2 * parts.half, parts.rest);
+}
+
+void write(const Head& head, float* x, Parts parts) {
+  memcpy(x, head.a, parts.half * sizeof(float));
+  memcpy(x + parts.half, head.b, parts.half * sizeof(float));
+  memcpy(x + 2 * parts.half, head.rest, parts.rest * sizeof(float));
+}
+
+Vec squares(Vec sum, const float* part, size_t n) {
+  for (size_t i = 0; i < n; i += kLanes) sum = fma(load(part + i), load(part + i), sum);
+  return sum;
+}
+
+void normalize(Head& head, const float* weight, Parts parts, float eps) {
+  const Vec sum = squares(squares(squares(zero(), head.a, parts.half), head.b, parts.half), head.rest, parts.rest);
+  const float scale = 1.0f / sqrtf(reduceAdd(sum) / (float)(2 * parts.half + parts.rest) + eps);
+  for (size_t i = 0; i < parts.half; i++) {
     head.a[i] = head.a[i] * scale * weight[i];
-    head.b[i] = head.b[i] * scale * weight[half + i];
+    head.b[i] = head.b[i] * scale * weight[parts.half + i];
   }
+  for (size_t i = 0; i < parts.rest; i++) head.rest[i] = head.rest[i] * scale * weight[2 * parts.half + i];
 }
 
-void rotate(Head& head, const float* cosines, const float* sines, size_t half, float scale) {
+void rotate(Head& head, const float* cosines, const float* sines, Parts parts, float scale) {
   const Vec s = set1(scale);
-  for (size_t i = 0; i < half; i += kLanes) {
+  for (size_t i = 0; i < parts.half; i += kLanes) {
     const Vec a = load(head.a + i), b = load(head.b + i), c = load(cosines + i), n = load(sines + i);
     store(head.a + i, mul(sub(mul(a, c), mul(b, n)), s));
     store(head.b + i, mul(add(mul(b, c), mul(a, n)), s));
   }
+  for (size_t i = 0; i < parts.rest; i += kLanes) store(head.rest + i, mul(load(head.rest + i), s));
 }
 
 template <class S>
-void writeKey(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const Head& head) {
-  const size_t half = pages.headDim / 2;
+void writeKey(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const Head& head, Parts parts) {
+  const size_t half = parts.half;
   auto* out = static_cast<typename S::Stored*>(pages.keys) +
               (block * pages.kvHeads + kvHead) * pages.headDim * kLanes + lane;
   for (size_t i = 0; i < half; i++) out[i * kLanes] = S::from(head.a[i]);
   for (size_t i = 0; i < half; i++) out[(half + i) * kLanes] = S::from(head.b[i]);
+  for (size_t i = 0; i < parts.rest; i++) out[(2 * half + i) * kLanes] = S::from(head.rest[i]);
 }
 
 template <class S>
@@ -64,27 +88,27 @@ void writeValue(const KvPages& pages, size_t block, size_t lane, size_t kvHead, 
 
 template <class S>
 void run(const RopeTask& t) {
-  const size_t d = t.pages.headDim, half = d / 2;
+  const size_t d = t.pages.headDim;
+  const Parts parts{t.rotaryDim / 2, d - t.rotaryDim};
   Head head;
   for (size_t row = 0; row < t.rows; row++) {
     float* q = t.qkv + row * t.qkvStride;
     const float* k = q + t.heads * d;
     const float* v = k + t.pages.kvHeads * d;
-    const float* cosines = t.cosines + (size_t)t.positions[row] * paddedHalf(d);
-    const float* sines = t.sines + (size_t)t.positions[row] * paddedHalf(d);
+    const float* cosines = t.cosines + (size_t)t.positions[row] * paddedHalf(t.rotaryDim);
+    const float* sines = t.sines + (size_t)t.positions[row] * paddedHalf(t.rotaryDim);
     const size_t block = (size_t)t.slots[row] / kLanes, lane = (size_t)t.slots[row] % kLanes;
     for (size_t h = 0; h < t.heads; h++) {
-      read(head, q + h * d, half);
-      if (t.qNorm) normalize(head, t.qNorm, half, t.eps);
-      rotate(head, cosines, sines, half, t.queryScale);
-      memcpy(q + h * d, head.a, half * sizeof(float));
-      memcpy(q + h * d + half, head.b, half * sizeof(float));
+      read(head, q + h * d, parts);
+      if (t.qNorm) normalize(head, t.qNorm, parts, t.eps);
+      rotate(head, cosines, sines, parts, t.queryScale);
+      write(head, q + h * d, parts);
     }
     for (size_t h = 0; h < t.pages.kvHeads; h++) {
-      read(head, k + h * d, half);
-      if (t.kNorm) normalize(head, t.kNorm, half, t.eps);
-      rotate(head, cosines, sines, half, 1.0f);
-      writeKey<S>(t.pages, block, lane, h, head);
+      read(head, k + h * d, parts);
+      if (t.kNorm) normalize(head, t.kNorm, parts, t.eps);
+      rotate(head, cosines, sines, parts, 1.0f);
+      writeKey<S>(t.pages, block, lane, h, head, parts);
       writeValue<S>(t.pages, block, lane, h, v + h * d);
     }
   }

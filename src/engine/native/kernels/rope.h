@@ -25,7 +25,8 @@ struct RopeTask {
   const int32_t* slots;      // [rows], block * 16 + offset
   size_t rows;
   size_t heads;
-  const float* cosines;   // [positions, paddedHalf], times the attention factor
+  size_t rotaryDim;       // leading channels that are rotated, even
+  const float* cosines;   // [positions, paddedHalf(rotaryDim)], times the attention factor
   const float* sines;
   const float* qNorm;     // [headDim] or null
   const float* kNorm;
@@ -38,6 +39,6 @@ struct RopeTask {
 constexpr size_t kMaxHeadDim = 512;
 
 // Floats of one row of the cos and sin tables.
-constexpr size_t paddedHalf(size_t headDim) { return (headDim / 2 + 15) / 16 * 16; }
+constexpr size_t paddedHalf(size_t rotaryDim) { return (rotaryDim / 2 + 15) / 16 * 16; }
 
 }  // namespace pm

@@ -5,7 +5,7 @@
 
 namespace pm {
 
-// out = silu(gate) * up. Gate and up come in alternating panels of 16 columns, as the fused product writes them.
+// swiglu: out = silu(gate) * up; geglu: out = gelu(gate) * up. Gate and up come in alternating panels of 16 columns, as the fused product writes them.
 struct SwigluTask {
   const float* gateUp;  // [rows, panels, 2, 16]
   float* out;           // [rows, panels, 16]

@@ -6,7 +6,7 @@
 
 namespace pm::PM_ISA {
 
-extern const Kernels kernels = {PM_TEXT(PM_ISA), gemm,  rmsNorm,      rope,        attention, swiglu, maxOf, sumExp,
-                                expShifted,      divide, countGreater, findGreater, findEqual};
+extern const Kernels kernels = {PM_TEXT(PM_ISA), gemm,   rmsNorm, rope,  attention,  swiglu, geglu,        softcap,     route,
+                                combine,         maxOf,  sumExp,  expShifted, divide, countGreater, findGreater, findEqual};
 
 }  // namespace pm::PM_ISA

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attention.h"
+#include "experts.h"
 #include "gemm.h"
 #include "logits.h"
 #include "rms-norm.h"
@@ -19,6 +20,10 @@ void rmsNorm(const RmsNormTask& task);
 void rope(const RopeTask& task);
 void attention(const AttentionTask& task);
 void swiglu(const SwigluTask& task);
+void geglu(const SwigluTask& task);
+void softcap(float* x, size_t n, float cap);
+void route(const RouteTask& task);
+void combine(const CombineTask& task);
 float maxOf(const float* x, size_t n);
 double sumExp(const float* x, size_t n, float shift);
 void expShifted(float* out, const float* x, size_t n, float shift, double* blockSums);
