@@ -38,6 +38,31 @@ const plans: readonly (readonly [string, Partial<ModelPlan>])[] = [
     { heads: 5, kvHeads: 5, headDim: 20, hiddenSize: 72, intermediateSize: 50 },
   ],
   ['wide groups, qk norm, long rows', { heads: 8, kvHeads: 1, headDim: 64, hiddenSize: 1040, qkNorm: true }],
+  [
+    'a mixture of experts after a plain layer',
+    {
+      experts: {
+        count: 20,
+        perToken: 3,
+        intermediateSize: 40,
+        renormalizes: true,
+        layers: Int32Array.of(0, 1),
+      },
+    },
+  ],
+  [
+    'soft caps, output norms, GELU, two rotations, a part of each head rotated',
+    {
+      attentionSoftcap: 5,
+      logitSoftcap: 3,
+      hasOutputNorms: true,
+      activation: 'gelu_tanh',
+      rotaryDim: 12,
+      ropeInverseFrequencies: Float32Array.from({ length: 12 }, (_, i) => (i < 6 ? 0.5 : 0.03) ** (i % 6)),
+      ropeAttentionFactors: Float32Array.of(1, 1.2),
+      ropeOfLayer: Int32Array.of(1, 0),
+    },
+  ],
 ];
 
 describe.each(native.cpuInfo().available)('the same bits, however a token is computed (%s)', (isa) => {

@@ -25,6 +25,7 @@ const OPTIONS: ModelPlanOptions = {
   threads: 2,
   maxTokens: 256,
   maxSamples: 8,
+  maxModelLen: 256,
   kvCacheDtype: 'F32',
 };
 
@@ -58,7 +59,7 @@ function weightsSha256(folder: string): string {
   return hash.digest('hex');
 }
 
-// Both sides compute in float32 from the same weights; only the order of additions differs. Measured: below 3e-6.
+// Both sides compute in float32 from the same weights; only the order of additions differs. Measured: below 8e-6.
 const TOLERANCE = 1e-4;
 
 describe('logits agree with Hugging Face transformers in float32', () => {

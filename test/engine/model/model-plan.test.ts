@@ -58,8 +58,55 @@ describe('a checkpoint folder becomes a plan', () => {
       rope_scaling: { type: rope_type, ...rest },
     });
     expect(older.ropeInverseFrequencies).toEqual(newer.ropeInverseFrequencies);
-    expect(newer.ropeAttentionFactor).toBeCloseTo(0.1 * Math.log(4) + 1, 10);
-    expect(older.ropeAttentionFactor).toBe(newer.ropeAttentionFactor);
+    expect(newer.ropeAttentionFactors[0]).toBeCloseTo(0.1 * Math.log(4) + 1, 6);
+    expect(older.ropeAttentionFactors).toEqual(newer.ropeAttentionFactors);
+  });
+
+  it('with the rows of fused projections apart', () => {
+    const { tensors } = plan('phi3');
+    const first = (role: string) => tensors.find((tensor) => tensor.role === role && tensor.layer === 1)!;
+    const columnBytes = 64 * 2;
+    expect(first('k_proj').shape).toEqual([32, 64]);
+    expect(first('k_proj').offset - first('q_proj').offset).toBe(64 * columnBytes);
+    expect(first('v_proj').offset - first('q_proj').offset).toBe(96 * columnBytes);
+    expect(first('up_proj').offset - first('gate_proj').offset).toBe(96 * columnBytes);
+  });
+
+  it('with experts in the layers that have them', () => {
+    const layersOf = (fixture: string, changes = {}) => [...plan(fixture, changes).experts!.layers];
+    expect(layersOf('qwen3-moe')).toEqual([0, 1]);
+    expect(layersOf('qwen3-moe-v4')).toEqual([0, 1]);
+    expect(layersOf('mixtral')).toEqual([1, 1]);
+    expect(plan('mixtral').experts).toMatchObject({ count: 4, perToken: 2, intermediateSize: 96 });
+    expect(plan('qwen3-moe').experts).toMatchObject({ count: 8, intermediateSize: 24, renormalizes: true });
+    expect(plan('qwen3-moe-v4').experts).toMatchObject({ renormalizes: false });
+    const down = plan('mixtral').tensors.filter(({ role, layer }) => role === 'down_proj' && layer === 0);
+    expect(down.map(({ expert }) => expert)).toEqual([0, 1, 2, 3]);
+  });
+
+  it('with two rotations where sliding layers have their own, in both spellings', () => {
+    const newer = plan('gemma3');
+    expect([...newer.ropeOfLayer]).toEqual([1, 1, 0]);
+    expect([...newer.slidingWindows]).toEqual([20, 20, 0]);
+    expect(newer.ropeInverseFrequencies).toHaveLength(2 * 16);
+    expect(plan('gemma3-v4').ropeInverseFrequencies).toEqual(newer.ropeInverseFrequencies);
+    expect([...plan('gemma3-v4').slidingWindows]).toEqual([20, 20, 0]);
+    expect([...plan('gemma2-defaults', { layer_types: undefined }).slidingWindows]).toEqual([4096, 0]);
+  });
+
+  it('with softcaps where Gemma 2 has them, unless config.json says none', () => {
+    expect(plan('gemma2')).toMatchObject({ attentionSoftcap: 6, logitSoftcap: 3, normOffset: 1 });
+    const unset = { attn_logit_softcapping: undefined, final_logit_softcapping: null };
+    expect(plan('gemma2', unset)).toMatchObject({ attentionSoftcap: 50, logitSoftcap: 0 });
+    expect(plan('gemma3')).toMatchObject({ attentionSoftcap: 0, logitSoftcap: 0, hasOutputNorms: true });
+  });
+
+  it('with the long factors of longrope only when it is opened for more than the original context', () => {
+    const folder = changed('phi3-short', {});
+    const open = (maxModelLen: number) => createModelPlan(folder, { ...OPTIONS, maxModelLen });
+    expect(open(256).ropeInverseFrequencies[5]! / open(257).ropeInverseFrequencies[5]!).toBeCloseTo(3, 5);
+    expect(open(256).ropeAttentionFactors[0]).toBeCloseTo(Math.sqrt(1 + Math.log(2) / Math.log(256)), 6);
+    expect(open(256).rotaryDim).toBe(12);
   });
 
   it('of random weights from config.json alone', () => {
@@ -78,6 +125,41 @@ describe('a checkpoint folder becomes a plan', () => {
   });
 });
 
+describe('fields of one architecture are refused', () => {
+  it.each<readonly [RegExp, string, Readonly<Record<string, unknown>>]>([
+    [/num_experts_per_tok should be at most 4 experts, found 5/, 'mixtral', { num_experts_per_tok: 5 }],
+    [
+      /no tensor .*block_sparse_moe\.experts\.4\.w1\.weight|gate\.weight is \[4, 64\]/,
+      'mixtral',
+      { num_local_experts: 5 },
+    ],
+    [
+      /hidden_activation should be 'gelu_pytorch_tanh', found "silu"/,
+      'gemma3',
+      { hidden_activation: 'silu' },
+    ],
+    [/use_bidirectional_attention should be false/, 'gemma3', { use_bidirectional_attention: true }],
+    [/layer_types should be 3 times/, 'gemma3', { layer_types: ['full_attention'] }],
+    [/attn_logit_softcapping should be a number from 0, found -1/, 'gemma2', { attn_logit_softcapping: -1 }],
+    [
+      /short_factor should be 6 positive numbers, found \[1\]/,
+      'phi3-short',
+      {
+        rope_parameters: {
+          rope_type: 'longrope',
+          partial_rotary_factor: 0.75,
+          short_factor: [1],
+          long_factor: [1],
+        },
+      },
+    ],
+    [/qkv_proj\.weight is \[128, 64\], config\.json implies \[192, 64\]/, 'phi3', { num_key_value_heads: 4 }],
+  ])('%s', (message, fixture, changes) => {
+    expect(() => plan(fixture, changes)).toThrow(message);
+    expect(() => plan(fixture, changes)).toThrow(CheckpointError);
+  });
+});
+
 describe('config.json is refused with the field', () => {
   it.each<readonly [RegExp, Readonly<Record<string, unknown>>]>([
     [
@@ -91,14 +173,14 @@ describe('config.json is refused with the field', () => {
     [/hidden_act should be 'silu', found "gelu"/, { hidden_act: 'gelu' }],
     [/quantization_config is set/, { quantization_config: { quant_method: 'awq' } }],
     [
-      /rope_type should be 'default', 'linear', 'llama3' or 'yarn', found "dynamic"/,
+      /rope_type should be 'default', 'linear', 'llama3', 'yarn' or 'longrope', found "dynamic"/,
       { rope_parameters: { rope_type: 'dynamic', factor: 2 } },
     ],
     [
       /rope_parameters: factor should be a number, found nothing/,
       { rope_parameters: { rope_type: 'linear' } },
     ],
-    [/partial_rotary_factor/, { rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.5 } }],
+    [/partial_rotary_factor/, { rope_parameters: { rope_type: 'default', partial_rotary_factor: 1.5 } }],
     [/embed_tokens\.weight is \[160, 64\], config\.json implies \[161, 64\]/, { vocab_size: 161 }],
     [/no tensor model\.layers\.2\.input_layernorm\.weight/, { num_hidden_layers: 3 }],
     [/no tensor model\.layers\.0\.self_attn\.q_proj\.bias/, { attention_bias: true }],
