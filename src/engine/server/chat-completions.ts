@@ -1,28 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { countCharacters } from '../../tokenizer/index.ts';
 import type { OutputEvent } from '../output-parsers/index.ts';
-import type { ChatOutput } from './chat-output.ts';
-import { ChoiceOutput, chatMessage, deltaOf, readChatOutput } from './chat-output.ts';
-import { readChatLogprobs, renderChat } from './chat-request.ts';
-import type { GenerationOptions } from './generation-options.ts';
-import { readGenerationOptions } from './generation-options.ts';
+import { ChoiceOutput, chatMessage, deltaOf } from './chat-output.ts';
+import type { ChatRun } from './chat-run.ts';
+import { startChat } from './chat-run.ts';
 import { chatLogprobs } from './logprobs.ts';
-import { checkCharacters, resolveMaxTokens } from './prompt-length.ts';
 import { readBody } from './request-fields.ts';
-import type { ChoiceDelta, GenerationUpdate, GenerationUsage } from './run-generation.ts';
-import { runGeneration } from './run-generation.ts';
+import type { ChoiceDelta, GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
-import { answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
-import { streamEvents } from './stream-events.ts';
+import { plainStream, streamEvents } from './stream-events.ts';
 import { usageBody } from './usage.ts';
-
-/** What all parts of one answer share. */
-interface ChatAnswer {
-  readonly head: { readonly id: string; readonly created: number; readonly model: string };
-  readonly options: GenerationOptions;
-  readonly output: ChatOutput;
-  readonly logprobs: number | undefined;
-}
 
 /** `POST /v1/chat/completions` */
 export async function chatCompletions(
@@ -30,53 +16,19 @@ export async function chatCompletions(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const body = readBody(request.body);
-  const model = resolveModel(context, body);
-  const given = readGenerationOptions(body, context.limits);
-  const logprobs = readChatLogprobs(body, context.limits.maxLogprobs);
-  checkCharacters(countCharacters(body['messages']), 'messages', {
-    maxModelLen: context.engine.info.maxModelLen,
-    maxTokenCharacters: context.tokenizer.maxTokenCharacters,
-  });
-  const client = clientGone(reply);
-  const { text: prompt, tokenIds } = await renderChat(body, context);
-  const output = readChatOutput(body, {
-    formats: context.outputFormats,
-    prompt,
-    constraint: given.sampling.constraint,
-  });
-  const options = {
-    ...given,
-    sampling: { ...given.sampling, constraint: output.constraint },
-    skipsSpecialTokens: given.skipsSpecialTokens && !output.needsSpecialTokens,
-  };
-  const maxTokens = resolveMaxTokens({
-    promptTokens: tokenIds.length,
-    requested: options.maxTokens,
-    promptField: 'messages',
-    maxTokensField: options.maxTokensField,
-    maxModelLen: context.engine.info.maxModelLen,
-    fallback: context.limits.defaults.maxTokens,
-  });
-  const answer: ChatAnswer = {
-    head: { id: answerId('chatcmpl', request), created: nowSeconds(), model },
-    options,
-    output,
-    logprobs,
-  };
-  const updates = runGeneration(
+  const run = await startChat(
     context,
-    { promptTokens: tokenIds, options, maxTokens, logprobs },
-    client.signal,
+    readBody(request.body),
+    { request, reply },
+    { idPrefix: 'chatcmpl-', promptField: 'messages' },
   );
-  if (!options.isStream) return wholeAnswer(context, answer, updates);
-  return streamEvents(reply, client.signal, chunks(context, answer, updates));
+  if (!run.options.isStream) return wholeAnswer(context, run);
+  return streamEvents(reply, run.signal, chunks(context, run), plainStream);
 }
 
 async function wholeAnswer(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs }: ChatAnswer,
-  updates: AsyncIterable<GenerationUpdate>,
+  { head, options, output, logprobs, updates }: ChatRun,
 ) {
   const choices = Array.from({ length: options.choices }, () => ({
     sorted: new ChoiceOutput(output),
@@ -111,8 +63,7 @@ async function wholeAnswer(
 /** Per choice: its role, its text as it comes, its end; then the usage, if asked for. */
 async function* chunks(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs }: ChatAnswer,
-  updates: AsyncIterable<GenerationUpdate>,
+  { head, options, output, logprobs, updates }: ChatRun,
 ): AsyncGenerator<unknown> {
   const choices = new Map<number, ChoiceOutput>();
   let latest: GenerationUsage | undefined;

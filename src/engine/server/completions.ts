@@ -13,7 +13,7 @@ import type { GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
 import { answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
-import { streamEvents } from './stream-events.ts';
+import { plainStream, streamEvents } from './stream-events.ts';
 import { usageBody } from './usage.ts';
 
 /** OpenAI's default for completions. */
@@ -53,7 +53,7 @@ export async function completions(
   );
   const answer = {
     ...fields,
-    head: { id: answerId('cmpl', request), created: nowSeconds(), model },
+    head: { id: answerId('cmpl-', request), created: nowSeconds(), model },
     options,
   };
   const updates = mergeIndexed(
@@ -67,7 +67,7 @@ export async function completions(
   );
   try {
     if (!options.isStream) return await wholeAnswer(context, answer, updates);
-    return await streamEvents(reply, client.signal, chunks(context, answer, updates));
+    return await streamEvents(reply, client.signal, chunks(context, answer, updates), plainStream);
   } catch (error) {
     // One prompt failed: the others need not go on.
     client.abort();

@@ -5,8 +5,10 @@ import { ServiceError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
-import { clientError, vllmErrorBody } from './error-body.ts';
+import { clientError, errorBodyFor } from './error-body.ts';
+import { countTokens, messages } from './messages.ts';
 import { models } from './models.ts';
+import { responses } from './responses.ts';
 import type { ServerContext } from './server-context.ts';
 import { detokenize, tokenize } from './tokenize.ts';
 
@@ -41,17 +43,13 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
     const answer =
       known ?? new ServiceError('internal', 'The engine met an unexpected error; its log has the details.');
     if (answer.retryAfterSeconds !== undefined) reply.header('retry-after', answer.retryAfterSeconds);
-    return reply.code(answer.kind.status).send(vllmErrorBody(answer));
+    return reply.code(answer.kind.status).type('application/json').send(errorBodyFor(request.url, answer));
   });
-  app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .send(
-        vllmErrorBody(
-          new ServiceError('not_found', `There is no ${request.method} ${request.url.split('?')[0]} here.`),
-        ),
-      ),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0];
+    const answer = new ServiceError('not_found', `There is no ${request.method} ${path} here.`);
+    return reply.code(404).type('application/json').send(errorBodyFor(request.url, answer));
+  });
 
   const generating = (handler: Handler) => async (request: FastifyRequest, reply: FastifyReply) => {
     if (context.isClosing)
@@ -72,6 +70,9 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   };
   app.post('/v1/chat/completions', generating(chatCompletions));
   app.post('/v1/completions', generating(completions));
+  app.post('/v1/responses', generating(responses));
+  app.post('/v1/messages', generating(messages));
+  app.post('/v1/messages/count_tokens', async (request) => countTokens(context, request));
   app.post('/tokenize', async (request) => tokenize(context, request));
   app.post('/detokenize', async (request) => detokenize(context, request));
   app.get('/v1/models', async () => models(context));
@@ -123,7 +124,10 @@ function requireKey(apiKey: string) {
   const expected = digest(`Bearer ${apiKey}`);
   return async (request: FastifyRequest) => {
     if (openPaths.has(request.url.split('?')[0] ?? '')) return;
-    if (timingSafeEqual(digest(request.headers.authorization ?? ''), expected)) return;
+    // Anthropic's clients send the key in a header of their own.
+    const { authorization, 'x-api-key': key } = request.headers;
+    const given = authorization ?? (typeof key === 'string' ? `Bearer ${key}` : '');
+    if (timingSafeEqual(digest(given), expected)) return;
     throw new ServiceError('unauthorized', 'Send the engine’s key as "Authorization: Bearer <key>".');
   };
 }

@@ -1,3 +1,4 @@
+import { errorBody } from '../../protocol/error-dialects.ts';
 import { ServiceError } from '../../protocol/errors.ts';
 import { ChatTemplateError } from '../../tokenizer/index.ts';
 
@@ -23,6 +24,13 @@ export function vllmErrorBody(error: ServiceError) {
       code: status,
     },
   };
+}
+
+/** The body of an error in the dialect of the path: Anthropic's for its API, vLLM's for all others. */
+export function errorBodyFor(url: string, error: ServiceError): string {
+  return url.startsWith('/v1/messages')
+    ? errorBody('anthropic', error)
+    : JSON.stringify(vllmErrorBody(error));
 }
 
 /** What went wrong, as the client may see it; undefined if it is our fault and must be logged. */

@@ -5,7 +5,7 @@ export interface LengthRequest {
   readonly promptTokens: number;
   readonly requested: number | undefined;
   /** The request field that holds the prompt, and the one that gave `requested`. */
-  readonly promptField: 'prompt' | 'messages';
+  readonly promptField: 'prompt' | 'messages' | 'input';
   readonly maxTokensField: string;
   readonly maxModelLen: number;
   /** Used when the request does not say; the rest of the context if absent too. */
@@ -26,22 +26,21 @@ export function checkCharacters(
   throw new ServiceError(
     'context_length_exceeded',
     `This model's maximum context length is ${maxModelLen} tokens, which is at most ${most} characters. However, your ` +
-      `${promptField} ${promptField === 'messages' ? 'have' : 'has'} ${characters}. Please reduce the length of the ${promptField}.`,
+      `${have(promptField)} ${characters}. Please reduce the length of the ${promptField}.`,
     { param: promptField },
   );
 }
 
 /** How many tokens may be generated. A prompt and an explicit request must fit the context together. */
 export function resolveMaxTokens(request: LengthRequest): number {
-  const { promptTokens, requested, promptField, maxTokensField, maxModelLen, fallback } = request;
-  const part = promptField === 'messages' ? 'messages' : 'prompt';
-  if (promptTokens === 0) throw invalid(`The ${part} has no tokens; at least one is needed.`, promptField);
+  const { promptTokens, requested, promptField: part, maxTokensField, maxModelLen, fallback } = request;
+  if (promptTokens === 0) throw invalid(`The ${part} has no tokens; at least one is needed.`, part);
   if (promptTokens >= maxModelLen)
     throw new ServiceError(
       'context_length_exceeded',
-      `This model's maximum context length is ${maxModelLen} tokens. However, your ${part} ${part === 'messages' ? 'have' : 'has'} ${promptTokens} ` +
+      `This model's maximum context length is ${maxModelLen} tokens. However, your ${have(part)} ${promptTokens} ` +
         `tokens, and at least 1 token must be generated. Please reduce the length of the ${part}.`,
-      { param: promptField },
+      { param: part },
     );
   const room = maxModelLen - promptTokens;
   if (requested === undefined) return Math.min(room, fallback ?? room);
@@ -54,4 +53,8 @@ export function resolveMaxTokens(request: LengthRequest): number {
       { param: maxTokensField },
     );
   return requested;
+}
+
+function have(part: LengthRequest['promptField']): string {
+  return `${part} ${part === 'messages' ? 'have' : 'has'}`;
 }

@@ -51,10 +51,10 @@ export function clientGone(reply: FastifyReply): AbortController {
   return controller;
 }
 
-/** `chatcmpl-…`: from `X-Request-Id` when sent, else the server's own id of the request. */
+/** The prefix, such as `chatcmpl-`, and what follows: from `X-Request-Id` when sent, else the server's own id of the request. */
 export function answerId(prefix: string, request: FastifyRequest): string {
   const given = request.headers['x-request-id'];
-  return `${prefix}-${typeof given === 'string' && given !== '' ? given : request.id}`;
+  return `${prefix}${typeof given === 'string' && given !== '' ? given : request.id}`;
 }
 
 export function nowSeconds(): number {

@@ -4,9 +4,8 @@ import type { ServerResponse } from 'node:http';
 /** Server-sent events on one response, at the pace of its reader. */
 export interface SseWriter {
   /** Resolves when more may be written: at once, or when a slow reader has caught up. */
-  send(data: unknown): Promise<void>;
-  /** `data: [DONE]` and the end. */
-  end(): void;
+  send(event: string): Promise<void>;
+  end(last: string): void;
 }
 
 /**
@@ -20,12 +19,12 @@ export function startSse(response: ServerResponse, signal: AbortSignal): SseWrit
     'x-accel-buffering': 'no',
   });
   return {
-    send: async (data) => {
-      if (signal.aborted || response.write(`data: ${JSON.stringify(data)}\n\n`)) return;
+    send: async (event) => {
+      if (signal.aborted || response.write(event)) return;
       await once(response, 'drain', { signal }).catch(() => undefined);
     },
-    end: () => {
-      if (!response.writableEnded) response.end('data: [DONE]\n\n');
+    end: (last) => {
+      if (!response.writableEnded) response.end(last);
     },
   };
 }

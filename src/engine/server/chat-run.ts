@@ -1,0 +1,77 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { countCharacters } from '../../tokenizer/index.ts';
+import type { ChatOutput } from './chat-output.ts';
+import { readChatOutput } from './chat-output.ts';
+import { readChatLogprobs, renderChat } from './chat-request.ts';
+import type { GenerationOptions } from './generation-options.ts';
+import { readGenerationOptions } from './generation-options.ts';
+import type { LengthRequest } from './prompt-length.ts';
+import { checkCharacters, resolveMaxTokens } from './prompt-length.ts';
+import type { RequestBody } from './request-fields.ts';
+import type { GenerationUpdate } from './run-generation.ts';
+import { runGeneration } from './run-generation.ts';
+import type { ServerContext } from './server-context.ts';
+import { answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
+
+/** A chat under way, whatever API asked for it. */
+export interface ChatRun {
+  readonly head: { readonly id: string; readonly created: number; readonly model: string };
+  readonly options: GenerationOptions;
+  readonly output: ChatOutput;
+  readonly logprobs: number | undefined;
+  /** Fires when the client has gone. */
+  readonly signal: AbortSignal;
+  readonly updates: AsyncIterable<GenerationUpdate>;
+}
+
+/** How the API names things, in ids and in errors. */
+export interface ChatDialect {
+  readonly idPrefix: string;
+  readonly promptField: LengthRequest['promptField'];
+  /** Absent: the chat field that gave the number. */
+  readonly maxTokensField?: string;
+}
+
+/** Starts a chat from the fields of `/v1/chat/completions`. Rejects with a `ServiceError` if one is wrong. */
+export async function startChat(
+  context: ServerContext,
+  body: RequestBody,
+  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+  { idPrefix, promptField, maxTokensField }: ChatDialect,
+): Promise<ChatRun> {
+  const { engine, tokenizer, limits } = context;
+  const model = resolveModel(context, body);
+  const given = readGenerationOptions(body, limits);
+  const logprobs = readChatLogprobs(body, limits.maxLogprobs);
+  const { maxModelLen } = engine.info;
+  const { maxTokenCharacters } = tokenizer;
+  checkCharacters(countCharacters(body['messages']), promptField, { maxModelLen, maxTokenCharacters });
+  const client = clientGone(reply);
+  const { text: prompt, tokenIds } = await renderChat(body, context);
+  const output = readChatOutput(body, {
+    formats: context.outputFormats,
+    prompt,
+    constraint: given.sampling.constraint,
+  });
+  const options = {
+    ...given,
+    sampling: { ...given.sampling, constraint: output.constraint },
+    skipsSpecialTokens: given.skipsSpecialTokens && !output.needsSpecialTokens,
+  };
+  const maxTokens = resolveMaxTokens({
+    promptTokens: tokenIds.length,
+    requested: options.maxTokens,
+    promptField,
+    maxTokensField: maxTokensField ?? options.maxTokensField,
+    maxModelLen,
+    fallback: limits.defaults.maxTokens,
+  });
+  return {
+    head: { id: answerId(idPrefix, request), created: nowSeconds(), model },
+    options,
+    output,
+    logprobs,
+    signal: client.signal,
+    updates: runGeneration(context, { promptTokens: tokenIds, options, maxTokens, logprobs }, client.signal),
+  };
+}
