@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
 import { serveExtProc } from '../../src/ext-proc/index.ts';
@@ -5,66 +7,73 @@ import { InferencePool } from '../../src/pool/inference-pool.ts';
 import { ApproximateIndex } from '../../src/prefix-index/approximate-index.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import { createMetrics, observers, requestLog, silentLog } from '../../src/telemetry/index.ts';
+import { serveFraming } from './framing-server.ts';
 
 /**
  * The server half of the benchmark, as a process of its own: the product's default profile over a pool whose
- * endpoints answered their scrape. Tells its port, and its CPU time and memory when asked.
+ * endpoints answered their scrape, or the framing alone. Tells its port, and its CPU time and memory when asked.
  */
 const [transport = 'fast', endpoints = '16'] = process.argv.slice(2);
-const clock = () => performance.now();
-const { configuration, profile } = await loadConfiguration();
-const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
-const pool = new InferencePool({ clock, prefixIndex });
-for (let i = 0; i < Number(endpoints); i++) {
-  const endpoint = pool.upsert({ name: `pod-${i}`, address: `10.0.0.${i + 1}:8000` });
-  pool.beginScrape(endpoint);
-  pool.recordScrape(endpoint, {
-    queuedRequests: 0,
-    runningRequests: 0,
-    kvCacheUsage: 0.1,
-    blockSizeTokens: 16,
-    totalBlocks: 32_768,
-    runningAdapters: [],
-    waitingAdapters: [],
-    maxAdapters: undefined,
+
+async function serveProduct(): Promise<{ readonly port: number }> {
+  const clock = () => performance.now();
+  const { configuration, profile } = await loadConfiguration();
+  const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
+  const pool = new InferencePool({ clock, prefixIndex });
+  for (let i = 0; i < Number(endpoints); i++) {
+    const endpoint = pool.upsert({ name: `pod-${i}`, address: `10.0.0.${i + 1}:8000` });
+    pool.beginScrape(endpoint);
+    pool.recordScrape(endpoint, {
+      queuedRequests: 0,
+      runningRequests: 0,
+      kvCacheUsage: 0.1,
+      blockSizeTokens: 16,
+      totalBlocks: 32_768,
+      runningAdapters: [],
+      waitingAdapters: [],
+      maxAdapters: undefined,
+    });
+  }
+  const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: 'bench' });
+  const built = createProfile({ name: 'default', ...profile });
+  const picker = createEndpointPicker({
+    pool,
+    profile: () => built,
+    prefixIndex,
+    clock,
+    random: Math.random,
+    observer: observers(metrics.observer, requestLog(silentLog)),
+  });
+  return serveExtProc({
+    host: '127.0.0.1',
+    port: 0,
+    picker,
+    log: silentLog,
+    tls: { mode: 'off' },
+    transport: transport === 'grpc-js' ? 'grpc-js' : 'fast',
+    limits: {
+      maxBodyBytes: 64 << 20,
+      blockTokens: configuration.prefixIndex.blockTokens,
+      maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
+    },
+    isServing: () => true,
+    onPhase: metrics.observeStreamPhase,
   });
 }
-const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: 'bench' });
-const picker = createEndpointPicker({
-  pool,
-  profile: (
-    (built) => () =>
-      built
-  )(createProfile({ name: 'default', ...profile })),
-  prefixIndex,
-  clock,
-  random: Math.random,
-  observer: observers(requestLog(silentLog), metrics.observer),
-});
-const server = await serveExtProc({
-  host: '127.0.0.1',
-  port: 0,
-  picker,
-  log: silentLog,
-  tls: { mode: 'off' },
-  transport: transport === 'grpc-js' ? 'grpc-js' : 'fast',
-  limits: {
-    maxBodyBytes: 64 << 20,
-    blockTokens: configuration.prefixIndex.blockTokens,
-    maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
-  },
-  isServing: () => true,
-});
 
-process.send?.({ port: server.port });
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  if (typeof collect === 'function') collect();
+}
+
+const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
+process.send?.({ port });
 process.on('message', (question) => {
-  if (question === 'usage') {
-    const { user, system } = process.cpuUsage();
-    process.send?.({
-      cpuUs: user + system,
-      rssBytes: process.memoryUsage.rss(),
-      open: picker.openAssignments,
-    });
-  } else process.exit(0);
+  if (question === 'live bytes') collectGarbage();
+  else if (question !== 'usage') process.exit(0);
+  const { user, system } = process.cpuUsage();
+  const { heapUsed, external } = process.memoryUsage();
+  process.send?.({ cpuUs: user + system, liveBytes: heapUsed + external });
 });
 process.on('disconnect', () => process.exit(0));
