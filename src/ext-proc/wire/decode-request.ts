@@ -1,5 +1,6 @@
 import type {
   BodyMode,
+  Direction,
   Headers,
   Metadata,
   ProcessingRequest,
@@ -21,20 +22,33 @@ const bodyModes: readonly BodyMode[] = [
 const maxStructDepth = 16;
 const reader = new ProtoReader();
 
+const noHeaders: Headers = new Map();
+const noBytes = Buffer.alloc(0);
+
 interface Fields {
   metadata: Metadata | undefined;
   attributes: Metadata | undefined;
   protocolConfig: ProtocolConfig | undefined;
   isObservedOnly: boolean;
-  kind: 'headers' | 'body' | 'trailers' | undefined;
-  direction: 'request' | 'response';
+  kind: ProcessingRequest['kind'] | undefined;
+  direction: Direction;
   headers: Headers;
   body: Buffer;
   endOfStream: boolean;
 }
 
-const noHeaders: Headers = new Map();
-const noBytes = Buffer.alloc(0);
+/** Of the message that is being read; one for all, since reading is one synchronous step. */
+const fields: Fields = {
+  metadata: undefined,
+  attributes: undefined,
+  protocolConfig: undefined,
+  isObservedOnly: false,
+  kind: undefined,
+  direction: 'request',
+  headers: noHeaders,
+  body: noBytes,
+  endOfStream: false,
+};
 
 /**
  * A `ProcessingRequest` of `envoy.service.ext_proc.v3`, by hand: field numbers are those of `proto/`.
@@ -42,27 +56,46 @@ const noBytes = Buffer.alloc(0);
  */
 export function decodeRequest(bytes: Buffer, start: number, end: number): ProcessingRequest | undefined {
   reader.open(bytes, start, end);
-  const fields: Fields = {
-    metadata: undefined,
-    attributes: undefined,
-    protocolConfig: undefined,
-    isObservedOnly: false,
-    kind: undefined,
-    direction: 'request',
-    headers: noHeaders,
-    body: noBytes,
-    endOfStream: false,
-  };
-  while (reader.at < end) readField(fields);
-  const { metadata, attributes, protocolConfig, isObservedOnly, kind, direction } = fields;
-  const envelope = { metadata, attributes, protocolConfig, isObservedOnly, direction };
+  fields.metadata = undefined;
+  fields.attributes = undefined;
+  fields.protocolConfig = undefined;
+  fields.isObservedOnly = false;
+  fields.kind = undefined;
+  fields.direction = 'request';
+  fields.headers = noHeaders;
+  fields.body = noBytes;
+  fields.endOfStream = false;
+  while (reader.at < end) readField();
+  const message = takeMessage();
+  // What is read is the caller's: nothing of it is held here.
+  fields.headers = noHeaders;
+  fields.body = noBytes;
+  return message;
+}
+
+/** Spelled out by kind: a spread makes each message several times as expensive. */
+function takeMessage(): ProcessingRequest | undefined {
+  const { metadata, attributes, protocolConfig, isObservedOnly, direction, kind, endOfStream } = fields;
   switch (kind) {
-    case 'headers':
-      return { ...envelope, kind, headers: fields.headers, endOfStream: fields.endOfStream };
-    case 'body':
-      return { ...envelope, kind, body: fields.body, endOfStream: fields.endOfStream };
+    case 'headers': {
+      const { headers } = fields;
+      return {
+        metadata,
+        attributes,
+        protocolConfig,
+        isObservedOnly,
+        direction,
+        kind,
+        headers,
+        endOfStream,
+      };
+    }
+    case 'body': {
+      const { body } = fields;
+      return { metadata, attributes, protocolConfig, isObservedOnly, direction, kind, body, endOfStream };
+    }
     case 'trailers':
-      return { ...envelope, kind };
+      return { metadata, attributes, protocolConfig, isObservedOnly, direction, kind };
     case undefined:
       return undefined;
   }
@@ -70,15 +103,15 @@ export function decodeRequest(bytes: Buffer, start: number, end: number): Proces
 
 const lengthDelimited = 2;
 
-function readField(fields: Fields): void {
+function readField(): void {
   const tag = reader.tag();
   const number = tag >>> 3;
   if ((tag & 7) === lengthDelimited && number >= 2 && number <= 7) {
     fields.direction = number % 2 === 0 ? 'request' : 'response';
     fields.kind = number <= 3 ? 'headers' : number <= 5 ? 'body' : 'trailers';
     const end = reader.span();
-    if (fields.kind === 'headers') readHttpHeaders(fields, end);
-    else if (fields.kind === 'body') readHttpBody(fields, end);
+    if (fields.kind === 'headers') readHttpHeaders(end);
+    else if (fields.kind === 'body') readHttpBody(end);
     else reader.at = end;
   } else if (tag === ((8 << 3) | lengthDelimited)) {
     const end = reader.span();
@@ -98,7 +131,7 @@ function readField(fields: Fields): void {
   }
 }
 
-function readHttpHeaders(fields: Fields, end: number): void {
+function readHttpHeaders(end: number): void {
   const headers = new Map<string, string>();
   while (reader.at < end) {
     const tag = reader.tag();
@@ -122,19 +155,18 @@ function readHeader(headers: Map<string, string>, end: number): void {
   let rawValue = '';
   while (reader.at < end) {
     const tag = reader.tag();
-    if (tag === ((1 << 3) | lengthDelimited)) name = reader.text(reader.span());
+    if (tag === ((1 << 3) | lengthDelimited)) name = reader.name(reader.span());
     else if (tag === ((2 << 3) | lengthDelimited)) value = reader.text(reader.span());
     else if (tag === ((3 << 3) | lengthDelimited)) rawValue = reader.text(reader.span());
     else reader.skip(tag);
   }
   if (name === '') return;
   const text = rawValue === '' ? value : rawValue;
-  const key = name.toLowerCase();
-  const earlier = headers.get(key);
-  headers.set(key, earlier === undefined ? text : `${earlier},${text}`);
+  const earlier = headers.get(name);
+  headers.set(name, earlier === undefined ? text : `${earlier},${text}`);
 }
 
-function readHttpBody(fields: Fields, end: number): void {
+function readHttpBody(end: number): void {
   while (reader.at < end) {
     const tag = reader.tag();
     if (tag === ((1 << 3) | lengthDelimited)) fields.body = reader.view(reader.span());

@@ -1,3 +1,5 @@
+import { headerName } from './header-names.ts';
+
 /**
  * Reads protobuf fields from a view, without copying. One instance is reused for many messages; it holds no
  * state between them but the place it reads at. Throws a RangeError for bytes that are no protobuf.
@@ -49,6 +51,13 @@ export class ProtoReader {
     const start = this.at;
     this.at = end;
     return this.#bytes.toString('utf8', start, end);
+  }
+
+  /** A header name up to `end`, in lower case. */
+  name(end: number): string {
+    const start = this.at;
+    this.at = end;
+    return headerName(this.#bytes, start, end);
   }
 
   view(end: number): Buffer {
