@@ -7,9 +7,13 @@
  * Open loop (`--rate`): send times are drawn beforehand as a Poisson process, and every latency counts from
  * the intended time, so a slow server cannot slow the measurement down with it. Closed loop (`--clients`): each
  * client sends its next request when the last is answered.
+ *
+ * The gateway's `/metrics` is read all the while: how much was in flight at each engine, and in its queue.
  */
 import { parseArgs } from 'node:util';
+import { seededRandom } from '../../src/scheduling/seeded-random.ts';
 import { runClosedLoop } from './closed-loop.ts';
+import { sampleLoads } from './load-samples.ts';
 import { type LoadPlan, runOpenLoop } from './open-loop.ts';
 import { createPrompts } from './prompts.ts';
 import { report } from './report.ts';
@@ -32,6 +36,9 @@ const usage = `Load on a running gateway or engine.
 
 The variable POINTSMAN_API_KEY is sent as the bearer token if it is set.
 `;
+
+/** Between two readings of the engines' loads. */
+const loadIntervalMs = 250;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -75,6 +82,7 @@ async function main(): Promise<number> {
     sharedPrefixTokens: number('shared-prefix-tokens'),
     promptTokens: number('prompt-tokens'),
   });
+  const loads = sampleLoads(values.url, loadIntervalMs);
   const plan: LoadPlan = { durationMs: number('duration') * 1000, nextPrompt, send: client.send };
   const results =
     clients === undefined
@@ -85,19 +93,8 @@ async function main(): Promise<number> {
           concurrencyLimit: number('concurrency-limit'),
         })
       : await runClosedLoop({ ...plan, clients });
-  await client.close();
-  return report(results, values.json);
-}
-
-/** mulberry32: small, and the same on every machine. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
+  await Promise.all([client.close(), loads.stop()]);
+  return report(results, loads.samples, values.json);
 }
 
 try {

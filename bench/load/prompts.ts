@@ -3,6 +3,8 @@ export interface PromptOptions {
   readonly tenants: number;
   readonly sharedPrefixTokens: number;
   readonly promptTokens: number;
+  /** Words to draw from; syllables put together without one. */
+  readonly vocabulary?: readonly string[];
 }
 
 export interface Prompt {
@@ -12,20 +14,26 @@ export interface Prompt {
 
 /** Prompts of a random tenant each: the tenant's fixed prefix, then words of its own. */
 export function createPrompts(options: PromptOptions): () => Prompt {
-  const { random, tenants, sharedPrefixTokens, promptTokens } = options;
-  const prefixes = Array.from({ length: tenants }, () => words(random, sharedPrefixTokens));
+  const { random, tenants, sharedPrefixTokens, promptTokens, vocabulary } = options;
+  const words = (count: number) =>
+    Array.from({ length: count }, () =>
+      vocabulary === undefined ? madeUp(random) : oneOf(vocabulary, random),
+    ).join(' ');
+  const prefixes = Array.from({ length: tenants }, () => words(sharedPrefixTokens));
   return () => {
     const tenant = Math.floor(random() * tenants);
-    return { tenant, text: `${prefixes[tenant]} ${words(random, promptTokens)}` };
+    return { tenant, text: `${prefixes[tenant]} ${words(promptTokens)}` };
   };
 }
 
 const syllables = ['ba', 'ce', 'di', 'fo', 'gu', 'ha', 'ke', 'li', 'mo', 'nu', 'pa', 're', 'si', 'to', 'vu'];
 
-/** Words of about four bytes, space included: about one token each. */
-function words(random: () => number, tokens: number): string {
-  const syllable = () => syllables[Math.floor(random() * syllables.length)]!;
-  return Array.from({ length: tokens }, () => (random() < 0.5 ? syllable() : syllable() + syllable())).join(
-    ' ',
-  );
+/** A word of about four bytes, space included: about one token. */
+function madeUp(random: () => number): string {
+  const syllable = () => oneOf(syllables, random);
+  return random() < 0.5 ? syllable() : syllable() + syllable();
+}
+
+function oneOf(items: readonly string[], random: () => number): string {
+  return items[Math.floor(random() * items.length)]!;
 }

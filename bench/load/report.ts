@@ -1,3 +1,5 @@
+import { affinityLines, loadLines } from './affinity.ts';
+import type { LoadSample } from './load-samples.ts';
 import type { LoadResults } from './open-loop.ts';
 import type { StreamResult } from './stream-client.ts';
 
@@ -11,7 +13,11 @@ interface Row {
 }
 
 /** Prints the figures; gives the exit code: 1 if any request failed, or none was sent. */
-export function report({ results, elapsedMs }: LoadResults, isJson: boolean): number {
+export function report(
+  { results, elapsedMs }: LoadResults,
+  samples: readonly LoadSample[],
+  isJson: boolean,
+): number {
   const good = results.filter(({ error }) => error === undefined);
   const rows = [
     row(
@@ -36,12 +42,19 @@ export function report({ results, elapsedMs }: LoadResults, isJson: boolean): nu
     promptTokens: sum(({ promptTokens }) => promptTokens),
     cachedTokens: sum(({ cachedTokens }) => cachedTokens),
   };
-  if (isJson) process.stdout.write(`${JSON.stringify({ ...totals, rows })}\n`);
-  else process.stdout.write(`${table(rows)}\n${summary(totals)}${affinity(good)}${errorLines(results)}`);
+  if (isJson) process.stdout.write(`${JSON.stringify({ ...totals, rows, loads: samples.map(asJson) })}\n`);
+  else
+    process.stdout.write(
+      `${table(rows)}\n${summary(totals)}${loadLines(samples)}${affinityLines(good, samples)}${errorLines(results)}`,
+    );
   return totals.errors > 0 || results.length === 0 ? 1 : 0;
 }
 
-function timePerToken({ ttftMs, durationMs, outputTokens }: StreamResult): number | undefined {
+function asJson({ atMs, endpoints }: LoadSample) {
+  return { atMs: Math.round(atMs), endpoints: Object.fromEntries(endpoints) };
+}
+
+export function timePerToken({ ttftMs, durationMs, outputTokens }: StreamResult): number | undefined {
   return ttftMs === undefined || outputTokens < 2 ? undefined : (durationMs - ttftMs) / (outputTokens - 1);
 }
 
@@ -77,24 +90,6 @@ function summary(totals: {
     `${totals.cachedTokens} of ${totals.promptTokens} prompt tokens cached (${share.toFixed(1)} %)`,
     '',
   ].join('\n');
-}
-
-/** How much of each tenant's traffic its favourite endpoint served; nothing if the server does not tell. */
-function affinity(results: readonly StreamResult[]): string {
-  const byTenant = new Map<number, Map<string, number>>();
-  for (const { tenant, endpoint } of results) {
-    if (endpoint === undefined) return '';
-    const counts = byTenant.get(tenant) ?? new Map<string, number>();
-    byTenant.set(tenant, counts.set(endpoint, (counts.get(endpoint) ?? 0) + 1));
-  }
-  return [...byTenant]
-    .sort(([a], [b]) => a - b)
-    .map(([tenant, counts]) => {
-      const [name, most] = [...counts].sort(([, a], [, b]) => b - a)[0]!;
-      const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
-      return `tenant ${tenant}: ${((100 * most) / all).toFixed(1)} % of ${all} on ${name}\n`;
-    })
-    .join('');
 }
 
 /** The most frequent errors, counted. */

@@ -9,6 +9,10 @@ export interface StreamResult {
   /** Who served it, if the gateway tells. */
   readonly endpoint: string | undefined;
   readonly error: string | undefined;
+  /** 0 if no answer came. */
+  readonly status: number;
+  /** When it was meant to be sent, on the clock of `performance.now()`. */
+  readonly intendedMs: number;
   /** Undefined if no token came. */
   readonly ttftMs: number | undefined;
   readonly durationMs: number;
@@ -24,6 +28,8 @@ export interface StreamClientOptions {
   readonly apiKey: string | undefined;
   /** Checks order and completeness of each stream. */
   readonly isVerified: boolean;
+  /** Beside those of every request. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface StreamClient {
@@ -51,6 +57,7 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
     let ttftMs: number | undefined;
     let error: string | undefined;
     let endpoint: string | undefined;
+    let status = 0;
     try {
       const {
         statusCode,
@@ -61,6 +68,7 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
         dispatcher,
         headers: {
           ...headers,
+          ...options.headers,
           'x-llm-d-inference-fairness-id': `tenant-${tenant}`,
           'x-pointsman-explain': 'true',
         },
@@ -73,6 +81,7 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
           stream_options: { include_usage: true },
         }),
       });
+      status = statusCode;
       if (statusCode !== 200) throw new Error(`status ${statusCode}: ${(await body.text()).slice(0, 200)}`);
       endpoint = answered['x-pointsman-endpoint']?.toString();
       const scanner = new SseScanner({
@@ -92,6 +101,8 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
       tenant,
       endpoint,
       error,
+      status,
+      intendedMs,
       ttftMs,
       durationMs: performance.now() - intendedMs,
       promptTokens: usage?.prompt_tokens ?? 0,

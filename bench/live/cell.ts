@@ -1,0 +1,106 @@
+import { seededRandom } from '../../src/scheduling/seeded-random.ts';
+import { runClosedLoop } from '../load/closed-loop.ts';
+import { type LoadSample, sampleLoads } from '../load/load-samples.ts';
+import { type LoadResults, runOpenLoop } from '../load/open-loop.ts';
+import { createPrompts, type Prompt } from '../load/prompts.ts';
+import { createStreamClient, type StreamResult } from '../load/stream-client.ts';
+import { prefixCounters, type RunningProcess, startGateway } from './processes.ts';
+import { othersShare, processorTime } from './processor-time.ts';
+import type { LiveProfile } from './profiles.ts';
+import { vocabulary } from './vocabulary.ts';
+
+export interface Workload {
+  readonly tenants: number;
+  readonly sharedPrefixTokens: number;
+  readonly promptTokens: number;
+  readonly outputTokens: number;
+}
+
+export interface Targets {
+  readonly ttftMs: number;
+  readonly tpotMs: number;
+}
+
+export interface CellOptions {
+  readonly profile: LiveProfile;
+  readonly engines: readonly RunningProcess[];
+  readonly workload: Workload;
+  readonly durationMs: number;
+  /** Arrivals, tenants and texts follow from it. */
+  readonly seed: number;
+  /** Begins every prompt, so that no cell finds the prompts of another in the caches. */
+  readonly salt: string;
+  /** Open loop at this rate; without it a closed loop with `clients`. */
+  readonly ratePerSecond?: number;
+  readonly clients?: number;
+  readonly targets?: Targets;
+}
+
+export interface Cell {
+  readonly profile: string;
+  readonly results: readonly StreamResult[];
+  readonly elapsedMs: number;
+  readonly samples: readonly LoadSample[];
+  /** By the engines' own counters. */
+  readonly hitRatio: number;
+  /** Share of the processors that other processes took; undefined if not known. */
+  readonly othersShare: number | undefined;
+}
+
+/** One run of one profile: a gateway of its own in front of the engines, from its start to the last answer. */
+export async function runCell(options: CellOptions): Promise<Cell> {
+  const { profile, engines, workload, targets } = options;
+  const gateway = await startGateway(profile.yaml, engines);
+  try {
+    const client = await createStreamClient({
+      url: gateway.url,
+      model: undefined,
+      outputTokens: workload.outputTokens,
+      apiKey: undefined,
+      isVerified: true,
+      ...(targets === undefined
+        ? {}
+        : {
+            headers: {
+              'x-llm-d-slo-ttft-ms': String(targets.ttftMs),
+              'x-llm-d-slo-tpot-ms': String(targets.tpotMs),
+            },
+          }),
+    });
+    const before = await prefixCounters(engines);
+    const pids = [...engines, gateway].map(({ pid }) => pid);
+    const timeBefore = processorTime(pids);
+    const loads = sampleLoads(gateway.url, 250);
+    const { results, elapsedMs } = await load(options, client.send);
+    await loads.stop();
+    const others = othersShare(timeBefore, processorTime(pids));
+    const after = await prefixCounters(engines);
+    await client.close();
+    const hitRatio = (after.hits - before.hits) / (after.queries - before.queries);
+    return {
+      profile: profile.name,
+      results,
+      elapsedMs,
+      samples: loads.samples,
+      hitRatio,
+      othersShare: others,
+    };
+  } finally {
+    await gateway.stop();
+  }
+}
+
+function load(
+  { workload, salt, seed, durationMs, ratePerSecond, clients = 1 }: CellOptions,
+  send: (prompt: Prompt, intendedMs: number) => Promise<StreamResult>,
+): Promise<LoadResults> {
+  const random = seededRandom(seed);
+  const prompts = createPrompts({ ...workload, random, vocabulary });
+  const nextPrompt = () => {
+    const { tenant, text } = prompts();
+    return { tenant, text: `${salt} ${text}` };
+  };
+  const plan = { durationMs, nextPrompt, send };
+  if (ratePerSecond === undefined) return runClosedLoop({ ...plan, clients });
+  return runOpenLoop({ ...plan, random, ratePerSecond, concurrencyLimit: Number.POSITIVE_INFINITY });
+}
