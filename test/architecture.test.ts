@@ -20,7 +20,8 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
   'ext-proc': { values: ['endpoint-picker', 'http2', 'protocol', 'telemetry'], types: ['scheduling'] },
   gateway: { values: ['endpoint-picker', 'protocol', 'telemetry'], types: ['scheduling'] },
   conformance: { values: ['http2'] },
-  configuration: { values: ['telemetry'], types: ['scheduling'] },
+  configuration: { values: ['protocol', 'telemetry'], types: ['scheduling'] },
+  replay: { values: ['endpoint-picker', 'scheduling'] },
   engine: { values: ['protocol', 'tokenizer', 'telemetry'] },
   simulation: {
     values: [
@@ -45,6 +46,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
       'pool',
       'prefix-index',
       'protocol',
+      'replay',
       'scheduling',
       'simulation',
       'telemetry',

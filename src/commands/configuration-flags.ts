@@ -74,6 +74,12 @@ export const configurationFlags = {
     description: 'file with the list of engines, watched; replaces pool.file',
     paths: [['pool', 'file']],
   },
+  decisionLog: {
+    flags: '--decision-log <file>',
+    description: 'append each decision to this file as JSON Lines, for `pointsman replay`',
+    paths: [['decisions', 'file']],
+    parse: resolvedPath,
+  },
   pods: {
     flags: '--pods <number>',
     description: 'engines to start',

@@ -16,6 +16,7 @@ export function eppCommand(): Command {
     'tlsKey',
     'healthPort',
     'metricsPort',
+    'decisionLog',
     'logLevel',
     'logFormat',
   ]);

@@ -14,6 +14,7 @@ export function gatewayCommand(): Command {
     'metricsPort',
     'extProcPort',
     'healthPort',
+    'decisionLog',
     'logLevel',
     'logFormat',
   ]);

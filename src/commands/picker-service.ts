@@ -20,7 +20,15 @@ import {
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import { engineMetricsScanner } from '../protocol/engine-metrics.ts';
 import { createProfile } from '../scheduling/profile.ts';
-import { createMetrics, type Log, type MetricsText, observers, requestLog } from '../telemetry/index.ts';
+import {
+  createMetrics,
+  type DecisionLines,
+  type Log,
+  type MetricsText,
+  observers,
+  requestLog,
+} from '../telemetry/index.ts';
+import { startDecisionRecording } from './decision-recording.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { packageVersion } from './package-folder.ts';
 
@@ -30,6 +38,7 @@ export interface PickerService {
   readonly pool: InferencePool;
   readonly metricsText: () => Promise<MetricsText>;
   readonly observeStreamPhase: (phase: string, durationMs: number) => void;
+  readonly decisions: DecisionLines;
   /** Of the last reload. */
   readonly rules: () => RequestRules;
   /** False from the moment that the process wants to stop. */
@@ -73,6 +82,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   let rules = rulesOf(configuration);
   let flow = flowOf(configuration);
   let isServing = true;
+  const recording = await startDecisionRecording({ loaded, log, decisions: () => picker.decisions() });
   const picker = createEndpointPicker({
     pool,
     profile: () => profile,
@@ -80,6 +90,8 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     clock,
     random: Math.random,
     observer: observers(metrics.observer, requestLog(log)),
+    keptRecords: configuration.decisions.kept,
+    onDecision: recording.onDecision,
     flowControl: configuration.flowControl.enabled
       ? { limits: () => flow.limits, room: () => flow.room, schedule: afterDelay }
       : undefined,
@@ -95,12 +107,14 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     pool,
     metricsText: metrics.text,
     observeStreamPhase: metrics.observeStreamPhase,
+    decisions: recording.lines,
     rules: () => rules,
     isServing: () => isServing,
     reload: (next) => {
       profile = profileOf(next.profile);
       rules = rulesOf(next.configuration);
       flow = flowOf(next.configuration);
+      recording.reload(next.configuration);
     },
     shutDown: () => {
       isServing = false;
@@ -109,6 +123,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     close: async () => {
       discovery?.close();
       await scraper.close();
+      await recording.close();
     },
   };
 }

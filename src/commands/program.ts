@@ -57,6 +57,11 @@ const commands: readonly LazyCommand[] = [
     load: async () => (await import('./simulate.ts')).simulateCommand(),
   },
   {
+    name: 'replay',
+    summary: 'make recorded decisions again with another configuration',
+    load: async () => (await import('./replay.ts')).replayCommand(),
+  },
+  {
     name: 'conformance',
     summary: 'judge any endpoint picker by the protocol',
     load: async () => (await import('./conformance.ts')).conformanceCommand(),

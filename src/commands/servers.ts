@@ -86,6 +86,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         ...configuration.metrics,
         metricsText,
         isReady: () => isServing() && picker.isReady(),
+        decisions: service.decisions,
       });
   }
 }

@@ -14,6 +14,7 @@ export function upCommand(): Command {
     'healthPort',
     'metricsPort',
     'enginePortBase',
+    'decisionLog',
     'logLevel',
     'logFormat',
   ]);

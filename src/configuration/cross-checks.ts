@@ -1,9 +1,15 @@
+import { secretHeaders } from '../protocol/headers.ts';
 import type { Configuration } from './schema.ts';
 import type { SchemaProblem } from './schema-problems.ts';
 
 /** What no single value shows: two servers on one port, two endpoints with one name. */
 export function crossChecks(configuration: Configuration): SchemaProblem[] {
-  return [...samePorts(configuration), ...sameEndpoints(configuration), ...missingKeys(configuration)];
+  return [
+    ...samePorts(configuration),
+    ...sameEndpoints(configuration),
+    ...missingKeys(configuration),
+    ...recordedSecrets(configuration),
+  ];
 }
 
 function samePorts({ gateway, extProc, health, metrics }: Configuration): SchemaProblem[] {
@@ -38,6 +44,14 @@ function missingKeys({ gateway }: Configuration): SchemaProblem[] {
       `the environment variable ${name} is not set; it must hold the API keys`,
     ),
   ];
+}
+
+function recordedSecrets({ decisions }: Configuration): SchemaProblem[] {
+  return decisions.headers.flatMap((name, at) =>
+    secretHeaders.includes(name)
+      ? [problem(['decisions', 'headers', at], `${name} holds a secret, which is not recorded`)]
+      : [],
+  );
 }
 
 function problem(path: SchemaProblem['path'], message: string): SchemaProblem {

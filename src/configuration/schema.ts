@@ -251,6 +251,29 @@ const objective = z.union([
     .describe('Priority and targets; targets in the headers of a request come before these.'),
 ]);
 
+const decisions = z
+  .strictObject({
+    kept: z
+      .int()
+      .min(0)
+      .max(100_000)
+      .default(256)
+      .describe('Decision records kept in memory, the last ones.'),
+    served: z
+      .boolean()
+      .default(false)
+      .describe('Serve them at /decisions on the metrics port; they name endpoints, tenants and sessions.'),
+    file: z.string().min(1).optional().describe('Append each decision to this file, as JSON Lines.'),
+    headers: z
+      .array(z.string().regex(/^[a-z0-9-]+$/, { error: 'expected a header name in lower case' }))
+      .default([])
+      .describe(
+        'Further request headers to record: those that plugins of your own read. Never keys or cookies.',
+      ),
+  })
+  .prefault({})
+  .describe('Records of what was chosen and why; `pointsman replay` makes the choices again.');
+
 const prefixIndex = z
   .strictObject({
     blockTokens: count(64, 'Prompt tokens per remembered block.'),
@@ -323,6 +346,7 @@ export const configurationSchema = z
     pool,
     profile,
     flowControl,
+    decisions,
     prefixIndex,
     objectives: z
       .record(z.string(), objective)

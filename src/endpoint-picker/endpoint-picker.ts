@@ -14,7 +14,9 @@ import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { Profile } from '../scheduling/profile.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
+import { seededRandom } from '../scheduling/seeded-random.ts';
 import type { Assignment, EndpointPicker, PickOptions } from './assignment.ts';
+import { cachedTokensOf, type DecisionRecord } from './decision-record.ts';
 import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
 import { GuardedIndex } from './guarded-index.ts';
@@ -37,6 +39,10 @@ export interface EndpointPickerOptions {
   readonly observer: PickerObserver;
   /** How many decision records are kept for people to look at. */
   readonly keptRecords?: number | undefined;
+  /** Told of each decision, in the decision: it must be quick and not throw. */
+  readonly onDecision?: ((record: DecisionRecord) => void) | undefined;
+  /** Milliseconds since 1970, for the records. */
+  readonly wallClock?: () => number;
   /** Without it no request waits: each goes to the endpoint that is best when it comes. */
   readonly flowControl?: FlowControlSettings | undefined;
 }
@@ -51,6 +57,8 @@ export interface FlowControlSettings {
 export interface InspectableEndpointPicker extends EndpointPicker {
   /** The last decision records, newest first. */
   recent(): readonly SchedulingResult[];
+  /** The same with what they were made from, oldest first. */
+  decisions(): readonly DecisionRecord[];
   /**
    * Decides and reserves in one synchronous step, past the waiting line. Throws what `pick` rejects with, and
    * tells the observer nothing.
@@ -83,7 +91,17 @@ export interface SubmitOptions extends DecideOptions {
  * concurrent requests never see the same free endpoint.
  */
 export function createEndpointPicker(options: EndpointPickerOptions): InspectableEndpointPicker {
-  const { pool, profile, prefixIndex, clock, random, observer, keptRecords = 256 } = options;
+  const {
+    pool,
+    profile,
+    prefixIndex,
+    clock,
+    random,
+    observer,
+    keptRecords = 256,
+    onDecision,
+    wallClock = Date.now,
+  } = options;
   const records = new RecentRecords({ capacity: keptRecords });
   const open = new OpenRequests();
   let isShuttingDown = false;
@@ -114,7 +132,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const faults: PluginFailure[] = [];
     if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
     const index = new GuardedIndex(prefixIndex, faults);
-    const context = createContext(request, startedMs, index);
+    const seed = Math.floor(random() * 2 ** 32);
+    const context = createContext(request, startedMs, index, seededRandom(seed));
     const { result, confirm } = choose(request, allowed, context, faults);
     const best = result.ranking[0];
     const tokens = best === undefined ? 0 : uncachedTokens(context, best);
@@ -132,7 +151,18 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       failures: faults,
       durationMs: clock() - startedMs,
     };
-    records.push(record);
+    const decision: DecisionRecord = {
+      timeMs: wallClock(),
+      nowMs: startedMs,
+      seed,
+      request,
+      // A round goes on changing its list.
+      endpoints: round === undefined ? allowed : [...allowed],
+      cachedTokens: cachedTokensOf(context, allowed, result),
+      result: record,
+    };
+    records.push(decision);
+    onDecision?.(decision);
     if (best === undefined) throw new RefusedDecision(noEndpoints(allowed, record), record);
 
     const served = new ServedRequest({
@@ -219,12 +249,17 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     };
   }
 
-  function createContext(request: InferenceRequest, nowMs: number, index: GuardedIndex): SchedulingContext {
+  function createContext(
+    request: InferenceRequest,
+    nowMs: number,
+    index: GuardedIndex,
+    ownRandom: () => number,
+  ): SchedulingContext {
     let match: PrefixMatch | undefined;
     return {
       request,
       nowMs,
-      random,
+      random: ownRandom,
       cachedTokens({ slot }: Endpoint): number {
         match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
@@ -249,7 +284,12 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     },
     models: () => listModels(pool.snapshot(clock())),
     isReady: () => pool.snapshot(clock()).some((endpoint) => endpoint.isReady),
-    recent: () => records.recent(),
+    recent: () =>
+      records
+        .recent()
+        .map(({ result }) => result)
+        .reverse(),
+    decisions: () => records.recent(),
     get openAssignments() {
       return open.size;
     },

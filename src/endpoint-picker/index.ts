@@ -5,6 +5,13 @@
  * `prefix-index`, `flow-control` and `protocol`. Adapters know only the types of `assignment.ts`.
  */
 export type { Assignment, EndpointPicker, Outcome, PickOptions } from './assignment.ts';
+export {
+  type DecisionLine,
+  decisionLine,
+  decisionLineVersion,
+  decodeHashes,
+} from './decision-line.ts';
+export type { DecisionRecord } from './decision-record.ts';
 export type {
   DecideOptions,
   EndpointPickerOptions,

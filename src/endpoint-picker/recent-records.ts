@@ -1,8 +1,8 @@
-import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
+import type { DecisionRecord } from './decision-record.ts';
 
-/** The last `capacity` decision records. */
+/** The last `capacity` decisions. */
 export class RecentRecords {
-  readonly #ring: SchedulingResult[] = [];
+  readonly #ring: DecisionRecord[] = [];
   readonly #capacity: number;
   #next = 0;
 
@@ -10,14 +10,14 @@ export class RecentRecords {
     this.#capacity = capacity;
   }
 
-  push(record: SchedulingResult): void {
+  push(record: DecisionRecord): void {
     if (this.#capacity === 0) return;
     this.#ring[this.#next] = record;
     this.#next = (this.#next + 1) % this.#capacity;
   }
 
-  /** Newest first. */
-  recent(): readonly SchedulingResult[] {
-    return [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)].reverse();
+  /** Oldest first. */
+  recent(): readonly DecisionRecord[] {
+    return [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
   }
 }

@@ -41,3 +41,14 @@ export const controlHeaders: readonly string[] = [
 
 /** Read here, and of no use to an engine: removed on the way to it. */
 export const consumedHeaders: readonly string[] = [explainHeader, ...requestHeaders.modelRewrite];
+
+/** Carry what nobody else may read: never logged or recorded. */
+export const secretHeaders: readonly string[] = [
+  'authorization',
+  'proxy-authorization',
+  'cookie',
+  'set-cookie',
+  'api-key',
+  'x-api-key',
+  'x-goog-api-key',
+];

@@ -3,6 +3,9 @@
  * Owns the metric names and their label sets. Imports types of the decision record and of servers, nothing
  * else of ours.
  */
+export type { DecisionLines } from './decision-lines.ts';
+export { type DecisionLog, openDecisionLog } from './decision-log.ts';
+export { LineFeed } from './line-feed.ts';
 export {
   createLog,
   type Log,

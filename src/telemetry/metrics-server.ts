@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { RunningServer } from '../protocol/running-server.ts';
+import { answerDecisions, type DecisionLines } from './decision-lines.ts';
 import type { MetricsText } from './metrics.ts';
 
 export interface MetricsServerOptions {
@@ -8,13 +9,18 @@ export interface MetricsServerOptions {
   readonly port: number;
   readonly metricsText: () => Promise<MetricsText>;
   readonly isReady: () => boolean;
+  /** At `/decisions`. */
+  readonly decisions?: DecisionLines;
 }
 
-/** `/metrics` for Prometheus; `/health` (the process works) and `/ready` (an endpoint is ready) for probes. */
+/**
+ * `/metrics` for Prometheus; `/health` (the process works) and `/ready` (an endpoint is ready) for probes;
+ * `/decisions` for people and `pointsman replay`.
+ */
 export async function serveMetrics(options: MetricsServerOptions): Promise<RunningServer> {
-  const { host, port, metricsText, isReady } = options;
+  const { host, port, metricsText, isReady, decisions } = options;
   const server = createServer(async (request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://metrics');
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://metrics');
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { 'content-type': type }).end(body);
     try {
@@ -24,7 +30,9 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Runni
       } else if (pathname === '/health') answer(200, 'application/json', '{"status":"ok"}');
       else if (pathname === '/ready' && isReady()) answer(200, 'application/json', '{"status":"ready"}');
       else if (pathname === '/ready') answer(503, 'application/json', '{"status":"not_ready"}');
-      else answer(404, 'text/plain', 'Here are /metrics, /health and /ready.\n');
+      else if (pathname === '/decisions' && decisions !== undefined)
+        answerDecisions(response, searchParams, decisions);
+      else answer(404, 'text/plain', 'Here are /metrics, /health, /ready and /decisions.\n');
     } catch (error) {
       answer(500, 'text/plain', `${error instanceof Error ? error.message : String(error)}\n`);
     }

@@ -1,6 +1,7 @@
 import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
 import prefixCache from '../../scorers/prefix-cache.ts';
 import queueDepth from '../../scorers/queue-depth.ts';
+import type { DecisionRecord } from '../../src/endpoint-picker/decision-record.ts';
 import { createEndpointPicker, type FlowControlSettings } from '../../src/endpoint-picker/endpoint-picker.ts';
 import type { FinishedRequest, PickerObserver } from '../../src/endpoint-picker/finished-request.ts';
 import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
@@ -44,11 +45,13 @@ export function createFleet({
   profile = defaultProfile(),
   index = {},
   flowControl,
+  onDecision,
 }: {
   readonly endpoints?: number;
   readonly profile?: Profile;
   readonly index?: Partial<ApproximateIndexOptions>;
   readonly flowControl?: FlowControlSettings;
+  readonly onDecision?: (record: DecisionRecord) => void;
 } = {}) {
   const clock = { nowMs: 1000 };
   const finished: FinishedRequest[] = [];
@@ -70,6 +73,7 @@ export function createFleet({
     observer,
     keptRecords: 8,
     flowControl,
+    onDecision,
   });
   const fleet = {
     clock,
