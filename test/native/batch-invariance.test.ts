@@ -32,6 +32,13 @@ function runWhole(
 const plans: readonly (readonly [string, Partial<ModelPlan>])[] = [
   ['float32 weights and cache', {}],
   ['bfloat16 weights and cache', { weightDtype: 'BF16', kvCacheDtype: 'BF16' }],
+  ['8-bit weights, bfloat16 cache', { weightDtype: 'I8', kvCacheDtype: 'BF16' }],
+  [
+    '8-bit weights, sizes that are no multiple of a group',
+    { weightDtype: 'I8', heads: 5, kvHeads: 5, headDim: 20, hiddenSize: 72, intermediateSize: 50 },
+  ],
+  ['long bfloat16 rows', { weightDtype: 'BF16', hiddenSize: 1040, intermediateSize: 1104 }],
+  ['long 8-bit rows', { weightDtype: 'I8', hiddenSize: 1040, intermediateSize: 2100 }],
   ['float16 weights, sliding windows', { weightDtype: 'F16', slidingWindows: Int32Array.of(21, 0) }],
   [
     'one query head per kv head, odd sizes',
@@ -141,6 +148,23 @@ it('AVX-512 and AVX2 give the same bits', ({ skip }) => {
   const [wide, narrow] = [run('avx512'), run('avx2')];
   for (const [i, logits] of wide.entries()) expectSame(logits, narrow[i]!, `row ${i}`);
 });
+
+it.each(['BF16', 'I8'] as const)(
+  'every set whose multiply-add is fused gives the same bits: %s',
+  (weightDtype) => {
+    const tokens = prompt(100, 3, VOCAB);
+    const fused = native
+      .cpuInfo()
+      .available.filter((isa) => isa !== 'portable' && !(weightDtype === 'BF16' && isa === 'avx512_bf16'));
+    const [first, ...others] = fused.map((isa) =>
+      withModel(native, dummyPlan({ isa, weightDtype, kvCacheDtype: 'BF16' }), (model) =>
+        logitsOf(model, [{ tokens, start: 0, blocks: blocksFor(100, 0), rows: [0, 50, 99] }], VOCAB),
+      ),
+    );
+    for (const [s, other] of others.entries())
+      for (const [i, logits] of other.entries()) expectSame(logits, first![i]!, `${fused[s + 1]}, row ${i}`);
+  },
+);
 
 it('sampled rows in any order and twice get the same logits', () => {
   withModel(native, dummyPlan(), (model) => {

@@ -1,4 +1,4 @@
-import type { ModelPlan, WeightDtype } from '../native/native.ts';
+import type { ModelPlan } from '../native/native.ts';
 import { readCheckpoint } from './checkpoint.ts';
 import { type ModelConfig, readModelConfig } from './config.ts';
 
@@ -18,7 +18,7 @@ export interface ModelPlanOptions {
   readonly loadFormat?: 'safetensors' | 'dummy';
   /** Seed of random weights; 0 unless given. */
   readonly dummySeed?: number;
-  readonly weightDtype?: 'auto' | WeightDtype;
+  readonly weightDtype?: ModelPlan['weightDtype'];
   /** BF16 unless given. */
   readonly kvCacheDtype?: 'F32' | 'BF16';
 }

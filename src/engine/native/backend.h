@@ -20,7 +20,7 @@ extern "C" {
 #define PM_SAMPLING_FLOATS 6
 #define PM_SAMPLING_INTS 8
 
-typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3 } pm_dtype;
+typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3, PM_I8 = 4 } pm_dtype;
 
 /* Same order and meaning as TensorRole in native.ts. */
 typedef enum {
@@ -88,7 +88,7 @@ typedef struct {
   int32_t tensor_count;
   int32_t dummy; /* 1: random weights from dummy_seed, no files */
   uint64_t dummy_seed;
-  pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint */
+  pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint; PM_I8: quantized on load, groups of 32 */
   pm_dtype kv_cache_dtype; /* PM_F32 or PM_BF16 */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
   const char* isa; /* kernels to use; null or "" = the best that the processor runs */

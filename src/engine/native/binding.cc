@@ -91,7 +91,7 @@ size_t indexOf(const std::string& name, const char* what, const T& names) {
   throw Refusal(std::string(what) + " has the unknown value '" + name + "'");
 }
 
-constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto"};
+constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto", "I8"};
 constexpr const char* kActivations[] = {"silu", "gelu_tanh"};
 
 // A pm_plan with the memory that it points to.
@@ -115,7 +115,7 @@ pm_tensor readTensor(const Napi::Object& from) {
   if (!(offset >= 0 && offset <= 9007199254740991.0)) throw Refusal("tensors[].offset is out of range");
   tensor.offset = (uint64_t)offset;
   tensor.dtype = (pm_dtype)indexOf(text(from, "dtype"), "tensors[].dtype", kDtypes);
-  if (tensor.dtype == PM_DTYPE_AUTO) throw Refusal("tensors[].dtype must name a type");
+  if (tensor.dtype == PM_DTYPE_AUTO || tensor.dtype == PM_I8) throw Refusal("tensors[].dtype must be F32, BF16 or F16");
   const auto shape = property(from, "shape").As<Napi::Array>();
   tensor.rank = (int32_t)shape.Length();
   if (tensor.rank < 1 || tensor.rank > 2) throw Refusal("tensors[].shape must have one or two dimensions");

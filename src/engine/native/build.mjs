@@ -12,15 +12,24 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, '../../..');
 const require = createRequire(import.meta.url);
 
-/** Kernel files are compiled once per set; `portable` comes first, so that shared code is never a wide one. */
-const ISA_FLAGS =
+const AVX2 = ['-mavx2', '-mfma', '-mf16c'];
+const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
+/**
+ * Kernel files are compiled once per set; `portable` comes first, so that shared code is never a wide one.
+ * `only`: a set that takes its other kernels from the set below it (kernels.cc).
+ */
+const SETS =
   process.arch === 'x64'
-    ? {
-        portable: [],
-        avx2: ['-mavx2', '-mfma', '-mf16c'],
-        avx512: ['-mavx2', '-mfma', '-mf16c', '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'],
-      }
-    : { portable: [] };
+    ? [
+        { isa: 'portable', flags: [] },
+        { isa: 'avx2', flags: AVX2 },
+        { isa: 'avx512', flags: AVX512, without: 'gemm-int8.cc' },
+        { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: 'gemm-int8.cc' },
+        { isa: 'avx512_vnni', flags: [...AVX512, '-mavx512vnni'], only: 'gemm-int8.cc' },
+        { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16'], only: 'gemm-bf16.cc' },
+      ]
+    : [{ isa: 'portable', flags: [] }];
+const ONLY_PARTIAL = 'gemm-bf16.cc';
 /** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
 const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
 
@@ -71,9 +80,10 @@ function listUnits(objects) {
       .filter((file) => PLAIN_KERNEL_FILES.has(file))
       .map((file) => join(here, 'kernels', file)),
   ].map((source) => ({ source, isa: '', flags: [], object: join(objects, `${basename(source, '.cc')}.o`) }));
-  const perIsa = Object.entries(ISA_FLAGS).flatMap(([isa, flags]) =>
-    sources(join(here, 'kernels'))
-      .filter((file) => !PLAIN_KERNEL_FILES.has(file))
+  const kernels = sources(join(here, 'kernels')).filter((file) => !PLAIN_KERNEL_FILES.has(file));
+  const perIsa = SETS.flatMap(({ isa, flags, only, without }) =>
+    kernels
+      .filter((file) => (only === undefined ? file !== ONLY_PARTIAL && file !== without : file === only))
       .map((file) => ({
         source: join(here, 'kernels', file),
         isa,

@@ -100,7 +100,14 @@ void Decoder::loadWeights(const pm_plan& plan) {
     };
     if (plan.moe_layers[i]) {
       layer.router = source.pack(pool, {PM_ROUTER}, {}, i, {expertCount}, hidden);
-      for (size_t expert = 0; expert < expertCount; expert++) layer.experts.push_back(mlp((int)expert, expertSize));
+      for (size_t expert = 0; expert < expertCount; expert++) {
+        layer.experts.push_back(mlp((int)expert, expertSize));
+        // Rows are packed once for all experts.
+        const Mlp &first = layer.experts[0], &own = layer.experts[expert];
+        if (own.gateUp.dtype != first.gateUp.dtype || own.down.dtype != first.down.dtype)
+          throw std::runtime_error("experts 0 and " + std::to_string(expert) + " of layer " + std::to_string(i) +
+                                   " are stored in different types: choose one with --dtype");
+      }
     } else {
       layer.mlp = mlp(-1, intermediate);
     }
@@ -152,6 +159,13 @@ void Decoder::allocate(const pm_plan& plan) {
     expertStarts.resize(expertCount + 1);
   }
 
+  const size_t widest = std::max({hidden, heads * headDim, intermediate});
+  const auto packedBytes = [](size_t count, size_t k) {
+    return count * std::max(packedStride(Dtype::BF16, k), packedStride(Dtype::I8, k));
+  };
+  packed = Arena(std::max(packedBytes(maxRows, widest),
+                          packedBytes(maxRows * expertsPerToken, std::max(hidden, expertSize))));
+
   const size_t group = heads / kvHeads;
   const size_t attentionFloats = attentionScratch(std::max<size_t>(24, group), paddedHeadDim);
   const size_t gateUpFloats = kRowBlock * (kPanelGroup | 1) * 16;
@@ -194,6 +208,7 @@ pm_memory_use Decoder::memory() const {
   for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits, &routed,
                            &expertIn, &expertActivated, &expertOut})
     use.scratch += rows->data.bytes();
+  use.scratch += packed.bytes();
   for (const Arena& arena : workerScratch) use.scratch += arena.bytes();
   for (const RopeTable& table : ropeTables) use.scratch += (table.cosines.size() + table.sines.size()) * sizeof(float);
   use.scratch += samplers.size() * paddedVocab * 5 * sizeof(float);

@@ -53,10 +53,16 @@ class Decoder {
     size_t position;  // of the first query
     const int32_t* blockTable;
   };
+  // Rows as a product reads them.
+  struct Operand {
+    const char* data;
+    size_t stride;  // bytes
+    Operand from(size_t row) const { return {data + row * stride, stride}; }
+  };
   // A part of a product: some rows of the input, some panels of the matrix, and where they go.
   struct Rectangle {
-    const float* in;
-    size_t inStride, rows, panel, panels;
+    Operand in;
+    size_t rows, panel, panels;
     float* out;
     size_t outStride;
   };
@@ -78,8 +84,10 @@ class Decoder {
   void planAttention(const pm_batch& batch);
   void embed(const pm_batch& batch);
   void normalize(const Rows& x, const Rows* delta, const Arena* deltaNorm, const Arena& weight, size_t rows);
+  // `rows` rows of `in`, from `first` on, in the form that the matrix multiplies. Valid until the next call.
+  Operand operandFor(const Matrix& matrix, const Rows& in, size_t first, size_t rows);
   void multiply(const Matrix& matrix, const Rectangle& part);
-  void linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows);
+  void linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows);
   void rotateAndCache(const Layer& layer, const pm_batch& batch);
   void attend(const Layer& layer, const std::vector<QueryTile>& tiles);
   void feedForward(const Layer& layer, size_t rows);
@@ -111,6 +119,7 @@ class Decoder {
   std::vector<RopeTable> ropeTables;
 
   Rows x, picked, normed, qkv, attended, projected, activated, logits;
+  Arena packed;  // the operand of the product under way, where it is not a Rows as it stands
   std::vector<Arena> workerScratch;
 
   // Of layers with experts: router logits, picked experts and their weights per row, and the sorted copies.

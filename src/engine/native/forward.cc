@@ -11,7 +11,8 @@
 namespace pm {
 namespace {
 
-constexpr size_t kLightRows = 8;   // rows per chunk of elementwise stages
+constexpr size_t kLightRows = 8;            // rows per chunk of elementwise stages
+constexpr size_t kLightElements = 16 << 10;  // elements per chunk of conversions
 
 size_t ceilDiv(size_t a, size_t b) { return (a + b - 1) / b; }
 
@@ -46,7 +47,7 @@ void Decoder::step(const pm_batch& batch) {
     const Layer& layer = layers[i];
     const bool last = i + 1 == layers.size();
     normalize(x, i == 0 ? nullptr : &projected, i == 0 ? nullptr : &layers[i - 1].mlpOutputNorm, layer.inputNorm, tokens);
-    linear(layer.qkv, normed.at(0), normed.stride, qkv, tokens);
+    linear(layer.qkv, operandFor(layer.qkv, normed, 0, tokens), qkv, tokens);
     rotateAndCache(layer, batch);
     if (last && samples == 0) return;
     attend(layer, last ? sampledTiles : tiles);
@@ -54,7 +55,7 @@ void Decoder::step(const pm_batch& batch) {
       for (size_t r = 0; r < samples; r++)
         memcpy(picked.at(r), x.at((size_t)batch.sample_rows[r]), picked.stride * sizeof(float));
     const size_t rows = last ? samples : tokens;
-    linear(layer.output, attended.at(0), attended.stride, projected, rows);
+    linear(layer.output, operandFor(layer.output, attended, 0, rows), projected, rows);
     normalize(last ? picked : x, &projected, &layer.attentionOutputNorm, layer.mlpNorm, rows);
     if (layer.experts.empty()) feedForward(layer, rows);
     else mixExperts(layer, rows);
@@ -121,10 +122,31 @@ void Decoder::normalize(const Rows& in, const Rows* delta, const Arena* deltaNor
   });
 }
 
+Decoder::Operand Decoder::operandFor(const Matrix& matrix, const Rows& in, size_t first, size_t rows) {
+  const Dtype form = kernels->inputOf(matrix.dtype);
+  if (form == Dtype::F32) return {reinterpret_cast<const char*>(in.at(first)), in.stride * sizeof(float)};
+  const size_t stride = packedStride(form, matrix.columns);
+  // A few rows take less time than waking another thread.
+  const size_t each = std::max(kLightRows, kLightElements / matrix.columns);
+  pool.run((int)ceilDiv(rows, each), [&](int chunk, int) {
+    const size_t row = (size_t)chunk * each;
+    PackTask task{};
+    task.x = in.at(first + row);
+    task.xStride = in.stride;
+    task.out = packed.as<char>() + row * stride;
+    task.outStride = stride;
+    task.rows = std::min(each, rows - row);
+    task.k = matrix.columns;
+    task.form = form;
+    kernels->packActivations(task);
+  });
+  return {packed.as<char>(), stride};
+}
+
 void Decoder::multiply(const Matrix& matrix, const Rectangle& part) {
   GemmTask task{};
-  task.x = part.in;
-  task.xStride = part.inStride;
+  task.x = part.in.data;
+  task.xStride = part.in.stride;
   task.weights = matrix.panel(part.panel);
   task.dtype = matrix.dtype;
   task.k = matrix.columns;
@@ -136,11 +158,11 @@ void Decoder::multiply(const Matrix& matrix, const Rectangle& part) {
   kernels->gemm(task);
 }
 
-void Decoder::linear(const Matrix& matrix, const float* in, size_t inStride, const Rows& out, size_t rows) {
+void Decoder::linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows) {
   const Cut cut(rows, matrix.panels(), pool.threads(), 1);
   pool.run(cut.chunks(), [&](int chunk, int) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
-    multiply(matrix, {in + row * inStride, inStride, cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride});
+    multiply(matrix, {in.from(row), cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride});
   });
 }
 
@@ -199,7 +221,7 @@ void Decoder::attend(const Layer& layer, const std::vector<QueryTile>& which) {
 void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker) {
   constexpr size_t stride = (kPanelGroup | 1) * 16;
   float* scratch = workerScratch[(size_t)worker].as<float>();
-  multiply(gateUp, {part.in, part.inStride, part.rows, part.panel, part.panels, scratch, stride});
+  multiply(gateUp, {part.in, part.rows, part.panel, part.panels, scratch, stride});
   SwigluTask activation{};
   activation.gateUp = scratch;
   activation.out = part.out;
@@ -212,19 +234,20 @@ void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker) {
 
 void Decoder::feedForward(const Layer& layer, size_t rows) {
   const Matrix& gateUp = layer.mlp.gateUp;
+  const Operand in = operandFor(gateUp, normed, 0, rows);
   const Cut cut(rows, gateUp.panels(), pool.threads(), 2);
   pool.run(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
-    gate(gateUp, {normed.at(row), normed.stride, cut.height(chunk), panel, cut.width(chunk),
+    gate(gateUp, {in.from(row), cut.height(chunk), panel, cut.width(chunk),
                   activated.at(row) + panel / 2 * 16, activated.stride}, worker);
   });
-  linear(layer.mlp.down, activated.at(0), activated.stride, projected, rows);
+  linear(layer.mlp.down, operandFor(layer.mlp.down, activated, 0, rows), projected, rows);
 }
 
 // Rows are sorted by expert, each copied once per expert that it goes to, so that an expert's weights are read
 // once for all of its rows; a row's own arithmetic is the same as if it were alone.
 void Decoder::mixExperts(const Layer& layer, size_t rows) {
-  linear(layer.router, normed.at(0), normed.stride, routed, rows);
+  linear(layer.router, operandFor(layer.router, normed, 0, rows), routed, rows);
   const size_t perToken = expertsPerToken, lightChunks = ceilDiv(rows, kLightRows);
   const auto rowsOf = [&](int chunk) { return std::min(kLightRows, rows - (size_t)chunk * kLightRows); };
   pool.run((int)lightChunks, [&](int chunk, int) {
@@ -238,14 +261,16 @@ void Decoder::mixExperts(const Layer& layer, size_t rows) {
     for (size_t place = first; place < std::min(rows * perToken, first + kLightRows); place++)
       memcpy(expertIn.at(place), normed.at((size_t)placeRows[place]), expertIn.stride * sizeof(float));
   });
+  const Operand gateIn = operandFor(layer.experts[0].gateUp, expertIn, 0, rows * perToken);
   pool.run((int)gateParts.size(), [&](int chunk, int worker) {
     const ExpertPart& part = gateParts[(size_t)chunk];
-    gate(layer.experts[part.expert].gateUp, {expertIn.at(part.place), expertIn.stride, part.rows, part.panel, part.panels,
+    gate(layer.experts[part.expert].gateUp, {gateIn.from(part.place), part.rows, part.panel, part.panels,
                                              expertActivated.at(part.place) + part.panel / 2 * 16, expertActivated.stride}, worker);
   });
+  const Operand downIn = operandFor(layer.experts[0].down, expertActivated, 0, rows * perToken);
   pool.run((int)downParts.size(), [&](int chunk, int) {
     const ExpertPart& part = downParts[(size_t)chunk];
-    multiply(layer.experts[part.expert].down, {expertActivated.at(part.place), expertActivated.stride, part.rows, part.panel,
+    multiply(layer.experts[part.expert].down, {downIn.from(part.place), part.rows, part.panel,
                                                part.panels, expertOut.at(part.place) + part.panel * 16, expertOut.stride});
   });
   pool.run((int)lightChunks, [&](int chunk, int) {
@@ -284,7 +309,7 @@ void Decoder::sampleRows(const pm_batch& batch) {
   const size_t samples = (size_t)batch.samples, most = std::min(samples, kLogitRows);
   for (size_t first = 0; first < samples; first += most) {
     const size_t count = std::min(most, samples - first);
-    linear(head, normed.at(first), normed.stride, logits, count);
+    linear(head, operandFor(head, normed, first, count), logits, count);
     pool.run((int)count, [&](int row, int worker) {
       const size_t r = first + (size_t)row;
       float* values = logits.at((size_t)row);

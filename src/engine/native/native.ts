@@ -106,8 +106,11 @@ export interface ModelPlan {
   readonly tensors: readonly TensorSource[];
   /** Present for `--load-format dummy`: seed of the random weights. */
   readonly dummySeed?: number;
-  /** How projections and embeddings are held in memory: as in the checkpoint, or converted on load. */
-  readonly weightDtype: 'auto' | WeightDtype;
+  /**
+   * How projections and embeddings are held in memory: as in the checkpoint, or converted on load. `I8`: 8-bit
+   * integers in groups of 32 inputs that share a scale.
+   */
+  readonly weightDtype: 'auto' | WeightDtype | 'I8';
   readonly kvCacheDtype: 'F32' | 'BF16';
   /** Tokens per KV block. 16. */
   readonly blockSize: number;
@@ -213,8 +216,8 @@ export interface NativeModel {
 
 /** The native addon. */
 export interface NativeModule {
-  /** The instruction set chosen at run time and what the processor has. */
-  cpuInfo(): { readonly isa: 'avx512' | 'avx2' | 'portable'; readonly available: readonly string[] };
+  /** The kernels chosen at run time (`avx512_bf16`, …, `portable`) and all that the processor can run, best first. */
+  cpuInfo(): { readonly isa: string; readonly available: readonly string[] };
   /** Maps the files, packs the weights, allocates the KV cache. Throws with the tensor and the reason. */
   open(plan: ModelPlan): NativeModel;
 }

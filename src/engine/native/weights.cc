@@ -22,35 +22,7 @@ std::string shapeText(int rank, const int64_t* shape) {
                    : "[" + std::to_string(shape[0]) + ", " + std::to_string(shape[1]) + "]";
 }
 
-// Rows of a panel are interleaved: element (row, column) goes to [row / 16][column][row % 16].
-void writeLane(void* panel, Dtype dtype, size_t lane, const float* row, size_t columns) {
-  if (dtype == Dtype::F32) {
-    float* out = static_cast<float*>(panel) + lane;
-    for (size_t k = 0; k < columns; k++) out[k * 16] = row[k];
-  } else if (dtype == Dtype::BF16) {
-    uint16_t* out = static_cast<uint16_t*>(panel) + lane;
-    for (size_t k = 0; k < columns; k++) out[k * 16] = toBf16(row[k]);
-  } else {
-    uint16_t* out = static_cast<uint16_t*>(panel) + lane;
-    for (size_t k = 0; k < columns; k++) out[k * 16] = toF16(row[k]);
-  }
-}
-
 }  // namespace
-
-void Matrix::read(size_t row, float* out) const {
-  const size_t lane = row % 16;
-  if (dtype == Dtype::F32) {
-    const float* in = static_cast<const float*>(panel(row / 16)) + lane;
-    for (size_t k = 0; k < columns; k++) out[k] = in[k * 16];
-  } else {
-    const uint16_t* in = static_cast<const uint16_t*>(panel(row / 16)) + lane;
-    if (dtype == Dtype::BF16)
-      for (size_t k = 0; k < columns; k++) out[k] = fromBf16(in[k * 16]);
-    else
-      for (size_t k = 0; k < columns; k++) out[k] = fromF16(in[k * 16]);
-  }
-}
 
 WeightSource::WeightSource(const pm_plan& p) : plan(p) {
   files.reserve((size_t)p.file_count);
@@ -71,7 +43,7 @@ WeightSource::Tensor WeightSource::find(pm_role role, int layer, int expert, siz
   if (plan.dummy) {
     found.seed = mix(plan.dummy_seed * 0x9e3779b97f4a7c15u + (uint64_t)role * 1000003u + (uint64_t)(layer + 1) +
                      (uint64_t)(expert + 1) * 0xd1342543de82ef95u);
-    found.dtype = plan.weight_dtype == PM_DTYPE_AUTO ? Dtype::BF16 : (Dtype)plan.weight_dtype;
+    found.dtype = plan.weight_dtype == PM_DTYPE_AUTO || plan.weight_dtype == PM_I8 ? Dtype::BF16 : (Dtype)plan.weight_dtype;
     return found;
   }
   const auto at = byRole.find(std::tuple(role, layer, expert));
@@ -117,12 +89,12 @@ Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, c
   std::vector<Tensor> tensors;
   for (size_t i = 0; i < roles.size(); i++) tensors.push_back(find(roles[i], layer, expert, rows[i], columns));
 
-  Matrix matrix;
-  matrix.columns = columns;
-  matrix.dtype = tensors[0].dtype;
+  Dtype dtype = tensors[0].dtype;
   for (const auto& tensor : tensors)
-    if (tensor.dtype != matrix.dtype) matrix.dtype = Dtype::F32;  // mixed: the one that holds all exactly
-  if (plan.weight_dtype != PM_DTYPE_AUTO) matrix.dtype = (Dtype)plan.weight_dtype;
+    if (tensor.dtype != dtype) dtype = Dtype::F32;  // mixed: the one that holds all exactly
+  // A router is small, and an error in it picks another expert.
+  const bool keeps = plan.weight_dtype == PM_DTYPE_AUTO || (plan.weight_dtype == PM_I8 && roles[0] == PM_ROUTER);
+  if (!keeps) dtype = (Dtype)plan.weight_dtype;
 
   // Output row -> (tensor, row in it); an alternating pair is padded to whole panels of each.
   struct Place { size_t tensor, row; };
@@ -137,20 +109,21 @@ Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, c
     for (size_t t = 0; t < tensors.size(); t++)
       for (size_t row = 0; row < rows[t]; row++) places.push_back({t, row});
   }
-  matrix.rows = places.size();
-  matrix.data = Arena(matrix.panels() * columns * 16 * bytesOf(matrix.dtype));
-
+  Matrix matrix(places.size(), columns, dtype);
   const size_t panels = matrix.panels(), each = 4;
-  std::vector<std::vector<float>> buffers((size_t)pool.threads(), std::vector<float>(columns));
+  std::vector<std::vector<float>> buffers((size_t)pool.threads(), std::vector<float>(16 * columns));
   pool.run((int)((panels + each - 1) / each), [&](int chunk, int worker) {
-    float* row = buffers[(size_t)worker].data();
-    for (size_t panel = (size_t)chunk * each; panel < panels && panel < ((size_t)chunk + 1) * each; panel++)
+    float* floats = buffers[(size_t)worker].data();
+    for (size_t panel = (size_t)chunk * each; panel < panels && panel < ((size_t)chunk + 1) * each; panel++) {
+      const float* rows16[16] = {};
       for (size_t lane = 0; lane < 16 && panel * 16 + lane < places.size(); lane++) {
         const Place place = places[panel * 16 + lane];
         if (place.row == none) continue;
-        readRow(tensors[place.tensor], place.row, columns, row);
-        writeLane(const_cast<void*>(matrix.panel(panel)), matrix.dtype, lane, row, columns);
+        readRow(tensors[place.tensor], place.row, columns, floats + lane * columns);
+        rows16[lane] = floats + lane * columns;
       }
+      matrix.writePanel(panel, rows16);
+    }
   });
 
   bool anyBias = false;

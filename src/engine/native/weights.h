@@ -9,24 +9,11 @@
 
 #include "backend.h"
 #include "kernels/dtype.h"
+#include "matrix.h"
 #include "memory.h"
 #include "thread-pool.h"
 
 namespace pm {
-
-// A projection packed for `gemm`: panels of 16 output rows, [panels, columns, 16], the last panel zero-padded.
-struct Matrix {
-  size_t rows = 0, columns = 0;
-  Dtype dtype = Dtype::F32;
-  Arena data;
-  Arena bias;  // [panels * 16] floats, or empty
-
-  size_t panels() const { return (rows + 15) / 16; }
-  const void* panel(size_t index) const { return data.as<char>() + index * columns * 16 * bytesOf(dtype); }
-  const float* panelBias(size_t index) const { return bias.bytes() ? bias.as<float>() + index * 16 : nullptr; }
-  // One row as floats.
-  void read(size_t row, float* out) const;
-};
 
 // Named tensors, read as float rows whatever their storage.
 class WeightSource {

@@ -1,6 +1,7 @@
 // The kernels as a table of functions, one table per instruction set in the binary.
 #pragma once
 
+#include "activations.h"
 #include "attention.h"
 #include "experts.h"
 #include "gemm.h"
@@ -13,7 +14,10 @@ namespace pm {
 
 struct Kernels {
   const char* isa;
-  void (*gemm)(const GemmTask&);
+  void (*gemmFloat)(const GemmTask&);  // F32, BF16 and F16 weights, activations as floats
+  void (*gemmInt8)(const GemmTask&);   // I8 weights and activations
+  void (*gemmBf16)(const GemmTask&);   // BF16 weights and activations; null where there is no instruction for it
+  void (*packActivations)(const PackTask&);
   void (*rmsNorm)(const RmsNormTask&);
   void (*rope)(const RopeTask&);
   void (*attention)(const AttentionTask&);
@@ -29,9 +33,14 @@ struct Kernels {
   size_t (*countGreater)(const float* x, size_t n, float limit);
   size_t (*findGreater)(const float* x, size_t from, size_t n, float limit);
   size_t (*findEqual)(const float* x, size_t n, float value);
+
+  // The form in which activations meet these weights: F32 (plain rows), BF16 or I8 (packActivations).
+  Dtype inputOf(Dtype weights) const;
+  // The product for the task's weights.
+  void gemm(const GemmTask& task) const;
 };
 
-// Tables that this processor can run, best first. At most three; `count` receives how many.
+// Tables that this processor can run, best first; `count` receives how many. Empty below x86-64-v2.
 const Kernels* const* availableKernels(int* count);
 
 // The best table, or the one named; null when the processor cannot run it.

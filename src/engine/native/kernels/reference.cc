@@ -30,8 +30,18 @@ size_t valueIndex(const KvPages& pages, size_t slot, size_t kvHead, size_t chann
 
 }  // namespace
 
-double weightAt(const GemmTask& task, size_t output, size_t k) {
-  return read(task.weights, task.dtype, (output / 16 * task.k + k) * 16 + output % 16);
+double weightAt(const GemmTask& t, size_t output, size_t k) {
+  const char* panel = static_cast<const char*>(t.weights) + output / 16 * panelBytes(t.dtype, t.k);
+  const size_t lane = output % 16;
+  if (t.dtype == Dtype::BF16) return read(panel, t.dtype, (k / 2 * 16 + lane) * 2 + k % 2);
+  if (t.dtype != Dtype::I8) return read(panel, t.dtype, k * 16 + lane);
+  const int value = (int)(uint8_t)panel[(k / 4 * 16 + lane) * 4 + k % 4] - 128;
+  return value * read(panel + groupsOf(t.k) * kGroup * 16, Dtype::F16, k / kGroup * 16 + lane);
+}
+double activationAt(const void* row, Dtype form, size_t k, size_t index) {
+  if (form != Dtype::I8) return read(row, form, index);
+  const auto* bytes = static_cast<const signed char*>(row);
+  return bytes[index] * read(bytes + scalesAt(k), Dtype::F32, index / kGroup);
 }
 double keyAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
   return read(pages.keys, pages.dtype, keyIndex(pages, slot, kvHead, channel));
@@ -40,11 +50,12 @@ double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel)
   return read(pages.values, pages.dtype, valueIndex(pages, slot, kvHead, channel));
 }
 
-void gemm(const GemmTask& t) {
+void gemm(const GemmTask& t, Dtype form) {
   for (size_t row = 0; row < t.rows; row++)
     for (size_t n = 0; n < t.panels * 16; n++) {
       double sum = 0;
-      for (size_t k = 0; k < t.k; k++) sum += (double)t.x[row * t.xStride + k] * weightAt(t, n, k);
+      for (size_t k = 0; k < t.k; k++)
+        sum += activationAt(static_cast<const char*>(t.x) + row * t.xStride, form, t.k, k) * weightAt(t, n, k);
       t.y[row * t.yStride + n] = (float)(sum + (t.bias ? (double)t.bias[n] : 0.0));
     }
 }

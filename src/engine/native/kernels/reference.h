@@ -5,7 +5,8 @@
 
 namespace pm::reference {
 
-void gemm(const GemmTask& task);
+// `form`: of the activations.
+void gemm(const GemmTask& task, Dtype form);
 void rmsNorm(const RmsNormTask& task);
 void rope(const RopeTask& task);
 void attention(const AttentionTask& task);
@@ -17,7 +18,8 @@ void combine(const CombineTask& task);
 float maxOf(const float* x, size_t n);
 double sumExp(const float* x, size_t n, float shift);
 
-// Element access into packed weights and pages, in their storage type.
+// Element access into packed weights, packed activations and pages.
+double activationAt(const void* row, Dtype form, size_t k, size_t index);
 double weightAt(const GemmTask& task, size_t output, size_t k);
 double keyAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel);
 double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel);

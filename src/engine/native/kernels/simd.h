@@ -12,12 +12,22 @@
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #include <immintrin.h>
-#define PM_ISA avx512
 #define PM_ISA_AVX512 1
+#if defined(__AVX512BF16__)
+#define PM_ISA avx512_bf16
+#elif defined(__AVX512VNNI__)
+#define PM_ISA avx512_vnni
+#else
+#define PM_ISA avx512
+#endif
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include <immintrin.h>
-#define PM_ISA avx2
 #define PM_ISA_AVX2 1
+#if defined(__AVXVNNI__)
+#define PM_ISA avx2_vnni
+#else
+#define PM_ISA avx2
+#endif
 #else
 #define PM_ISA portable
 #if defined(__aarch64__)
@@ -58,6 +68,13 @@ PM_INLINE Vec loadBf16(const uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16))};
 }
 PM_INLINE Vec loadF16(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
+// Sixteen pairs of bf16, and the first or the second of each pair.
+struct Bf16Pairs { __m512i v; };
+PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) { return {_mm512_loadu_si512(p)}; }
+PM_INLINE Vec firstOf(Bf16Pairs p) { return {_mm512_castsi512_ps(_mm512_slli_epi32(p.v, 16))}; }
+PM_INLINE Vec secondOf(Bf16Pairs p) {
+  return {_mm512_castsi512_ps(_mm512_and_si512(p.v, _mm512_set1_epi32((int)0xffff0000u)))};
+}
 PM_INLINE float reduceAdd8(__m256 a) {
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   q = _mm_add_ps(q, _mm_movehl_ps(q, q));
@@ -108,6 +125,17 @@ PM_INLINE Vec loadBf16(const uint16_t* p) {
 }
 PM_INLINE Vec loadF16(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
+}
+struct Bf16Pairs { __m256i lo, hi; };
+PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) {
+  return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 16))};
+}
+PM_INLINE Vec firstOf(Bf16Pairs p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(p.lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(p.hi, 16))};
+}
+PM_INLINE Vec secondOf(Bf16Pairs p) {
+  const __m256i high = _mm256_set1_epi32((int)0xffff0000u);
+  return {_mm256_castsi256_ps(_mm256_and_si256(p.lo, high)), _mm256_castsi256_ps(_mm256_and_si256(p.hi, high))};
 }
 PM_INLINE float reduceAdd(Vec a) {
   __m256 e = _mm256_add_ps(a.lo, a.hi);
@@ -197,6 +225,19 @@ PM_INLINE Quad widenF16(const uint16_t* p) {
   return floatOf(magnitude | (h & 0x8000u) << 16);
 }
 PM_INLINE Vec loadF16(const uint16_t* p) { return {widenF16(p), widenF16(p + 4), widenF16(p + 8), widenF16(p + 12)}; }
+struct Bf16Pairs { QuadBits a, b, c, d; };
+PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) {
+  Bf16Pairs pairs;
+  memcpy(&pairs, p, 64);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "weights are read as little-endian pairs"
+#endif
+  return pairs;
+}
+PM_INLINE Vec firstOf(Bf16Pairs p) { return {floatOf(p.a << 16), floatOf(p.b << 16), floatOf(p.c << 16), floatOf(p.d << 16)}; }
+PM_INLINE Vec secondOf(Bf16Pairs p) {
+  return {floatOf(p.a & 0xffff0000u), floatOf(p.b & 0xffff0000u), floatOf(p.c & 0xffff0000u), floatOf(p.d & 0xffff0000u)};
+}
 PM_INLINE float reduceAdd(Vec x) {
   const Quad q = (x.a + x.c) + (x.b + x.d);
   return (q[0] + q[2]) + (q[1] + q[3]);
@@ -285,10 +326,6 @@ struct AsBf16 {
   PM_INLINE Vec get(const Stored* p) { return loadBf16(p); }
   PM_INLINE float one(Stored x) { return bf16ToFloat(x); }
   PM_INLINE Stored from(float x) { return floatToBf16(x); }
-};
-struct AsF16 {
-  using Stored = uint16_t;
-  PM_INLINE Vec get(const Stored* p) { return loadF16(p); }
 };
 
 }  // namespace pm::PM_ISA

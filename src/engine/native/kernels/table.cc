@@ -5,8 +5,18 @@
 #define PM_TEXT(x) PM_TEXT2(x)
 
 namespace pm::PM_ISA {
+namespace {
 
-extern const Kernels kernels = {PM_TEXT(PM_ISA), gemm,   rmsNorm, rope,  attention,  swiglu, geglu,        softcap,     route,
-                                combine,         maxOf,  sumExp,  expShifted, divide, countGreater, findGreater, findEqual};
+#if defined(PM_ISA_AVX512)
+constexpr auto gemmOfBytes = nullptr;  // AVX2's, or VNNI's: kernels.cc
+#else
+constexpr auto gemmOfBytes = gemmInt8;
+#endif
+
+}  // namespace
+
+extern const Kernels kernels = {PM_TEXT(PM_ISA), gemm,     gemmOfBytes, nullptr, packActivations, rmsNorm,      rope,
+                                attention,       swiglu,   geglu,       softcap, route,           combine,      maxOf,
+                                sumExp,          expShifted, divide,    countGreater, findGreater, findEqual};
 
 }  // namespace pm::PM_ISA

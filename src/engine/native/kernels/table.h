@@ -1,7 +1,9 @@
 // The kernels of one instruction set: declarations for the kernel files, and the table through which the rest
-// of the core calls them. table.cc is compiled once per instruction set, like every kernel file.
+// of the core calls them. table.cc is compiled once per full set, like every kernel file; sets that only differ in
+// their products (VNNI, bf16) take the rest from the set below them, see kernels.cc.
 #pragma once
 
+#include "activations.h"
 #include "attention.h"
 #include "experts.h"
 #include "gemm.h"
@@ -16,6 +18,8 @@
 namespace pm::PM_ISA {
 
 void gemm(const GemmTask& task);
+void gemmInt8(const GemmTask& task);
+void packActivations(const PackTask& task);
 void rmsNorm(const RmsNormTask& task);
 void rope(const RopeTask& task);
 void attention(const AttentionTask& task);
