@@ -63,6 +63,12 @@ export const configurationFlags = {
     paths: [['metrics', 'port']],
     parse: wholeNumber,
   },
+  drainDelay: {
+    flags: '--drain-delay <ms>',
+    description: 'how long to serve on after SIGTERM, until everyone has heard that this is not ready',
+    paths: [['shutdown', 'drainDelayMs']],
+    parse: wholeNumber,
+  },
   endpoints: {
     flags: '--endpoints <list>',
     description: 'engines to choose from, host:port,host:port; replaces pool.endpoints',

@@ -17,6 +17,7 @@ export function eppCommand(): Command {
     'healthPort',
     'metricsPort',
     'decisionLog',
+    'drainDelay',
     'logLevel',
     'logFormat',
   ]);

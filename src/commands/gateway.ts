@@ -15,6 +15,7 @@ export function gatewayCommand(): Command {
     'extProcPort',
     'healthPort',
     'decisionLog',
+    'drainDelay',
     'logLevel',
     'logFormat',
   ]);

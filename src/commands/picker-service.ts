@@ -48,7 +48,9 @@ export interface PickerService {
    * decision uses them.
    */
   reload(loaded: LoadedConfiguration): void;
-  /** New requests are refused from now on; those in progress go on. */
+  /** Not ready from now on; requests are served all the same. */
+  drain(): void;
+  /** New requests, and those that wait, are refused from now on; those in progress go on. */
   shutDown(): void;
   /** Stops reading the engines. */
   close(): Promise<void>;
@@ -116,10 +118,10 @@ export async function startPickerService(options: PickerServiceOptions): Promise
       flow = flowOf(next.configuration);
       recording.reload(next.configuration);
     },
-    shutDown: () => {
+    drain: () => {
       isServing = false;
-      picker.shutDown();
     },
+    shutDown: () => picker.shutDown(),
     close: async () => {
       discovery?.close();
       await scraper.close();

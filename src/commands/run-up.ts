@@ -20,7 +20,7 @@ export async function runUp(options: object): Promise<void> {
   const startedMs = performance.now();
   const load = loadOptionsOf(options);
   const loaded = await loadConfiguration(load);
-  const { up: wish, extProc } = loaded.configuration;
+  const { up: wish, extProc, shutdown } = loaded.configuration;
   const doors: Door[] = ['gateway', ...(extProc.enabled ? (['extProc'] as const) : []), 'health', 'metrics'];
   const model = modelFolder(loaded);
   await checkPorts([...wantedPorts(loaded, doors), ...enginePorts(wish)]);
@@ -45,7 +45,7 @@ export async function runUp(options: object): Promise<void> {
     const seconds = (performance.now() - startedMs) / 1000;
     const engines = pods.map(({ address }) => address);
     process.stdout.write(banner({ servers, engines, modelName, seconds }));
-    await runServers({ servers, service, load, log, stopOthers: stopPods });
+    await runServers({ servers, service, load, log, shutdown, stopOthers: stopPods });
   } finally {
     await stopPods();
   }

@@ -35,14 +35,7 @@ export async function serveCommand(
   for (const [door, { address }] of servers) log.info({ address }, `${door} is listening`);
   if (service.pool.size === 0)
     log.warn({}, 'the pool has no endpoints; name some with --endpoints or pool.endpoints');
-  const drainMs = llmD?.options.drainMs;
-  await runServers({
-    servers,
-    service,
-    load,
-    log,
-    ...(typeof drainMs === 'number' ? { drainMs } : {}),
-  });
+  await runServers({ servers, service, load, log, shutdown: loaded.configuration.shutdown });
 }
 
 function textOptions(llmD: LlmDOptions | undefined): {

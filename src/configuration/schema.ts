@@ -87,6 +87,21 @@ const health = z
   .prefault({})
   .describe('gRPC health, for probes.');
 
+const shutdown = z
+  .strictObject({
+    drainDelayMs: z
+      .number()
+      .nonnegative()
+      .default(5000)
+      .describe('After SIGTERM: not ready any more, but still serving, until everyone has heard of it.'),
+    deadlineMs: milliseconds(
+      30_000,
+      'After that: no new connections; requests in progress may take this long.',
+    ),
+  })
+  .prefault({})
+  .describe('How the process ends. The orchestrator must allow for the sum of both times.');
+
 const metrics = z
   .strictObject({
     host: host('127.0.0.1'),
@@ -343,6 +358,7 @@ export const configurationSchema = z
     extProc,
     health,
     metrics,
+    shutdown,
     pool,
     profile,
     flowControl,

@@ -65,8 +65,8 @@ export class Http2Server {
   }
 
   /**
-   * Takes no new connections or streams, lets streams finish until the deadline, then cuts them; `beforeCut` is
-   * called first.
+   * Takes no new connections, asks those that are open to go, serves them until the deadline, then cuts them;
+   * `beforeCut` is called first.
    */
   async close(deadlineMs: number, beforeCut: () => void = () => {}): Promise<void> {
     this.#isDraining = true;

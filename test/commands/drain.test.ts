@@ -12,23 +12,45 @@ import { startFakeEngine } from '../support/fake-engine.ts';
 import { Pointsman } from '../support/pointsman.ts';
 
 const anyPorts = ['--ext-proc-port=0', '--health-port=0', '--metrics-port=0', '--log-format=json'];
+/** Until a second signal. */
+const drainsForever = '--drain-delay=600000';
 const body = JSON.stringify({ model: 'fake-model', messages: [{ role: 'user', content: 'hello' }] });
 
 describe.each(['fast', 'grpc-js'])('pointsman epp over %s', (transport) => {
-  it('finishes the streams that are open when it is told to stop, and tells that it is not ready', async () => {
+  async function start(drainDelay: string) {
     const engine = await startFakeEngine();
     onTestFinished(() => engine.close());
     const folder = folderWith({
       'pointsman.yaml': `extProc: { transport: ${transport}, tls: { mode: 'off' } }\n`,
     });
-    const args = ['epp', '-c', 'pointsman.yaml', '--endpoints', engine.address, ...anyPorts];
+    const args = ['epp', '-c', 'pointsman.yaml', '--endpoints', engine.address, drainDelay, ...anyPorts];
     const program = new Pointsman(args, { cwd: folder });
     const [, address] = await program.printed(/"address":"([^"]+)","msg":"extProc is listening"/);
-    const client = new ExtProcClient({ address: address! });
-    onTestFinished(() => client.close());
+    const connect = () => {
+      const client = new ExtProcClient({ address: address! });
+      onTestFinished(() => client.close());
+      return client;
+    };
+    const client = connect();
     await expect.poll(() => client.health('readiness')).toBe('SERVING');
     await expect.poll(() => isPicked(client), { timeout: 10_000 }).toBe(true);
+    return { program, client, connect };
+  }
 
+  it('picks for new streams, on old and new connections, while it says that it is not ready', async () => {
+    const { program, client, connect } = await start(drainsForever);
+    program.child.kill('SIGTERM');
+    await program.printed(/"msg":"stopping/);
+    await expect.poll(() => client.health('readiness')).toBe('NOT_SERVING');
+    expect(await client.health('liveness')).toBe('SERVING');
+    expect(await isPicked(client)).toBe(true);
+    expect(await isPicked(connect())).toBe(true);
+    expect(await connect().health('readiness')).toBe('NOT_SERVING');
+    await endAtOnce(program);
+  });
+
+  it('finishes the streams that are open when it is told to stop, and tells that it is not ready', async () => {
+    const { program, client } = await start('--drain-delay=0');
     const exchange = client.open();
     exchange.send(requestHeaders({ modes: fullDuplex })).send(requestBody(body));
     await exchange.nextOf('requestHeaders');
@@ -62,3 +84,35 @@ async function isPicked(client: ExtProcClient): Promise<boolean> {
   exchange.cancel();
   return reply?.response === 'requestHeaders';
 }
+
+/** A second signal, which must not be taken for the same wish. */
+async function endAtOnce(program: Pointsman): Promise<void> {
+  const kill = setInterval(() => program.child.kill('SIGTERM'), 100);
+  expect((await program.finished()).code).toBe(143);
+  clearInterval(kill);
+}
+
+describe('pointsman gateway', () => {
+  it('answers on new connections while it says that it is not ready', async () => {
+    const engine = await startFakeEngine();
+    onTestFinished(() => engine.close());
+    const args = ['gateway', '--endpoints', engine.address, '--port=0', drainsForever, ...anyPorts];
+    const program = new Pointsman(args);
+    const [, address] = await program.printed(/"address":"([^"]+)","msg":"gateway is listening"/);
+    const ask = () =>
+      fetch(`http://${address}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
+    await expect.poll(async () => (await ask()).status, { timeout: 10_000 }).toBe(200);
+    program.child.kill('SIGTERM');
+    await program.printed(/"msg":"stopping/);
+    await expect.poll(async () => (await fetch(`http://${address}/ready`)).status).toBe(503);
+    for (let round = 0; round < 3; round++) {
+      const answer = await ask();
+      expect([answer.status, answer.headers.get('connection')]).toEqual([200, 'close']);
+    }
+    await endAtOnce(program);
+  });
+});

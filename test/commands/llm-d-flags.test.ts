@@ -81,7 +81,7 @@ describe("llm-d's flags", () => {
         'log.level': 'error',
       },
     );
-    expect(readLlmDFlags(['--drain-timeout', '45s']).llmD.options).toEqual({ drainMs: 45_000 });
+    expect(valuesOf(['--drain-timeout', '45s'])).toEqual({ 'shutdown.drainDelayMs': 45_000 });
     expect(valuesOf(['--grpc-max-recv-msg-size=10MiB'])).toEqual({ 'gateway.maxBodyBytes': 10_485_760 });
     expect(valuesOf(['-v', '5'])).toEqual({ 'log.level': 'debug' });
   });

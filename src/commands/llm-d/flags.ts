@@ -12,7 +12,6 @@ export type Effect =
 export type OptionName =
   | 'configFile'
   | 'configText'
-  | 'drainMs'
   | 'endpointSelector'
   | 'ignoresSubset'
   | 'poolName'
@@ -85,8 +84,8 @@ export const llmDFlags: Readonly<Record<string, LlmDFlag>> = {
   'enable-cert-reload': always('certificates are always read again when they change'),
   'health-checking': always('health is always served on the ext-proc port, too'),
   'drain-timeout': {
-    help: 'how long requests in progress may take after SIGTERM (30s)',
-    effects: (text, flag) => [{ kind: 'option', name: 'drainMs', value: goDuration(flag, text) }],
+    help: 'how long to serve on after SIGTERM (30s)',
+    effects: (text, flag) => [set('shutdown.drainDelayMs', goDuration(flag, text))],
   },
   'disable-endpoint-subset-filter': {
     isBoolean: true,

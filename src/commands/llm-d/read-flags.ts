@@ -67,11 +67,13 @@ export function mergeLoadOptions(own: LoadOptions, { isLlmD, overrides, options 
     value: '0.0.0.0',
     flag: "llm-d's flags",
   }));
+  // Its charts allow for this, and their probes need it.
+  const drainDelay = { path: ['shutdown', 'drainDelayMs'], value: 30_000, flag: "llm-d's flags" };
   return {
     ...own,
     ...(file === undefined ? {} : { file }),
     ...(configText === undefined ? {} : { text: { yaml: String(configText), flag: '--config-text' } }),
-    overrides: [...(isLlmD ? hosts : []), ...overrides, ...(own.overrides ?? [])],
+    overrides: [...(isLlmD ? [...hosts, drainDelay] : []), ...overrides, ...(own.overrides ?? [])],
   };
 }
 
