@@ -6,9 +6,10 @@ import type { Sequence } from './sequence.ts';
 import type { StructuredText } from './structured-output/index.ts';
 
 export interface BatchLimits {
-  /** Tokens and sequences of one step, at most. */
+  /** Tokens, sequences and samples of one step, at most. */
   readonly maxTokens: number;
   readonly maxSequences: number;
+  readonly maxSamples: number;
   readonly maxModelLen: number;
   readonly blockSize: number;
   readonly vocabSize: number;
@@ -30,7 +31,7 @@ export class BatchBuilder {
   #biases = 0;
 
   constructor(limits: BatchLimits) {
-    const { maxTokens, maxSequences, maxModelLen, blockSize, maxLogprobs } = limits;
+    const { maxTokens, maxSequences, maxSamples, maxModelLen, blockSize, maxLogprobs } = limits;
     this.#limits = limits;
     this.#batch = {
       tokens: 0,
@@ -42,19 +43,19 @@ export class BatchBuilder {
       queryStarts: new Int32Array(maxSequences + 1),
       blockTables: new Int32Array(maxSequences * Math.ceil(maxModelLen / blockSize)),
       blockTableStride: 0,
-      sampleRows: new Int32Array(maxSequences),
-      samplingFloats: new Float32Array(maxSequences * SAMPLING_FLOATS),
-      samplingInts: new Int32Array(maxSequences * SAMPLING_INTS),
+      sampleRows: new Int32Array(maxSamples),
+      samplingFloats: new Float32Array(maxSamples * SAMPLING_FLOATS),
+      samplingInts: new Int32Array(maxSamples * SAMPLING_INTS),
       history: new Int32Array(1024),
-      biasStarts: new Int32Array(maxSequences + 1),
+      biasStarts: new Int32Array(maxSamples + 1),
       biasIds: new Int32Array(256),
       biasValues: new Float32Array(256),
-      sampledIds: new Int32Array(maxSequences),
-      sampledLogprobs: new Float32Array(maxSequences),
-      sampledRanks: new Int32Array(maxSequences),
+      sampledIds: new Int32Array(maxSamples),
+      sampledLogprobs: new Float32Array(maxSamples),
+      sampledRanks: new Int32Array(maxSamples),
       topStride: 0,
-      topIds: new Int32Array(maxSequences * maxLogprobs),
-      topLogprobs: new Float32Array(maxSequences * maxLogprobs),
+      topIds: new Int32Array(maxSamples * maxLogprobs),
+      topLogprobs: new Float32Array(maxSamples * maxLogprobs),
     };
   }
 
@@ -89,10 +90,13 @@ export class BatchBuilder {
     batch.tokens = row;
     const tableStart = index * batch.blockTableStride;
     for (let i = 0; i < table.length; i++) batch.blockTables[tableStart + i] = table.blocks[i]!;
-    if (computed + scheduled === sequence.length) this.#addSample(row - 1, sequence);
+    // One sample after the last token, and one after each token of a draft.
+    const drafted = computed + scheduled - sequence.length;
+    for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
   }
 
-  #addSample(row: number, sequence: Sequence): void {
+  /** `drafted`: tokens of a draft that lie before the sampled one. */
+  #addSample(row: number, sequence: Sequence, drafted: number): void {
     const batch = this.#batch;
     const { sampling } = sequence;
     const sample = batch.samples++;
@@ -108,37 +112,37 @@ export class BatchBuilder {
     batch.samplingInts[n + SamplingInt.TopK] = sampling.topK;
     batch.samplingInts[n + SamplingInt.SeedLow] = sequence.seedLow;
     batch.samplingInts[n + SamplingInt.SeedHigh] = sequence.seedHigh;
-    batch.samplingInts[n + SamplingInt.Draw] = sequence.outputLength;
+    batch.samplingInts[n + SamplingInt.Draw] = sequence.outputLength + drafted;
     batch.samplingInts[n + SamplingInt.Logprobs] = sampling.logprobs ?? -1;
     batch.topStride = Math.max(batch.topStride, sampling.logprobs ?? 0);
-    this.#addHistory(n, sequence);
+    this.#addHistory(n, sequence, sequence.length + drafted);
     batch.biasStarts[sample] = this.#biases;
-    this.#addBiases(sequence);
+    this.#addBiases(sequence, sequence.outputLength + drafted);
   }
 
-  #addHistory(n: number, sequence: Sequence): void {
+  #addHistory(n: number, sequence: Sequence, length: number): void {
     const batch = this.#batch;
     const isUsed = hasPenalties(sequence.sampling);
     const start = this.#historyLength;
     batch.samplingInts[n + SamplingInt.HistoryStart] = isUsed ? start : 0;
     batch.samplingInts[n + SamplingInt.HistoryPromptLength] = isUsed ? sequence.promptLength : 0;
-    batch.samplingInts[n + SamplingInt.HistoryLength] = isUsed ? sequence.length : 0;
+    batch.samplingInts[n + SamplingInt.HistoryLength] = isUsed ? length : 0;
     if (!isUsed) return;
-    this.#historyLength += sequence.length;
+    this.#historyLength += length;
     if (this.#historyLength > batch.history.length) {
       const longer = new Int32Array(2 * this.#historyLength);
       longer.set(batch.history.subarray(0, start));
       batch.history = longer;
     }
-    batch.history.set(sequence.tokens.subarray(0, sequence.length), start);
+    batch.history.set(sequence.tokens.subarray(0, length), start);
   }
 
-  #addBiases(sequence: Sequence): void {
+  #addBiases(sequence: Sequence, outputLength: number): void {
     const { sampling } = sequence;
     for (const [tokenId, bias] of sampling.logitBias) this.#addBias(tokenId, bias);
     if (sampling.allowedTokenIds !== undefined) this.#banAllBut(sampling.allowedTokenIds);
     if (sequence.structured !== undefined) this.#banUnfit(sequence.structured);
-    if (sequence.outputLength < sampling.minTokens) this.#banEnds(sampling);
+    if (outputLength < sampling.minTokens) this.#banEnds(sampling);
   }
 
   #banEnds(sampling: SamplingParams): void {

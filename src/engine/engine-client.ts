@@ -34,6 +34,7 @@ const noGauges: EngineGauges = {
   preemptions: 0,
   prefixQueries: 0,
   prefixHits: 0,
+  drafts: { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt: [] },
   stepTokens: 0,
 };
 

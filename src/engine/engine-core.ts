@@ -5,8 +5,9 @@ import type { NativeModel, StepBatch } from './native/native.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
 import { Sequence } from './sequence.ts';
+import type { SpeculativeConfig } from './speculation/index.ts';
 import type { EngineGauges, StepOutput, TokenLogprobs } from './step-output.ts';
-import type { StopLimits } from './stop-condition.ts';
+import type { Finish, StopLimits } from './stop-condition.ts';
 import { finishOf } from './stop-condition.ts';
 import type { Vocabulary } from './structured-output/index.ts';
 import { StructureCache } from './structured-output/index.ts';
@@ -29,6 +30,8 @@ export interface EngineCoreOptions {
   readonly prefixRoot: Uint8Array;
   readonly collectsKvEvents: boolean;
   readonly policy: SchedulingPolicy;
+  /** Absent: one token per sequence and step. */
+  readonly speculation?: SpeculativeConfig | undefined;
   readonly maxLogprobs: number;
   readonly eosTokenIds: readonly number[];
   /** Seeds the sampling of requests that bring no seed. */
@@ -56,6 +59,7 @@ export class EngineCore {
   readonly #seed: bigint;
   #arrivals = 0;
   #stepTokens = 0;
+  readonly #drafts: { drafts: number; draftTokens: number; acceptedTokens: number; acceptedAt: number[] };
 
   constructor(options: EngineCoreOptions) {
     const eosTokenIds = new Set(options.eosTokenIds);
@@ -63,6 +67,8 @@ export class EngineCore {
     this.#model = options.model;
     this.#now = options.now;
     this.#seed = BigInt(options.seed);
+    const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
+    this.#drafts = { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt };
     this.#limits = { eosTokenIds, maxModelLen: options.maxModelLen };
     this.#blocks = new BlockManager({
       blocks: options.blocks,
@@ -75,6 +81,7 @@ export class EngineCore {
     this.#batch = new BatchBuilder({
       maxTokens: options.maxNumBatchedTokens,
       maxSequences: options.maxNumSeqs,
+      maxSamples: maxSamplesOf(options),
       maxModelLen: options.maxModelLen,
       blockSize: options.blockSize,
       vocabSize: options.vocabSize,
@@ -94,6 +101,7 @@ export class EngineCore {
       kvCacheUsage: this.#blocks.usage,
       cachedBlocks: this.#blocks.cachedBlocks,
       ...this.#scheduler.counters,
+      drafts: this.#drafts,
       stepTokens: this.#stepTokens,
     };
   }
@@ -151,33 +159,74 @@ export class EngineCore {
     this.#model.close();
   }
 
-  /** Appends the new tokens, ends what is over. Rows of the batch follow the order of the sequences. */
+  /** Appends the new tokens, ends what is over. Samples of the batch follow the order of the sequences. */
   #apply(sequences: readonly Sequence[], batch: StepBatch): StepOutput[] {
     const outputs: StepOutput[] = [];
     const ended: Sequence[] = [];
+    let sample = 0;
     for (const sequence of sequences) {
-      this.#scheduler.advance(sequence);
-      if (sequence.computed < sequence.length) continue;
-      const row = outputs.length;
-      const tokenId = batch.sampledIds[row]!;
+      const drafted = sequence.computed + sequence.scheduled - sequence.length;
+      if (drafted < 0) {
+        this.#scheduler.advance(sequence, sequence.scheduled);
+        continue;
+      }
+      const { accepted, finish } = this.#accept(sequence, drafted, { batch, sample, outputs });
+      sample += drafted + 1;
+      if (finish !== undefined) ended.push(sequence);
+      this.#scheduler.advance(sequence, sequence.scheduled - drafted + accepted);
+    }
+    this.#scheduler.finish(ended);
+    return outputs;
+  }
+
+  /**
+   * Appends what the model says after the sequence's last token, and goes on along the draft as long as the
+   * model says what the draft has.
+   */
+  #accept(
+    sequence: Sequence,
+    drafted: number,
+    { batch, sample, outputs }: { batch: StepBatch; sample: number; outputs: StepOutput[] },
+  ): { accepted: number; finish: Finish | undefined } {
+    let accepted = 0;
+    for (;;) {
+      const tokenId = batch.sampledIds[sample + accepted]!;
+      const isDraft = accepted < drafted && sequence.tokens[sequence.length] === tokenId;
       sequence.append(tokenId);
       const finish = finishOf(sequence, this.#limits);
-      if (finish !== undefined) ended.push(sequence);
       outputs.push({
         requestId: sequence.requestId,
         choice: sequence.choice,
         tokenId,
-        logprobs: readLogprobs(batch, row, sequence.sampling.logprobs),
+        logprobs: readLogprobs(batch, sample + accepted, sequence.sampling.logprobs),
         first:
           sequence.outputLength > 1
             ? undefined
             : { cachedTokens: sequence.cachedTokens, scheduledMs: sequence.firstScheduledMs! },
         finish,
       });
+      if (isDraft) accepted++;
+      if (isDraft && finish === undefined) continue;
+      if (drafted > 0) this.#countDraft(drafted, accepted);
+      return { accepted, finish };
     }
-    this.#scheduler.finish(ended);
-    return outputs;
   }
+
+  #countDraft(drafted: number, accepted: number): void {
+    this.#drafts.drafts++;
+    this.#drafts.draftTokens += drafted;
+    this.#drafts.acceptedTokens += accepted;
+    for (let at = 0; at < accepted; at++) this.#drafts.acceptedAt[at]!++;
+  }
+}
+
+/** Samples that one step takes, at most. The model must be opened for as many. */
+export function maxSamplesOf({
+  maxNumSeqs,
+  maxNumBatchedTokens,
+  speculation,
+}: Pick<EngineCoreOptions, 'maxNumSeqs' | 'maxNumBatchedTokens' | 'speculation'>): number {
+  return Math.min(maxNumSeqs * (1 + (speculation?.draftTokens ?? 0)), maxNumBatchedTokens);
 }
 
 function readLogprobs(batch: StepBatch, row: number, count: number | undefined): TokenLogprobs | undefined {

@@ -127,6 +127,13 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'Publishes KV events, such as {"enable_kv_cache_events":true,"endpoint":"tcp://*:5557"}.',
   },
   {
+    name: 'speculative-config',
+    option: 'speculativeConfig',
+    type: 'json',
+    default: undefined,
+    help: 'Drafts tokens from the text itself, such as {"method":"ngram","num_speculative_tokens":4}.',
+  },
+  {
     name: 'kv-cache-dtype',
     option: 'kvCacheDtype',
     type: 'string',

@@ -23,6 +23,8 @@ export interface EngineOptions {
   readonly prefixHashSeed?: string;
   /** vLLM's keys; see `readKvEventsConfig`. */
   readonly kvEventsConfig?: Readonly<Record<string, unknown>>;
+  /** vLLM's keys; see `readSpeculativeConfig`. */
+  readonly speculativeConfig?: Readonly<Record<string, unknown>>;
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';

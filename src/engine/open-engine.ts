@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { freemem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { rootDigest } from './block-hash.ts';
-import { EngineCore } from './engine-core.ts';
+import { EngineCore, maxSamplesOf } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
 import { planKvCache } from './kv-cache-size.ts';
 import { readModelConfig } from './model/config.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
 import type { NativeModule, WeightDtype } from './native/native.ts';
+import type { SpeculativeConfig } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
 /** Everything needed to open an engine, as data that can be sent to its thread. */
@@ -33,6 +34,7 @@ export interface OpenEngineOptions {
   readonly prefixHashSeed: string | undefined;
   readonly collectsKvEvents: boolean;
   readonly policy: SchedulingPolicy;
+  readonly speculation: SpeculativeConfig | undefined;
   readonly maxLogprobs: number;
   /** Besides those in the model's configuration. */
   readonly eosTokenIds: readonly number[];
@@ -61,7 +63,7 @@ export function openEngine(
       blocks,
       threads: options.threads,
       maxTokens: options.maxNumBatchedTokens,
-      maxSamples: options.maxNumSeqs,
+      maxSamples: maxSamplesOf(options),
       maxModelLen,
       loadFormat: options.loadFormat,
       dummySeed: options.seed,
@@ -85,6 +87,7 @@ export function openEngine(
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
     collectsKvEvents: options.collectsKvEvents,
     policy: options.policy,
+    speculation: options.speculation,
     maxLogprobs: options.maxLogprobs,
     eosTokenIds: [...new Set([...config.eosTokenIds, ...options.eosTokenIds])],
     seed: options.seed,

@@ -1,5 +1,7 @@
 import type { BlockManager } from './block-manager.ts';
 import type { Sequence, SequenceGroup } from './sequence.ts';
+import type { SpeculativeConfig } from './speculation/index.ts';
+import { draftByNgram } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 import { runsBefore, WaitingQueue } from './waiting-queue.ts';
 
@@ -14,6 +16,9 @@ export interface SchedulerOptions {
   /** Tokens that one sequence computes in one step, at most; 0 = no limit of its own. */
   readonly longPrefillTokenThreshold: number;
   readonly policy: SchedulingPolicy;
+  /** Absent: one token per sequence and step. */
+  readonly speculation?: SpeculativeConfig | undefined;
+  readonly maxModelLen: number;
 }
 
 /** One step. The arrays are reused: valid until the next call of `schedule`. */
@@ -111,9 +116,9 @@ export class Scheduler {
     return step;
   }
 
-  /** The sequence's scheduled tokens have been computed: their blocks become reusable. */
-  advance(sequence: Sequence): void {
-    sequence.computed += sequence.scheduled;
+  /** This many of the scheduled tokens are computed for good: their blocks become reusable. */
+  advance(sequence: Sequence, tokens: number): void {
+    sequence.computed += tokens;
     sequence.scheduled = 0;
     this.#blocks.commit(sequence);
     if (sequence.leader === undefined && sequence.computed >= sequence.promptLength)
@@ -162,7 +167,8 @@ export class Scheduler {
     const before = this.#counters.preemptions;
     for (let i = 0; i < this.#running.length && this.#step.tokens < this.#options.maxNumBatchedTokens; i++) {
       const sequence = this.#running[i]!;
-      const tokens = this.#tokensFor(sequence);
+      let tokens = this.#tokensFor(sequence);
+      tokens += this.#draftFor(sequence, tokens);
       while (!this.#blocks.allocate(sequence, sequence.computed + tokens)) {
         const victim = this.#victim();
         const at = this.#running.indexOf(victim);
@@ -212,6 +218,23 @@ export class Scheduler {
     const { maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options;
     const tokens = Math.min(sequence.length - sequence.computed, maxNumBatchedTokens - this.#step.tokens);
     return longPrefillTokenThreshold > 0 ? Math.min(tokens, longPrefillTokenThreshold) : tokens;
+  }
+
+  /** A draft for a sequence that is decoding, as long as it costs nobody else a block. */
+  #draftFor(sequence: Sequence, tokens: number): number {
+    const { speculation, maxNumBatchedTokens, maxModelLen } = this.#options;
+    if (speculation === undefined || sequence.structured !== undefined) return 0;
+    if (sequence.computed + tokens !== sequence.length || sequence.outputLength === 0) return 0;
+    const room = Math.min(
+      speculation.draftTokens,
+      sequence.sampling.maxTokens - sequence.outputLength - 1,
+      maxModelLen - sequence.length - 1,
+      maxNumBatchedTokens - this.#step.tokens - tokens,
+    );
+    if (room <= 0) return 0;
+    sequence.reserve(room);
+    const draft = draftByNgram(sequence.tokens, sequence.length, speculation, room);
+    return this.#blocks.needed(sequence, sequence.length + draft) > this.#blocks.freeBlocks ? 0 : draft;
   }
 
   #record(sequence: Sequence, tokens: number): void {

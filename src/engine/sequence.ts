@@ -58,14 +58,14 @@ export class Sequence implements BlockHolder {
   readonly structured: StructuredText | undefined;
   readonly table = new BlockTable();
 
-  /** Prompt, then output. `[length]`, may be longer. */
+  /** Prompt, then output; during a step a draft behind them. `[length]`, may be longer. */
   tokens: Int32Array;
   length: number;
   computed = 0;
   status: SequenceStatus = 'waiting';
   /** The choice that computes the prompt; absent in the leader itself. */
   leader: Sequence | undefined;
-  /** How many tokens this step computes. */
+  /** How many tokens this step computes; beyond `length` they are a draft. */
   scheduled = 0;
   /** Prompt tokens that were found in cache when the sequence first ran. */
   cachedTokens = 0;
@@ -94,12 +94,16 @@ export class Sequence implements BlockHolder {
     return this.length - this.promptLength;
   }
 
+  /** Makes room for this many tokens beyond `length`; a draft may lie there. */
+  reserve(count: number): void {
+    if (this.length + count <= this.tokens.length) return;
+    const longer = new Int32Array(Math.max(this.length + count, this.tokens.length * 2));
+    longer.set(this.tokens);
+    this.tokens = longer;
+  }
+
   append(token: number): void {
-    if (this.length === this.tokens.length) {
-      const longer = new Int32Array(this.length * 2);
-      longer.set(this.tokens);
-      this.tokens = longer;
-    }
+    this.reserve(1);
     this.tokens[this.length++] = token;
     this.structured?.push(token);
   }

@@ -28,6 +28,15 @@ export interface StepOutput {
   readonly finish: Finish | undefined;
 }
 
+/** Drafts of speculative decoding, counted since the start. */
+export interface DraftCounters {
+  readonly drafts: number;
+  readonly draftTokens: number;
+  readonly acceptedTokens: number;
+  /** Accepted tokens by their place in the draft. */
+  readonly acceptedAt: readonly number[];
+}
+
 /** The engine's state after a step, for metrics. Counters count since the start. */
 export interface EngineGauges {
   readonly running: number;
@@ -38,6 +47,7 @@ export interface EngineGauges {
   readonly preemptions: number;
   readonly prefixQueries: number;
   readonly prefixHits: number;
+  readonly drafts: DraftCounters;
   /** Tokens computed by the latest step. */
   readonly stepTokens: number;
 }

@@ -4,6 +4,7 @@ import { readKvEventsConfig } from './kv-events/index.ts';
 import { BLOCK_SIZE } from './model/model-plan.ts';
 import type { WeightDtype } from './native/native.ts';
 import type { OpenEngineOptions } from './open-engine.ts';
+import { readSpeculativeConfig } from './speculation/index.ts';
 
 const weightDtypes: Readonly<Record<NonNullable<EngineOptions['dtype']>, 'auto' | WeightDtype>> = {
   auto: 'auto',
@@ -37,6 +38,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     prefixHashSeed: options.prefixHashSeed,
     collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
     policy: options.schedulingPolicy ?? 'fcfs',
+    speculation: readSpeculativeConfig(options.speculativeConfig),
     maxLogprobs: options.maxLogprobs ?? 20,
     eosTokenIds,
     seed: options.seed ?? 0,

@@ -84,6 +84,17 @@ describe.each(models)('the same tokens and log-probabilities, bit for bit: %s', 
     });
   });
 
+  test.each([1, 4])('with drafts of %i tokens, sampled requests included', (draftTokens) => {
+    const speculation = { draftTokens, minNgram: 1, maxNgram: 3 };
+    withCore(folder, { speculation }, (core) => {
+      expectAlone(answers(core, requests));
+      const { draftTokens: drafted, acceptedTokens, acceptedAt } = core.gauges.drafts;
+      expect(acceptedTokens).toBeGreaterThan(5);
+      expect(drafted).toBeGreaterThan(acceptedTokens);
+      expect(acceptedAt.reduce((sum, count) => sum + count)).toBe(acceptedTokens);
+    });
+  });
+
   test('after preemption', () => {
     withCore(folder, { numGpuBlocksOverride: 24 }, (core) => {
       expectAlone(answers(core, requests));

@@ -279,13 +279,20 @@ describe('any traffic', () => {
     longPrefillTokenThreshold: fc.constantFrom(0, 0, 3),
     hasPrefixCaching: fc.boolean(),
     policy: fc.constantFrom('fcfs' as const, 'priority' as const),
+    speculation: fc.option(fc.record({ draftTokens: fc.integer({ min: 1, max: 5 }) }), { nil: undefined }),
   });
 
   test('gives every request the tokens that it has alone, and gives every block back', () => {
     let preemptions = 0;
+    let acceptedTokens = 0;
     fc.assert(
-      fc.property(settings, ({ requests: fields, ...options }) => {
-        const core = createFakeCore({ ...options, blockSize: 4, maxModelLen: 128 });
+      fc.property(settings, ({ requests: fields, speculation, ...options }) => {
+        const core = createFakeCore({
+          ...options,
+          ...(speculation === undefined ? {} : { speculation: { ...speculation, minNgram: 1, maxNgram: 3 } }),
+          blockSize: 4,
+          maxModelLen: 128,
+        });
         const requests = fields.map(({ shared, own, salt, ...rest }, id) =>
           engineRequest({
             ...rest,
@@ -305,6 +312,7 @@ describe('any traffic', () => {
           if (step > 5000) throw new Error('no progress');
         }
         preemptions += core.gauges.preemptions;
+        acceptedTokens += core.gauges.drafts.acceptedTokens;
         const actual = tokensByChoice(outputs);
         for (const request of requests) {
           const isAborted = fields[request.id]!.abortAfter !== undefined;
@@ -318,5 +326,6 @@ describe('any traffic', () => {
       { numRuns: 250 },
     );
     expect(preemptions).toBeGreaterThan(50);
+    expect(acceptedTokens).toBeGreaterThan(20);
   });
 });

@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { EngineInfo } from '../engine-messages.ts';
-import type { EngineGauges } from '../step-output.ts';
+import type { DraftCounters, EngineGauges } from '../step-output.ts';
 
 /** `finished_reason` of `vllm:request_success`. */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error';
@@ -84,6 +84,7 @@ export function createEngineMetrics({ modelName, info, gpuMemoryUtilization, gau
     () => gauges().prefixQueries,
   );
   readCounter('prefix_cache_hits', 'Prompt tokens found in the prefix cache.', () => gauges().prefixHits);
+  draftCounters(registry, labels, () => gauges().drafts);
   readCounter('num_preemptions', 'Sequences that gave their blocks back.', () => gauges().preemptions);
 
   const success = new Counter({
@@ -184,6 +185,36 @@ function waitingByReason(registry: Registry, labels: Labels, waiting: () => numb
     collect() {
       this.set({ ...labels, reason: 'capacity' }, waiting());
       this.set({ ...labels, reason: 'deferred' }, 0);
+    },
+  });
+}
+
+/** Drafts of speculative decoding, and what became of them. */
+function draftCounters(registry: Registry, labels: Labels, drafts: () => DraftCounters): void {
+  const labelNames = ['model_name', 'engine'];
+  const counter = (name: string, help: string, read: (counters: DraftCounters) => number) =>
+    new Counter({
+      name: `vllm:spec_decode_${name}_total`,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(labels, read(drafts()));
+      },
+    });
+  counter('num_drafts', 'Drafts checked.', (counters) => counters.drafts);
+  counter('num_draft_tokens', 'Tokens of drafts.', (counters) => counters.draftTokens);
+  counter('num_accepted_tokens', 'Tokens of drafts accepted.', (counters) => counters.acceptedTokens);
+  new Counter({
+    name: 'vllm:spec_decode_num_accepted_tokens_per_pos_total',
+    help: 'Tokens of drafts accepted, by their place in the draft.',
+    labelNames: [...labelNames, 'position'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [position, count] of drafts().acceptedAt.entries())
+        this.inc({ ...labels, position: String(position) }, count);
     },
   });
 }
