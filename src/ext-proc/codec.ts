@@ -39,8 +39,9 @@ export interface WireRequest {
   readonly attributes?: Metadata;
   readonly observabilityMode?: boolean;
   readonly protocolConfig?: {
-    readonly requestBodyMode?: BodyMode;
-    readonly responseBodyMode?: BodyMode;
+    /** A number where the enumeration has no name for it. */
+    readonly requestBodyMode?: BodyMode | number;
+    readonly responseBodyMode?: BodyMode | number;
     readonly sendBodyWithoutWaitingForHeaderResponse?: boolean;
   };
 }
@@ -81,16 +82,20 @@ export function fromWire(wire: WireRequest): ProcessingRequest | undefined {
 function protocolConfig({ protocolConfig: config }: WireRequest): ProtocolConfig | undefined {
   if (config === undefined) return undefined;
   return {
-    requestBodyMode: config.requestBodyMode ?? 'NONE',
-    responseBodyMode: config.responseBodyMode ?? 'NONE',
+    requestBodyMode: bodyMode(config.requestBodyMode),
+    responseBodyMode: bodyMode(config.responseBodyMode),
     sendsBodyWithoutWaiting: config.sendBodyWithoutWaitingForHeaderResponse === true,
   };
+}
+
+function bodyMode(mode: BodyMode | number | undefined): BodyMode {
+  return typeof mode === 'string' ? mode : 'NONE';
 }
 
 function headersFromWire(wire: WireHeaders | undefined): { headers: Headers; endOfStream: boolean } {
   const headers = new Map<string, string>();
   for (const { key, value, rawValue } of wire?.headers?.headers ?? []) {
-    if (key === undefined) continue;
+    if (key === undefined || key === '') continue;
     // Envoy uses `raw_value`; agentgateway uses `value` for pseudo-headers; NGINX Gateway Fabric for all.
     const text = rawValue !== undefined && rawValue.length > 0 ? rawValue.toString() : (value ?? '');
     const name = key.toLowerCase();

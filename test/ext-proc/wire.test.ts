@@ -94,6 +94,47 @@ describe('decoding by hand', () => {
     expect(decodeRequest(bytes, 0, bytes.length)).toMatchObject({ kind: 'body', body: Buffer.from('x') });
   });
 
+  it('passes over groups, to a depth', () => {
+    const known = method.requestSerialize({ requestBody: { body: Buffer.from('x') } });
+    const group = (depth: number) =>
+      Buffer.concat([Buffer.alloc(depth, 0xa3), Buffer.from([0x08, 1]), Buffer.alloc(depth, 0xa4)]);
+    // Field 4 as a group, one in the other: tag a3 01, end a4 01.
+    const nested = (depth: number) =>
+      Buffer.from(group(depth).toString('hex').replaceAll('a3', 'a301').replaceAll('a4', 'a401'), 'hex');
+    const bytes = Buffer.concat([nested(100), known]);
+    expect(decodeRequest(bytes, 0, bytes.length)).toMatchObject({ kind: 'body', body: Buffer.from('x') });
+    const deeper = Buffer.concat([nested(101), known]);
+    expect(() => decodeRequest(deeper, 0, deeper.length)).toThrow(RangeError);
+    const unended = Buffer.from('a3010801', 'hex');
+    expect(() => decodeRequest(unended, 0, unended.length)).toThrow(RangeError);
+  });
+
+  it('takes the last of several messages, and nothing of those before', () => {
+    const first = method.requestSerialize({ requestBody: { body: Buffer.from('x'), endOfStream: true } });
+    const last = method.requestSerialize({ responseBody: {} });
+    const bytes = Buffer.concat([first, last]);
+    expect(decodeRequest(bytes, 0, bytes.length)).toMatchObject({
+      direction: 'response',
+      body: Buffer.alloc(0),
+      endOfStream: false,
+    });
+  });
+
+  it('reads as many metadata entries as there are, each once', () => {
+    const count = 100_000;
+    const attributes = Object.fromEntries(Array.from({ length: count }, (_, i) => [`key-${i}`, {}]));
+    const bytes = method.requestSerialize({ requestTrailers: {}, attributes });
+    const request = decodeRequest(bytes, 0, bytes.length);
+    expect(Object.keys(request?.attributes ?? {})).toHaveLength(count);
+  });
+
+  it('reads a body mode that has no name as none, in both codecs', () => {
+    const bytes = method.requestSerialize({ requestTrailers: {}, protocolConfig: { requestBodyMode: 77 } });
+    const modes = { protocolConfig: { requestBodyMode: 'NONE', responseBodyMode: 'NONE' } };
+    expect(decodeRequest(bytes, 0, bytes.length)).toMatchObject(modes);
+    expect(fromWire(method.requestDeserialize(bytes))).toMatchObject(modes);
+  });
+
   it('refuses or reads mutated bytes, and never reads past their end', () => {
     fc.assert(
       fc.property(

@@ -2,7 +2,6 @@ import type {
   BodyMode,
   Direction,
   Headers,
-  Metadata,
   ProcessingRequest,
   ProtocolConfig,
   Struct,
@@ -25,9 +24,11 @@ const reader = new ProtoReader();
 const noHeaders: Headers = new Map();
 const noBytes = Buffer.alloc(0);
 
+type StructsByKey = Record<string, Struct>;
+
 interface Fields {
-  metadata: Metadata | undefined;
-  attributes: Metadata | undefined;
+  metadata: StructsByKey | undefined;
+  attributes: StructsByKey | undefined;
   protocolConfig: ProtocolConfig | undefined;
   isObservedOnly: boolean;
   kind: ProcessingRequest['kind'] | undefined;
@@ -107,6 +108,10 @@ function readField(): void {
   const tag = reader.tag();
   const number = tag >>> 3;
   if ((tag & 7) === lengthDelimited && number >= 2 && number <= 7) {
+    // Of several, the last counts, and nothing of those before it.
+    fields.endOfStream = false;
+    fields.body = noBytes;
+    fields.headers = noHeaders;
     fields.direction = number % 2 === 0 ? 'request' : 'response';
     fields.kind = number <= 3 ? 'headers' : number <= 5 ? 'body' : 'trailers';
     const end = reader.span();
@@ -117,11 +122,11 @@ function readField(): void {
     const end = reader.span();
     while (reader.at < end) {
       const inner = reader.tag();
-      if (inner === ((1 << 3) | lengthDelimited)) fields.metadata = { ...fields.metadata, ...mapEntry(0) };
+      if (inner === ((1 << 3) | lengthDelimited)) fields.metadata = readMapEntry(fields.metadata);
       else reader.skip(inner);
     }
   } else if (tag === ((9 << 3) | lengthDelimited)) {
-    fields.attributes = { ...fields.attributes, ...mapEntry(0) };
+    fields.attributes = readMapEntry(fields.attributes);
   } else if (tag === 10 << 3) {
     fields.isObservedOnly = reader.bool();
   } else if (tag === ((11 << 3) | lengthDelimited)) {
@@ -190,18 +195,19 @@ function readProtocolConfig(): ProtocolConfig {
   return { requestBodyMode, responseBodyMode, sendsBodyWithoutWaiting };
 }
 
-/** One entry of `map<string, google.protobuf.Struct>`. */
-function mapEntry(depth: number): Record<string, Struct> {
+/** Adds one entry of `map<string, google.protobuf.Struct>`; returns the map. */
+function readMapEntry(entries: StructsByKey = Object.create(null)): StructsByKey {
   const end = reader.span();
   let key = '';
   let value: Struct = {};
   while (reader.at < end) {
     const tag = reader.tag();
     if (tag === ((1 << 3) | lengthDelimited)) key = reader.text(reader.span());
-    else if (tag === ((2 << 3) | lengthDelimited)) value = readStruct(reader.span(), depth);
+    else if (tag === ((2 << 3) | lengthDelimited)) value = readStruct(reader.span(), 0);
     else reader.skip(tag);
   }
-  return { [key]: value };
+  entries[key] = value;
+  return entries;
 }
 
 function readStruct(end: number, depth: number): Struct {

@@ -1,5 +1,7 @@
 import { headerName } from './header-names.ts';
 
+const maxGroupDepth = 100;
+
 /**
  * Reads protobuf fields from a view, without copying. One instance is reused for many messages; it holds no
  * state between them but the place it reads at. Throws a RangeError for bytes that are no protobuf.
@@ -66,8 +68,8 @@ export class ProtoReader {
     return this.#bytes.subarray(start, end);
   }
 
-  /** Passes over the field whose tag was just read. */
-  skip(tag: number): void {
+  /** Passes over the field whose tag was just read; groups, which proto2 had, to a depth of 100. */
+  skip(tag: number, depth = 0): void {
     switch (tag & 7) {
       case 0:
         this.uint32();
@@ -78,12 +80,22 @@ export class ProtoReader {
       case 2:
         this.at = this.span();
         return;
+      case 3:
+        this.#skipGroup(tag >>> 3, depth + 1);
+        return;
       case 5:
         this.#advance(4);
         return;
       default:
-        throw new RangeError(`Expected a wire type of 0, 1, 2 or 5, found ${tag & 7}.`);
+        throw new RangeError(`Expected a wire type of 0, 1, 2, 3 or 5, found ${tag & 7}.`);
     }
+  }
+
+  #skipGroup(fieldNumber: number, depth: number): void {
+    if (depth > maxGroupDepth)
+      throw new RangeError(`Expected groups within ${maxGroupDepth} others, found more.`);
+    const endTag = (fieldNumber << 3) | 4;
+    for (let tag = this.tag(); tag !== endTag >>> 0; tag = this.tag()) this.skip(tag, depth);
   }
 
   #advance(bytes: number): void {
