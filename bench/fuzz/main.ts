@@ -1,0 +1,79 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type FuzzFailure, fuzzHttp2 } from './fuzz-http2.ts';
+import { fuzzProtobuf } from './fuzz-protobuf.ts';
+
+/**
+ * Random and mutated input for what reads bytes from the network: whole HTTP/2 conversations against a
+ * connection, and frames against both codecs of ext-proc. A case is named by the seed and its number.
+ */
+const { values } = parseArgs({
+  options: {
+    http2: { type: 'string', default: '0' },
+    protobuf: { type: 'string', default: '0' },
+    from: { type: 'string', default: '0' },
+    seed: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (values.help) {
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--seed S] [--from CASE]
+Cases that fail are written to build/fuzz/, and the exit code is 1.`);
+  process.exit(0);
+}
+
+const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.seed);
+const from = Number(values.from);
+const folder = 'build/fuzz';
+const slices = 10;
+/** Printed in full; the rest is only counted. */
+const shownFailures = 5;
+
+console.log(`seed ${seed}, Node ${process.version}`);
+const failed =
+  (await fuzz('http2', Number(values.http2), fuzzHttp2)) +
+  (await fuzz('protobuf', Number(values.protobuf), async (options) => fuzzProtobuf(options)));
+process.exitCode = failed === 0 ? 0 : 1;
+
+async function fuzz(
+  name: string,
+  count: number,
+  run: (options: { seed: number; from: number; to: number }) => ReturnType<typeof fuzzHttp2>,
+): Promise<number> {
+  if (count === 0) return 0;
+  const totals = new Map<string, number>();
+  let failed = 0;
+  console.log(`\n${name}: ${count} cases from ${from}; ${memory()} at the start`);
+  for (let slice = 0; slice < slices; slice++) {
+    const begin = from + Math.floor((count * slice) / slices);
+    const end = from + Math.floor((count * (slice + 1)) / slices);
+    const { outcomes, failures } = await run({ seed, from: begin, to: end });
+    for (const [outcome, cases] of outcomes) totals.set(outcome, (totals.get(outcome) ?? 0) + cases);
+    for (const failure of failures) report(name, failure, failed++);
+    console.log(`  ${String(end - from).padStart(8)} cases, ${failed} failed, ${memory()}`);
+  }
+  for (const [outcome, cases] of [...totals].toSorted(([, a], [, b]) => b - a)) {
+    console.log(`  ${String(cases).padStart(8)}  ${outcome}`);
+  }
+  const timers = process.getActiveResourcesInfo().filter((resource) => resource === 'Timeout').length;
+  console.log(
+    `  ${failed} failed; ${timers} timers and ${process.getActiveResourcesInfo().length} handles are left`,
+  );
+  return failed;
+}
+
+function report(name: string, failure: FuzzFailure, earlier: number): void {
+  mkdirSync(folder, { recursive: true });
+  const file = `${folder}/${name}-${failure.seed}-${failure.index}.json`;
+  writeFileSync(file, `${JSON.stringify(failure, null, 1)}\n`);
+  if (earlier < shownFailures) console.log(`  case ${failure.index}: ${failure.faults.join('; ')} (${file})`);
+}
+
+function memory(): string {
+  const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
+  return `RSS ${mib(rss)}, heap ${mib(heapUsed)}, buffers ${mib(arrayBuffers)} MiB`;
+}
+
+function mib(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(0);
+}
