@@ -57,7 +57,7 @@ async function serveProduct(): Promise<{ readonly port: number }> {
       maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
     },
     isServing: () => true,
-    onPhase: metrics.observeStreamPhase,
+    streams: metrics.streams,
   });
 }
 

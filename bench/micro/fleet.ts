@@ -62,10 +62,12 @@ export function requestOf(promptTokens: number, prefix: PrefixHashes = emptyPref
   return {
     id: 'bench',
     model: 'm',
+    requestedModel: 'm',
     priority: 0,
     tenant: 'bench',
     headers: new Map([['content-type', 'application/json']]),
     promptTokens,
+    bodyBytes: 4 * promptTokens,
     prefix,
     isStreaming: true,
     slo: { ttftMs: undefined, tpotMs: undefined },

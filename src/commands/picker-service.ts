@@ -27,6 +27,7 @@ import {
   type MetricsText,
   observers,
   requestLog,
+  type StreamMetrics,
 } from '../telemetry/index.ts';
 import { startDecisionRecording } from './decision-recording.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
@@ -37,8 +38,8 @@ export interface PickerService {
   readonly picker: InspectableEndpointPicker;
   readonly pool: InferencePool;
   readonly metricsText: () => Promise<MetricsText>;
-  readonly observeStreamPhase: (phase: string, durationMs: number) => void;
   readonly decisions: DecisionLines;
+  readonly streams: StreamMetrics;
   /** Of the last reload. */
   readonly rules: () => RequestRules;
   /** False from the moment that the process wants to stop. */
@@ -79,7 +80,11 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     hasLegacyNames: configuration.metrics.legacyNames,
     poolName: options.poolName ?? 'default',
     namespace: options.namespace ?? '',
+    openRequests: () => picker.openRequests(),
+    prefixIndexSize: () => prefixIndex.stats().residencies,
+    waiting: configuration.flowControl.enabled ? () => picker.waitingByPriority() : undefined,
   });
+  pool.subscribe(metrics.pool);
   let profile = profileOf(loaded.profile);
   let rules = rulesOf(configuration);
   let flow = flowOf(configuration);
@@ -108,8 +113,8 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     picker,
     pool,
     metricsText: metrics.text,
-    observeStreamPhase: metrics.observeStreamPhase,
     decisions: recording.lines,
+    streams: metrics.streams,
     rules: () => rules,
     isServing: () => isServing,
     reload: (next) => {

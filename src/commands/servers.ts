@@ -71,7 +71,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         isServing,
         fallbacks,
         transport,
-        onPhase: service.observeStreamPhase,
+        streams: service.streams,
       });
     }
     case 'health':

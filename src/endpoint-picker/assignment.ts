@@ -38,6 +38,8 @@ export interface Assignment {
   servedBy(address: string, passedOver: readonly string[]): void;
   /** The first token came: prompt tokens no longer count as waiting for prefill. Later calls do nothing. */
   firstToken(): void;
+  /** A piece of the response's body went by; after `firstToken`, if that was in it. */
+  passed(bytes: number): void;
   finish(outcome: Outcome): void;
 }
 

@@ -35,9 +35,11 @@ export interface DecisionLine {
   readonly request: {
     readonly id: string;
     readonly model: string | null;
+    readonly requestedModel: string | null;
     readonly priority: number;
     readonly tenant: string;
     readonly promptTokens: number;
+    readonly bodyBytes: number;
     readonly isStreaming: boolean;
     readonly slo: {
       readonly ttftMs: number | null;
@@ -88,9 +90,11 @@ export function decisionLine(record: DecisionRecord, ownHeaders: readonly string
     request: {
       id: request.id,
       model: request.model ?? null,
+      requestedModel: request.requestedModel ?? null,
       priority: request.priority,
       tenant: request.tenant,
       promptTokens: request.promptTokens,
+      bodyBytes: request.bodyBytes,
       isStreaming: request.isStreaming,
       slo: {
         ttftMs: request.slo.ttftMs ?? null,

@@ -4,6 +4,7 @@ import {
   FlowControl,
   type FlowControlLimits,
   type Offer,
+  type WaitingBand,
 } from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
@@ -12,7 +13,7 @@ import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { Profile } from '../scheduling/profile.ts';
-import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
+import type { PluginTimes, SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
 import { seededRandom } from '../scheduling/seeded-random.ts';
 import type { Assignment, EndpointPicker, PickOptions } from './assignment.ts';
@@ -71,8 +72,12 @@ export interface InspectableEndpointPicker extends EndpointPicker {
   submit(request: InferenceRequest, options: SubmitOptions, listener: AdmissionListener<Assignment>): void;
   /** Requests that wait for an endpoint with room. */
   readonly waitingRequests: number;
+  /** The same by priority, highest first, with the bytes of their bodies. */
+  waitingByPriority(): readonly WaitingBand[];
   /** Assignments that are not finished. */
   readonly openAssignments: number;
+  /** Their requests. */
+  openRequests(): Iterable<InferenceRequest>;
   /** From now on every pick rejects with `shutting_down`; open assignments go on. */
   shutDown(): void;
   /** Throws if assignments and the pool's counters disagree. */
@@ -106,6 +111,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   const open = new OpenRequests();
   let isShuttingDown = false;
   let degradedTurn = 0;
+  let timedTurn = 0;
+  const pluginTimes: PluginTimes | undefined = observer.onPluginTime && {
+    clock,
+    told: (kind, name, durationMs) => observer.onPluginTime?.(kind, name, durationMs),
+  };
   const flowControl = options.flowControl === undefined ? undefined : startFlowControl(options.flowControl);
 
   function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
@@ -241,8 +251,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     return {
       priority: request.priority,
       tenant: request.tenant,
-      // Bodies are the caller's; four bytes a token is what they hold.
-      bytes: 4 * request.promptTokens,
+      bytes: request.bodyBytes,
       ttftSloMs: request.slo.ttftMs,
       signal: options.signal,
       decide: (round) => decide(request, options, arrivedAtMs, round),
@@ -256,6 +265,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     ownRandom: () => number,
   ): SchedulingContext {
     let match: PrefixMatch | undefined;
+    timedTurn = (timedTurn + 1) % timedOneIn;
     return {
       request,
       nowMs,
@@ -264,6 +274,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
         match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
       },
+      pluginTimes: timedTurn === 1 ? pluginTimes : undefined,
     };
   }
 
@@ -282,6 +293,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     get waitingRequests() {
       return flowControl?.waitingRequests ?? 0;
     },
+    waitingByPriority: () => flowControl?.bands() ?? [],
     models: () => listModels(pool.snapshot(clock())),
     isReady: () => pool.snapshot(clock()).some((endpoint) => endpoint.isReady),
     recent: () =>
@@ -292,6 +304,9 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     decisions: () => records.recent(),
     get openAssignments() {
       return open.size;
+    },
+    *openRequests() {
+      for (const { request } of open) yield request;
     },
     shutDown() {
       isShuttingDown = true;
@@ -308,6 +323,9 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     },
   };
 }
+
+/** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
+const timedOneIn = 64;
 
 /** Outside of a round every decision is a placement. */
 function placed(offer: Offer<Assignment>): Assignment {

@@ -1,4 +1,5 @@
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import type { PluginKind } from '../scheduling/scheduling-context.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Outcome } from './assignment.ts';
 
@@ -13,6 +14,8 @@ export interface FinishedRequest {
   readonly predictedCachedTokens: number;
   /** Connection failures before it was served. */
   readonly retries: number;
+  /** Of the response's body, as far as it was seen. */
+  readonly responseBytes: number;
   /** Of the two times below: spent waiting for an endpoint with room, milliseconds. */
   readonly queuedMs: number;
   /** From the request's arrival to its first token, milliseconds; undefined if none came. */
@@ -36,4 +39,8 @@ export interface RejectedRequest {
 export interface PickerObserver {
   onFinished(finished: FinishedRequest): void;
   onRejected(rejected: RejectedRequest): void;
+  /** Asked at the first token: who wants to know the milliseconds between this answer's further pieces. */
+  pieceGaps?(request: InferenceRequest): ((gapMs: number) => void) | undefined;
+  /** How long a plugin took; of some decisions only. */
+  onPluginTime?(kind: PluginKind, name: string, durationMs: number): void;
 }

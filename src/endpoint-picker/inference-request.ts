@@ -69,6 +69,7 @@ export function parseInferenceRequest(http: HttpRequest, options: ParseOptions):
   const request: InferenceRequest = {
     ...requestOfHeaders(http, options),
     model,
+    requestedModel: pathModel ?? named?.text,
     promptTokens: prompt?.tokens ?? 0,
     prefix: prompt?.prefix ?? emptyPrefix,
     isStreaming,
@@ -116,17 +117,19 @@ function rewriteModel(
 }
 
 function requestOfHeaders(
-  { id, headers }: HttpRequest,
+  { id, headers, body }: HttpRequest,
   { objectives, tenantHeader }: ParseOptions,
 ): InferenceRequest {
   const objective = objectives?.get(firstHeader(headers, requestHeaders.objective) ?? '');
   return {
     id,
     model: undefined,
+    requestedModel: undefined,
     priority: objective?.priority ?? 0,
     tenant: readTenant(headers, tenantHeader),
     headers,
     promptTokens: 0,
+    bodyBytes: body?.length ?? 0,
     prefix: emptyPrefix,
     isStreaming: false,
     slo: {

@@ -11,6 +11,10 @@ export class OpenRequests {
     return this.#list.length;
   }
 
+  [Symbol.iterator](): Iterator<ServedRequest> {
+    return this.#list.values();
+  }
+
   add(request: ServedRequest): void {
     request.place = this.#list.length;
     this.#list.push(request);

@@ -35,6 +35,10 @@ export class ServedRequest implements Assignment {
   #nextRank = 1;
   #retries = 0;
   #ttftMs: number | undefined;
+  #responseBytes = 0;
+  #hasPassedFirstToken = false;
+  /** Set in requests whose pieces are timed. */
+  #gaps: { readonly told: (gapMs: number) => void; sinceMs: number } | undefined;
   /** The pool knows that the current endpoint has failed: it is told once. */
   #isFailureReported = false;
   #isFinished = false;
@@ -86,9 +90,24 @@ export class ServedRequest implements Assignment {
 
   firstToken(): void {
     if (this.#isFinished || this.#ttftMs !== undefined) return;
-    const { clock, arrivedAtMs } = this.#options;
-    this.#ttftMs = clock() - arrivedAtMs;
+    const { clock, arrivedAtMs, observer } = this.#options;
+    const nowMs = clock();
+    this.#ttftMs = nowMs - arrivedAtMs;
     this.#reservation.firstToken();
+    const told = observer.pieceGaps?.(this.request);
+    if (told !== undefined) this.#gaps = { told, sinceMs: nowMs };
+  }
+
+  passed(bytes: number): void {
+    const gaps = this.#gaps;
+    // The piece with the first token is where the gaps begin.
+    if (gaps !== undefined && this.#hasPassedFirstToken) {
+      const nowMs = this.#options.clock();
+      gaps.told(nowMs - gaps.sinceMs);
+      gaps.sinceMs = nowMs;
+    }
+    this.#hasPassedFirstToken ||= this.#ttftMs !== undefined;
+    this.#responseBytes += bytes;
   }
 
   finish(outcome: Outcome): void {
@@ -106,6 +125,7 @@ export class ServedRequest implements Assignment {
       outcome,
       predictedCachedTokens: this.#cachedTokens,
       retries: this.#retries,
+      responseBytes: this.#responseBytes,
       queuedMs: this.record.queuedMs ?? 0,
       ttftMs: this.#ttftMs,
       durationMs: clock() - arrivedAtMs,

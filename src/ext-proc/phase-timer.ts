@@ -4,34 +4,61 @@
  */
 export type StreamPhase = 'gathering' | 'picking' | 'waiting' | 'responding';
 
-export interface PhaseObserver {
-  /** Milliseconds of a monotonic clock. */
-  readonly clock: () => number;
-  readonly observe: (phase: StreamPhase, durationMs: number) => void;
+/** Told of every stream; times are milliseconds. */
+export interface StreamObserver {
+  readonly opened: () => void;
+  readonly phase: (phase: StreamPhase, durationMs: number) => void;
+  /** The pick is made, so long after the stream's first message. */
+  readonly picked: (durationMs: number) => void;
+  /** `code`: the gRPC status that it ended with, as it is written in metrics. */
+  readonly closed: (code: StreamEnd, durationMs: number) => void;
 }
 
-/** Tells how long each part took. Without an observer it does nothing. */
+/** Well; given up by the data plane; cut at the end of our shutdown. */
+export type StreamEnd = 'OK' | 'Canceled' | 'Unavailable';
+
+export interface PhaseTimerOptions {
+  /** Milliseconds of a monotonic clock. */
+  readonly clock: () => number;
+  readonly observer: StreamObserver;
+}
+
+/** Tells how long a stream and each of its parts took. Without an observer it does nothing. */
 export class PhaseTimer {
-  readonly #observer: PhaseObserver | undefined;
+  readonly #options: PhaseTimerOptions | undefined;
+  readonly #openedMs: number;
   #phase: StreamPhase | undefined;
   #sinceMs = 0;
 
-  constructor(observer: PhaseObserver | undefined) {
-    this.#observer = observer;
+  constructor(options: PhaseTimerOptions | undefined) {
+    this.#options = options;
+    this.#openedMs = options?.clock() ?? 0;
+    options?.observer.opened();
   }
 
   /** Ends the part before. */
   begin(phase: StreamPhase): void {
-    if (this.#observer === undefined) return;
-    this.end();
+    if (this.#options === undefined) return;
+    const { clock, observer } = this.#options;
+    const nowMs = clock();
+    this.#endPhase(nowMs);
+    if (phase === 'waiting') observer.picked(nowMs - this.#openedMs);
     this.#phase = phase;
-    this.#sinceMs = this.#observer.clock();
+    this.#sinceMs = nowMs;
   }
 
-  end(): void {
-    const observer = this.#observer;
-    if (observer === undefined || this.#phase === undefined) return;
-    observer.observe(this.#phase, observer.clock() - this.#sinceMs);
+  /** To be called once. */
+  end(code: StreamEnd): void {
+    if (this.#options === undefined) return;
+    const { clock, observer } = this.#options;
+    const nowMs = clock();
+    this.#endPhase(nowMs);
+    observer.closed(code, nowMs - this.#openedMs);
+  }
+
+  #endPhase(nowMs: number): void {
+    if (this.#phase === undefined) return;
+    this.#options?.observer.phase(this.#phase, nowMs - this.#sinceMs);
     this.#phase = undefined;
   }
 }

@@ -32,6 +32,11 @@ export class ResponsePhase {
     return this.#status !== undefined;
   }
 
+  /** The outcome is told; what comes now changes nothing. */
+  get isFinished(): boolean {
+    return this.#isFinished;
+  }
+
   onHeaders(headers: Headers, attributes: Metadata | undefined): void {
     this.#status = Number.parseInt(headers.get(':status') ?? '200', 10);
     this.#codeDetails = responseCodeDetails(attributes);
@@ -56,6 +61,7 @@ export class ResponsePhase {
       this.#errorText += bufferView(chunk).toString('latin1', 0, errorTextLimit);
     }
     if (this.#observer?.push(chunk)) this.#assignment.firstToken();
+    this.#assignment.passed(chunk.length);
   }
 
   /** The response is over as it should be. */

@@ -6,7 +6,7 @@ import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import { serveFast } from './fast-transport.ts';
 import { serveGrpcJs } from './grpc-js-transport.ts';
-import type { PhaseObserver } from './phase-timer.ts';
+import type { StreamObserver } from './phase-timer.ts';
 import type { TlsOptions } from './server-credentials.ts';
 import type { StreamCollaborators } from './stream.ts';
 
@@ -29,8 +29,8 @@ export interface ExtProcOptions {
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
   readonly fallbacks?: number;
-  /** Told how long each part of a stream took, milliseconds. */
-  readonly onPhase?: PhaseObserver['observe'];
+  /** Told of every stream and its parts. */
+  readonly streams?: StreamObserver;
   /** Our own HTTP/2 (the default), or the reference library; the streams are the same. */
   readonly transport?: 'fast' | 'grpc-js';
 }
@@ -49,7 +49,7 @@ export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
 }
 
 function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
-  const { picker, log, limits, fallbacks = 0, rules, onPhase } = options;
+  const { picker, log, limits, fallbacks = 0, rules, streams } = options;
   return {
     picker,
     log,
@@ -58,7 +58,7 @@ function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean):
     parseRequest: (http) => parseOrReadHeaders(http, { ...limits, ...rules?.() }),
     observeResponse,
     newRequestId: randomUUID,
-    phases: onPhase && { clock: () => performance.now(), observe: onPhase },
+    phases: streams && { clock: () => performance.now(), observer: streams },
     isCutting,
     explains: options.explains ?? false,
     startTimer: (task, delayMs) => {

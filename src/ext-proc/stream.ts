@@ -10,7 +10,7 @@ import { immediateResponse } from './immediate-response.ts';
 import type { BodyMode, Headers, ProcessingRequest } from './messages.ts';
 import { pickReply, spoofedHeaders } from './mutation.ts';
 import { Outbox, type Sink } from './outbox.ts';
-import { type PhaseObserver, PhaseTimer } from './phase-timer.ts';
+import { PhaseTimer, type PhaseTimerOptions, type StreamEnd } from './phase-timer.ts';
 import { RequestAnswers } from './request-answers.ts';
 import { RequestGathering } from './request-gathering.ts';
 import { errorDialectOf, requestPath } from './request-path.ts';
@@ -30,8 +30,8 @@ export interface StreamCollaborators {
   /** Answers `x-pointsman-explain`. */
   readonly explains: boolean;
   readonly newRequestId: () => string;
-  /** Told how long each part of a stream took. */
-  readonly phases?: PhaseObserver | undefined;
+  /** Told how long a stream and its parts took. */
+  readonly phases?: PhaseTimerOptions | undefined;
   /** The deadline of our shutdown is over: streams that end now are cut by us. */
   readonly isCutting: () => boolean;
   /** Calls `task` once after `delayMs`, unless the returned function is called first. */
@@ -71,6 +71,7 @@ export class ExtProcStream {
   #modelNames: ModelNames | undefined;
   #assignment: Assignment | undefined;
   #isHalfClosed = false;
+  #hasRefused = false;
   #areHeadersAnswered = false;
   #hasSeenResponseBody = false;
   #stopWaiting = () => {};
@@ -315,6 +316,7 @@ export class ExtProcStream {
     };
     if (refusal.code === 'internal') log.error({ ...fields, err: error }, 'request failed');
     else log.debug({ ...fields, reason: refusal.message }, 'request refused');
+    this.#hasRefused = true;
     this.#outbox.send(immediateResponse(refusal, errorDialectOf(this.#gathering.headers)));
     this.#close();
   }
@@ -324,12 +326,13 @@ export class ExtProcStream {
     // Not otherwise: an abort makes an error with its stack, on every stream.
     if (this.#state === 'picking') this.#aborter.abort();
     this.#state = 'closed';
-    this.#phases.end();
     this.#stopWaiting();
     this.#gathering.takeChunks();
+    const isFinished = this.#response?.isFinished ?? this.#hasRefused;
+    const how = this.#collaborators.isCutting() ? 'cut' : this.#isEndExpected() ? 'expected' : 'early';
+    this.#phases.end(isFinished ? 'OK' : streamEnds[how]);
     try {
-      const { isCutting } = this.#collaborators;
-      this.#response?.onClosed(isCutting() ? 'cut' : this.#isEndExpected() ? 'expected' : 'early');
+      this.#response?.onClosed(how);
     } finally {
       this.#outbox.end();
     }
@@ -342,6 +345,12 @@ export class ExtProcStream {
     return this.#responseBodyMode === 'NONE' && this.#response?.hasBegun === true;
   }
 }
+
+const streamEnds: Readonly<Record<'cut' | 'expected' | 'early', StreamEnd>> = {
+  cut: 'Unavailable',
+  expected: 'OK',
+  early: 'Canceled',
+};
 
 function totalBytes(pieces: readonly Uint8Array[]): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);

@@ -1,7 +1,7 @@
 import { ServiceError } from '../protocol/errors.ts';
 import { DrainRate } from './drain-rate.ts';
 import { IndexedHeap } from './indexed-heap.ts';
-import { createWaiting, type Waiting, type WaitingFacts } from './waiting.ts';
+import { createWaiting, type Waiting, type WaitingBand, type WaitingFacts } from './waiting.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface FlowControlLimits {
@@ -99,6 +99,11 @@ export class FlowControl<R extends Round> {
 
   get waitingRequests(): number {
     return this.#line.size;
+  }
+
+  /** Those of each priority, highest first. */
+  bands(): readonly WaitingBand[] {
+    return this.#line.bands();
   }
 
   get waitingBytes(): number {

@@ -13,4 +13,4 @@ export type {
   Round,
 } from './flow-control.ts';
 export { defaultLimits, FlowControl } from './flow-control.ts';
-export type { WaitingFacts } from './waiting.ts';
+export type { WaitingBand, WaitingFacts } from './waiting.ts';

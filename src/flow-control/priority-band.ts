@@ -16,6 +16,8 @@ export class PriorityBand<T> {
   readonly priority: number;
   /** Requests that wait. */
   size = 0;
+  /** Of their bodies. */
+  bytes = 0;
   readonly #ageWeight: number;
   readonly #tenants = new Map<string, TenantLine<T>>();
   readonly #idle = new Map<string, number>();
@@ -33,6 +35,7 @@ export class PriorityBand<T> {
   add(waiting: Waiting<T>): void {
     const line = this.#tenants.get(waiting.tenant) ?? this.#join(waiting.tenant);
     this.size++;
+    this.bytes += waiting.bytes;
     this.#ownMsBySize[sizeOf(waiting.ownMs)]! += waiting.ownMs;
     line.add(waiting);
   }
@@ -41,6 +44,7 @@ export class PriorityBand<T> {
   remove(waiting: Waiting<T>, servedTokens = 0): void {
     const line = this.#tenants.get(waiting.tenant)!;
     this.size--;
+    this.bytes -= waiting.bytes;
     this.#ownMsBySize[sizeOf(waiting.ownMs)]! -= waiting.ownMs;
     line.remove(waiting);
     line.servedTokens += servedTokens;

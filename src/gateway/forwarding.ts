@@ -110,7 +110,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#isOver) return;
-    if (this.#observer?.push(chunk) === true) this.#options.assignment.firstToken();
+    const { assignment } = this.#options;
+    if (this.#observer?.push(chunk) === true) assignment.firstToken();
+    assignment.passed(chunk.length);
     const bytes = this.#restorer === undefined ? chunk : this.#restorer.push(chunk);
     if (bytes.length > 0 && !this.#options.relay.write(bytes)) controller.pause();
   }

@@ -24,9 +24,14 @@ export interface Reservation {
 /** Names one incarnation of an endpoint: after removal its slot may belong to another. */
 export type EndpointRef = Pick<Endpoint, 'name' | 'address' | 'slot'>;
 
+/** `no_figures`: it answered, with nothing that we know. */
+export type ScrapeResult = 'figures' | 'no_figures' | 'timeout' | 'failed';
+
 export interface PoolListener {
   added?(endpoint: EndpointRef): void;
   removed?(endpoint: EndpointRef): void;
+  /** Its figures were asked for. */
+  scraped?(endpoint: EndpointRef, result: ScrapeResult): void;
   /** It began to answer scrapes, or ceased to for this reason. */
   readinessChanged?(endpoint: EndpointRef, reason: string | undefined): void;
   /** Requests have failed on it: it gets none for a while, then one at a time. */
@@ -182,6 +187,7 @@ export class InferencePool {
 
   /** The figures of the scrape that began last, or of now if none did. `metrics` undefined: it answers but tells nothing of itself. */
   recordScrape(endpoint: EndpointRef, metrics: ScrapedMetrics | undefined): void {
+    this.#tellScraped(endpoint, metrics === undefined ? 'no_figures' : 'figures');
     this.#change(endpoint, (state) => {
       state.health.scrapeSucceeded();
       this.#firstTokenJudge.lookForMissing(state, this.#clock());
@@ -195,6 +201,7 @@ export class InferencePool {
 
   /** Not ready until the next scrape succeeds. */
   recordScrapeFailure(endpoint: EndpointRef, reason: string): void {
+    this.#tellScraped(endpoint, 'failed');
     this.#change(endpoint, (state) => state.health.scrapeFailed(reason));
   }
 
@@ -203,6 +210,7 @@ export class InferencePool {
    * answers scrapes late. Its figures then stay and age.
    */
   recordScrapeTimeout(endpoint: EndpointRef, reason: string): void {
+    this.#tellScraped(endpoint, 'timeout');
     this.#change(endpoint, (state) => {
       const nowMs = this.#clock();
       if (nowMs - state.servedAtMs >= proofOfLifeMs) state.health.scrapeTimedOut(reason, nowMs);
@@ -271,6 +279,11 @@ export class InferencePool {
     if (outputTokens === undefined || firstTokenAtMs === undefined || !state.load.has(entry)) return;
     const endedAtMs = this.#clock();
     state.calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, state.load.view());
+  }
+
+  #tellScraped(endpoint: EndpointRef, result: ScrapeResult): void {
+    if (this.#find(endpoint) === undefined) return;
+    for (const listener of this.#listeners) listener.scraped?.(endpoint, result);
   }
 
   #tellRoom(state: EndpointState): void {

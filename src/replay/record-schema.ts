@@ -76,9 +76,11 @@ const decision = z.object({
   request: z.object({
     id: z.string(),
     model: z.string().nullable(),
+    requestedModel: z.string().nullable(),
     priority: number,
     tenant: z.string(),
     promptTokens: count,
+    bodyBytes: count,
     isStreaming: z.boolean(),
     slo: z.object({ ttftMs: unknowable, tpotMs: unknowable, isStrict: z.boolean() }),
     headers: z.record(z.string(), z.string()),
@@ -126,10 +128,18 @@ export function parseDecision(value: unknown): RecordedDecision {
   };
 }
 
-function requestOf({ model, slo, headers, prefix, ...rest }: DecisionLine['request']): InferenceRequest {
+function requestOf({
+  model,
+  requestedModel,
+  slo,
+  headers,
+  prefix,
+  ...rest
+}: DecisionLine['request']): InferenceRequest {
   return {
     ...rest,
     model: model ?? undefined,
+    requestedModel: requestedModel ?? undefined,
     slo: { ttftMs: slo.ttftMs ?? undefined, tpotMs: slo.tpotMs ?? undefined, isStrict: slo.isStrict },
     headers: new Map(Object.entries(headers)),
     prefix: decodeHashes(prefix.hashes, prefix.blockTokens),

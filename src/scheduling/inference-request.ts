@@ -21,8 +21,10 @@ export interface Slo {
 export interface InferenceRequest {
   /** Made by us; a client's `x-request-id` is only echoed and logged. */
   readonly id: string;
-  /** `model` of the body; undefined when the request names none. */
+  /** `model` of the body, or what it is rewritten to; undefined when the request names none. */
   readonly model: string | undefined;
+  /** The model that the client named, before any rewriting. */
+  readonly requestedModel: string | undefined;
   /** Higher is sooner; negative may be shed. 0 by default. */
   readonly priority: number;
   /** Who asks, for fairness. */
@@ -31,6 +33,8 @@ export interface InferenceRequest {
   readonly headers: ReadonlyMap<string, string>;
   /** Estimated (4 bytes a token) unless a tokenizer has counted. */
   readonly promptTokens: number;
+  /** Length of the body as the client sent it; 0 if it was not seen. */
+  readonly bodyBytes: number;
   readonly prefix: PrefixHashes;
   readonly isStreaming: boolean;
   readonly slo: Slo;

@@ -1,7 +1,7 @@
 import type { Endpoint } from './endpoint.ts';
 import maxScore from './pickers/max-score.ts';
 import type { Filter, Picker, ScoredEndpoint, Scorer } from './plugins.ts';
-import type { SchedulingContext } from './scheduling-context.ts';
+import type { PluginKind, SchedulingContext } from './scheduling-context.ts';
 import type {
   CandidateState,
   FilterStep,
@@ -122,7 +122,9 @@ function runFilters(
   for (const { name, filter } of filters) {
     if (candidates.length === 0) break;
     try {
+      const startedMs = context.pluginTimes?.clock();
       const kept = filter(context, [...candidates]);
+      if (startedMs !== undefined) tellTime(context, 'filter', name, startedMs);
       steps.push({ filter: name, removed: namesOfRemoved(candidates, kept) });
       candidates = kept;
     } catch (error) {
@@ -130,6 +132,15 @@ function runFilters(
     }
   }
   return candidates;
+}
+
+function tellTime(
+  { pluginTimes }: SchedulingContext,
+  kind: PluginKind,
+  name: string,
+  startedMs: number,
+): void {
+  pluginTimes?.told(kind, name, pluginTimes.clock() - startedMs);
 }
 
 /** One walk over both lists, since a filter keeps the order. Throws if `kept` is no part of `candidates`. */
@@ -158,7 +169,9 @@ function runScorers(
   if (candidates.length === 0) return steps;
   for (const { name, weight, scorer } of scorers) {
     try {
+      const startedMs = context.pluginTimes?.clock();
       const raw = scorer(context, [...candidates]);
+      if (startedMs !== undefined) tellTime(context, 'scorer', name, startedMs);
       if (raw.length !== candidates.length) {
         throw new Error(`it returned ${raw.length} scores for ${candidates.length} endpoints`);
       }
@@ -188,7 +201,9 @@ function runPicker(
   if (candidates.length === 0) return [];
   const scored = candidates.map((endpoint, i): ScoredEndpoint => ({ endpoint, total: totals[i]! }));
   try {
+    const startedMs = context.pluginTimes?.clock();
     const ranking = picker(context, scored).map((entry) => entry.endpoint);
+    if (startedMs !== undefined) tellTime(context, 'picker', name, startedMs);
     if (ranking.length === 0) throw new Error('it chose nothing although there were candidates');
     if (!areDistinctCandidates(ranking, candidates)) {
       throw new Error('it chose an endpoint that is not a candidate, or one twice');

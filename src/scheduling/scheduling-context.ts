@@ -10,6 +10,16 @@ export interface SchedulingContext {
   readonly random: () => number;
   /** Leading prompt tokens believed to lie in this endpoint's KV cache; computed once, on first use. */
   cachedTokens(endpoint: Endpoint): number;
+  /** Set in decisions whose plugins are to be timed. */
+  readonly pluginTimes?: PluginTimes | undefined;
+}
+
+export type PluginKind = 'filter' | 'scorer' | 'picker';
+
+export interface PluginTimes {
+  /** Milliseconds of a monotonic clock. */
+  readonly clock: () => number;
+  readonly told: (kind: PluginKind, name: string, durationMs: number) => void;
 }
 
 /** What the context needs from outside: only the prefix index, as one function. */

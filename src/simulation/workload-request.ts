@@ -32,10 +32,12 @@ export function workloadRequest(fields: WorkloadRequestFields): WorkloadRequest 
   const request: InferenceRequest = {
     id,
     model: simulatedModel,
+    requestedModel: simulatedModel,
     priority: priority ?? 0,
     tenant: tenant ?? 'default',
     headers: noHeaders,
     promptTokens,
+    bodyBytes: 4 * promptTokens,
     prefix: prefixOfBlocks(blocks),
     isStreaming: true,
     slo: slo ?? noSlo,

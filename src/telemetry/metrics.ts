@@ -1,33 +1,43 @@
-import { type Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { FinishedRequest, PickerObserver } from '../endpoint-picker/finished-request.ts';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { PickerObserver } from '../endpoint-picker/finished-request.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
-import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
-import { BoundedNames } from './bounded-names.ts';
-import { decidingReason } from './deciding-reason.ts';
 import { withLegacyNames } from './legacy-names.ts';
 import { defineMetrics } from './metric-definitions.ts';
+import { type PoolCounters, poolCounters } from './pool-counters.ts';
 import { poolGauges } from './pool-gauges.ts';
-import { type SloVerdict, sloVerdicts, sloVerdictsOfRejected } from './slo-verdicts.ts';
+import { prefixIndexLabels, requestMetrics } from './request-metrics.ts';
+import { type RequestLabelLimits, RequestSeriesTable } from './request-series.ts';
+import { type Family, gauge } from './series.ts';
+import { type StreamMetrics, streamMetrics } from './stream-metrics.ts';
 
 export interface MetricsOptions {
   /** The pool as it is now; read when metrics are asked for. */
   readonly snapshot: () => readonly Endpoint[];
   readonly version: string;
-  /** Different model names kept as labels; further ones are counted as `other`. */
-  readonly maxModels?: number;
-  /** The same for tenants; few, since each multiplies the series of every model. */
-  readonly maxTenants?: number;
+  readonly limits?: Partial<RequestLabelLimits>;
   /** Also under the names before `llm_d_epp_`. */
   readonly hasLegacyNames?: boolean;
   readonly poolName?: string;
   readonly namespace?: string;
+  /** Requests that have an endpoint and are not finished. */
+  readonly openRequests?: () => Iterable<InferenceRequest>;
+  /** Blocks believed cached, summed over endpoints. */
+  readonly prefixIndexSize?: () => number;
+  /** Requests that wait, by priority; undefined without flow control. */
+  readonly waiting?: (() => Iterable<WaitingBand>) | undefined;
+}
+
+export interface WaitingBand {
+  readonly priority: number;
+  readonly requests: number;
+  readonly bytes: number;
 }
 
 export interface Metrics {
   readonly observer: PickerObserver;
-  /** A part of an ext-proc stream is over. */
-  readonly observeStreamPhase: (phase: string, durationMs: number) => void;
+  readonly pool: PoolCounters;
+  readonly streams: StreamMetrics;
   /** All series in Prometheus' text format. */
   text(): Promise<MetricsText>;
 }
@@ -37,135 +47,91 @@ export interface MetricsText {
   readonly body: string;
 }
 
-/** Of requests that name no tenant, as llm-d calls it. */
-const defaultFairnessId = 'default-flow';
+const defaultLimits: RequestLabelLimits = { maxModels: 1000, maxTenants: 100, maxSets: 500 };
 
-/** llm-d's name of an index that is filled from the prompts that were sent. */
-const prefixIndexLabels = {
-  plugin_type: 'approx-prefix-cache-producer',
-  plugin_name: 'approx-prefix-cache-producer',
-};
-
-/** Prompts are counted at this where no tokenizer has. */
-const bytesPerToken = 4;
-
-/** Turns finished and rejected requests, and the pool as it is, into Prometheus series. */
+/** Counts what happens, and makes Prometheus' text of it and of the pool as it is when it is asked for. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { snapshot, version, maxModels = 1000, maxTenants = 100, hasLegacyNames = false } = options;
-  const { poolName = 'default', namespace = '' } = options;
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  const models = new BoundedNames(maxModels);
-  const tenants = new BoundedNames(maxTenants);
-
-  const info = new Gauge({
-    name: 'llm_d_epp_info',
-    help: 'Always 1; what is running.',
-    labelNames: ['build_ref'],
-    registers: [registry],
-  });
-  info.set({ build_ref: `pointsman-${version}` }, 1);
-
-  const series = defineMetrics(registry);
-  poolGauges(registry, { snapshot, poolName });
-
-  const labelsOf = ({ model, tenant, priority }: InferenceRequest) => {
-    const name = models.bounded(model ?? '');
-    const fairnessId = tenant === '' ? defaultFairnessId : tenants.bounded(tenant);
-    return { model_name: name, target_model_name: name, fairness_id: fairnessId, priority: String(priority) };
-  };
-
-  const observeDecision = (record: SchedulingResult) => {
-    const chosen = record.ranking[0];
-    series.decision.observe(record.durationMs / 1000);
-    series.attempts.inc({
-      status: chosen === undefined ? 'failure' : 'success',
-      target_model_name: models.bounded(record.model ?? ''),
-      endpoint_name: chosen?.name ?? '',
-      namespace,
-      port: chosen?.address.slice(chosen.address.lastIndexOf(':') + 1) ?? '',
-    });
-    for (const { kind, name } of record.failures) series.pluginFailures.inc({ kind, plugin: name });
-    if (chosen === undefined) return;
-    const cachedTokens = record.candidates.find(({ name }) => name === chosen.name)?.cachedTokens ?? 0;
-    if (record.promptTokens > 0) {
-      series.hitRatio.observe(prefixIndexLabels, cachedTokens / record.promptTokens);
-      series.hitBytes.observe(prefixIndexLabels, cachedTokens * bytesPerToken);
-    }
-    series.decisions.inc({ endpoint: chosen.name, reason: decidingReason(record) });
-    if (Number.isFinite(chosen.metrics.ageMs)) series.metricsAge.observe(chosen.metrics.ageMs / 1000);
-  };
-
-  const observer: PickerObserver = {
-    onFinished: (finished) => {
-      const { request, record, outcome, endpoint, durationMs } = finished;
-      const labels = labelsOf(request);
-      observeDecision(record);
-      series.requests.inc(labels);
-      series.duration.observe(labels, durationMs / 1000);
-      series.served.inc({ endpoint, outcome: outcome.kind });
-      series.retries.inc(finished.retries);
-      if (finished.ttftMs !== undefined)
-        series.ttft.observe({ ...labels, streaming: String(request.isStreaming) }, finished.ttftMs / 1000);
-      if (outcome.kind !== 'completed') series.errors.inc({ ...labels, error_code: errorCode(finished) });
-      else observeUsage(finished, labels);
-      countSlo(request, sloVerdicts(finished));
-    },
-    onRejected: (rejected) => {
-      const { request, code, record } = rejected;
-      series.rejections.inc({ code });
-      series.errors.inc({ ...labelsOf(request), error_code: code });
-      if (record !== undefined) observeDecision(record);
-      countSlo(request, sloVerdictsOfRejected(rejected));
-    },
-  };
-
-  function countSlo(request: InferenceRequest, verdicts: readonly SloVerdict[]): void {
-    for (const { target, isMet } of verdicts)
-      series.slo.inc({ ...labelsOf(request), target, result: isMet ? 'met' : 'missed' });
-  }
-
-  function observeUsage(finished: FinishedRequest, labels: ReturnType<typeof labelsOf>): void {
-    const { outcome, endpoint, request, predictedCachedTokens } = finished;
-    if (outcome.kind !== 'completed' || outcome.usage === undefined) return;
-    const { promptTokens, completionTokens, cachedTokens } = outcome.usage;
-    if (promptTokens !== undefined) series.inputTokens.observe(labels, promptTokens);
-    if (completionTokens !== undefined) series.outputTokens.observe(labels, completionTokens);
-    if (completionTokens !== undefined && completionTokens > 0)
-      series.ntpot.observe(labels, finished.durationMs / 1000 / completionTokens);
-    if (request.isStreaming && finished.ttftMs !== undefined && (completionTokens ?? 0) > 1)
-      series.tpot.observe(labels, (finished.durationMs - finished.ttftMs) / 1000 / (completionTokens! - 1));
-    if (cachedTokens === undefined) return;
-    series.cachedTokens.observe(labels, cachedTokens);
-    series.observed.inc({ endpoint }, cachedTokens);
-    series.predicted.inc({ endpoint }, predictedCachedTokens);
-  }
+  const { snapshot, hasLegacyNames = false, poolName = 'default', namespace = '' } = options;
+  const ofProcess = new Registry();
+  collectDefaultMetrics({ register: ofProcess });
+  const series = defineMetrics();
+  const table = new RequestSeriesTable(series, { ...defaultLimits, ...options.limits });
+  const pool = poolCounters(series, snapshot);
+  const streams = streamMetrics(series);
+  const families: readonly Family[] = [
+    ...ownGauges(options, table, poolName),
+    ...series.families,
+    ...poolGauges({ snapshot, poolName }),
+    streams.inFlight,
+  ];
 
   return {
-    observer,
-    observeStreamPhase: (phase, durationMs) => series.streamPhase.observe({ phase }, durationMs / 1000),
+    observer: requestMetrics({
+      series,
+      table,
+      isServed: (model) => snapshot().some(({ models }) => models.includes(model)),
+      hasFlowControl: options.waiting !== undefined,
+      poolName,
+      namespace,
+    }),
+    pool,
+    streams,
     text: async () => {
-      const present = new Set(snapshot().map(({ name }) => name));
-      const ofEndpoints = [series.decisions, series.served, series.predicted, series.observed];
-      await Promise.all([
-        ...ofEndpoints.map((each) => forgetAbsent(each, 'endpoint', present)),
-        forgetAbsent(series.attempts, 'endpoint_name', present.add('')),
-      ]);
-      const body = await registry.metrics();
-      return { contentType: registry.contentType, body: hasLegacyNames ? withLegacyNames(body) : body };
+      pool.forgetAbsent();
+      const lines: string[] = [];
+      for (const family of families) family.write(lines);
+      const body = hasLegacyNames ? withLegacyNames(lines) : lines.join('\n');
+      return { contentType: ofProcess.contentType, body: `${body}\n${await ofProcess.metrics()}` };
     },
   };
 }
 
-/** A bounded set: outcome kinds, and the engine's status as its class. */
-function errorCode({ outcome }: FinishedRequest): string {
-  return outcome.kind === 'rejected_by_engine'
-    ? `engine_${Math.floor(outcome.status / 100)}xx`
-    : outcome.kind;
+function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName: string): Family[] {
+  const { version, openRequests = () => [], prefixIndexSize, waiting } = options;
+  const ofRequest = ['model_name', 'target_model_name', 'fairness_id', 'priority'];
+  const gauges = [
+    gauge({
+      name: 'llm_d_epp_info',
+      help: 'Always 1; what is running.',
+      labelNames: ['commit', 'build_ref'],
+      read: () => [[['', `pointsman-${version}`], 1]],
+    }),
+    gauge({
+      name: 'llm_d_epp_request_running',
+      help: 'Requests that have an endpoint and are not finished.',
+      labelNames: ofRequest,
+      read: () => running(openRequests(), table),
+    }),
+  ];
+  if (prefixIndexSize !== undefined)
+    gauges.push(
+      gauge({
+        name: 'llm_d_epp_prefix_indexer_size',
+        help: 'Blocks believed cached, summed over endpoints.',
+        labelNames: ['plugin_type', 'plugin_name'],
+        read: () => [[prefixIndexLabels, prefixIndexSize()]],
+      }),
+    );
+  if (waiting === undefined) return gauges;
+  const byBand = (name: string, help: string, value: (band: WaitingBand) => number) =>
+    gauge({
+      name,
+      help,
+      labelNames: ['priority', 'inference_pool'],
+      read: () => [...waiting()].map((band) => [[String(band.priority), poolName], value(band)] as const),
+    });
+  return [
+    ...gauges,
+    byBand('llm_d_epp_flow_control_queue_size', 'Requests that wait.', ({ requests }) => requests),
+    byBand('llm_d_epp_flow_control_queue_bytes', 'Bodies of requests that wait.', ({ bytes }) => bytes),
+  ];
 }
 
-/** Series of endpoints that have left the pool end, or a busy cluster would grow them without bound. */
-async function forgetAbsent(counter: Counter, label: string, present: ReadonlySet<string>): Promise<void> {
-  const { values } = await counter.get();
-  for (const { labels } of values) if (!present.has(String(labels[label]))) counter.remove(labels);
+function running(requests: Iterable<InferenceRequest>, table: RequestSeriesTable) {
+  const counts = new Map<readonly string[], number>();
+  for (const request of requests) {
+    const { labels } = table.of(request);
+    counts.set(labels, (counts.get(labels) ?? 0) + 1);
+  }
+  return counts;
 }

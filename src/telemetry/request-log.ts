@@ -69,7 +69,7 @@ function removedBy({ filter, removed }: { readonly filter: string; readonly remo
   return `${filter} removed ${removed.length}`;
 }
 
-/** Tells several observers. */
+/** Tells several observers; the first that wants to know the gaps of a request is told them. */
 export function observers(...all: readonly PickerObserver[]): PickerObserver {
   return {
     onFinished: (finished) => {
@@ -78,5 +78,17 @@ export function observers(...all: readonly PickerObserver[]): PickerObserver {
     onRejected: (rejected) => {
       for (const each of all) each.onRejected(rejected);
     },
+    pieceGaps: (request) => first(all, (each) => each.pieceGaps?.(request)),
+    onPluginTime: (kind, name, durationMs) => {
+      for (const each of all) each.onPluginTime?.(kind, name, durationMs);
+    },
   };
+}
+
+function first<T, Found>(all: readonly T[], find: (each: T) => Found | undefined): Found | undefined {
+  for (const each of all) {
+    const found = find(each);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }

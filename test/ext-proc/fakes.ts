@@ -18,6 +18,7 @@ export interface FakePick {
   readonly options: PickOptions;
   readonly outcomes: Outcome[];
   firstTokens: number;
+  passedBytes: number;
   retries: string[];
   /** Of each `servedBy`: the address, then those passed over. */
   readonly served: string[][];
@@ -70,7 +71,15 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
       if (allowed.length === 0) throw new ServiceError('no_endpoints', 'No endpoint is ready.');
       const first = turn++ % allowed.length;
       const ranking = [...allowed.slice(first), ...allowed.slice(0, first)].map(endpointAt);
-      const pick: FakePick = { request, options, outcomes: [], firstTokens: 0, retries: [], served: [] };
+      const pick: FakePick = {
+        request,
+        options,
+        outcomes: [],
+        firstTokens: 0,
+        passedBytes: 0,
+        retries: [],
+        served: [],
+      };
       picks.push(pick);
       return fakeAssignment(pick, ranking);
     },
@@ -106,6 +115,9 @@ function fakeAssignment(pick: FakePick, ranking: readonly Endpoint[]): Assignmen
     },
     firstToken() {
       pick.firstTokens++;
+    },
+    passed(bytes) {
+      pick.passedBytes += bytes;
     },
     finish(outcome) {
       pick.outcomes.push(outcome);

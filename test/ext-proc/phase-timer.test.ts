@@ -7,7 +7,12 @@ describe('the phases of a stream', () => {
     const told: unknown[] = [];
     const timer = new PhaseTimer({
       clock: () => nowMs,
-      observe: (phase, durationMs) => told.push([phase, durationMs]),
+      observer: {
+        opened: () => told.push('opened'),
+        phase: (phase, durationMs) => told.push([phase, durationMs]),
+        picked: (durationMs) => told.push(['picked', durationMs]),
+        closed: (code, durationMs) => told.push([code, durationMs]),
+      },
     });
     timer.begin('gathering');
     nowMs = 3;
@@ -15,18 +20,20 @@ describe('the phases of a stream', () => {
     nowMs = 4;
     timer.begin('waiting');
     nowMs = 50;
-    timer.end();
-    timer.end();
+    timer.end('OK');
     expect(told).toEqual([
+      'opened',
       ['gathering', 3],
       ['picking', 1],
+      ['picked', 4],
       ['waiting', 46],
+      ['OK', 50],
     ]);
   });
 
   it('cost nothing when nobody asks', () => {
     const timer = new PhaseTimer(undefined);
     timer.begin('gathering');
-    timer.end();
+    timer.end('OK');
   });
 });

@@ -60,10 +60,12 @@ export function makeRequest(parts: Partial<InferenceRequest> = {}): InferenceReq
   return Object.freeze({
     id: 'r-1',
     model: undefined,
+    requestedModel: parts.model,
     priority: 0,
     tenant: '',
     headers: new Map(),
     promptTokens: 1000,
+    bodyBytes: 4 * (parts.promptTokens ?? 1000),
     prefix: emptyPrefix,
     isStreaming: true,
     slo: { ttftMs: undefined, tpotMs: undefined },

@@ -55,6 +55,7 @@ export function fakeEndpointPicker(
         if (!hasFirstToken) firstTokens += 1;
         hasFirstToken = true;
       },
+      passed: () => {},
       finish: (outcome) => {
         if (isFinished) return;
         isFinished = true;

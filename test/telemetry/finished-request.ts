@@ -6,6 +6,7 @@ export function request(given: Partial<InferenceRequest> = {}): InferenceRequest
   return {
     id: 'request-1',
     model: 'mini',
+    requestedModel: given.model ?? 'mini',
     priority: 0,
     tenant: '',
     headers: new Map([
@@ -13,6 +14,7 @@ export function request(given: Partial<InferenceRequest> = {}): InferenceRequest
       ['x-request-id', 'client-7'],
     ]),
     promptTokens: 100,
+    bodyBytes: 400,
     prefix: emptyPrefix,
     isStreaming: true,
     slo: { ttftMs: undefined, tpotMs: undefined },
@@ -81,6 +83,7 @@ export function finished(given: Partial<FinishedRequest> = {}): FinishedRequest 
     },
     predictedCachedTokens: 64,
     retries: 0,
+    responseBytes: 2000,
     queuedMs: 0,
     ttftMs: 40,
     durationMs: 140,

@@ -4,7 +4,7 @@ import { createMetrics, serveMetrics } from '../../src/telemetry/index.ts';
 import { endpoint, finished, record, rejected, request } from './finished-request.ts';
 
 function metricsOf(endpoints: () => readonly Endpoint[], maxModels = 1000) {
-  return createMetrics({ snapshot: endpoints, version: '1.2.3', maxModels });
+  return createMetrics({ snapshot: endpoints, version: '1.2.3', limits: { maxModels } });
 }
 
 const two = () => [endpoint('a'), { ...endpoint('b'), isReady: false }];
@@ -17,7 +17,7 @@ describe('metrics', () => {
     const labels = 'model_name="mini",target_model_name="mini",fairness_id="default-flow",priority="0"';
     expect(lines).toEqual(
       expect.arrayContaining([
-        'llm_d_epp_info{build_ref="pointsman-1.2.3"} 1',
+        'llm_d_epp_info{commit="",build_ref="pointsman-1.2.3"} 1',
         `llm_d_epp_request_total{${labels}} 1`,
         `llm_d_epp_request_ttft_seconds_sum{${labels},streaming="true"} 0.04`,
         `llm_d_epp_request_duration_seconds_sum{${labels}} 0.14`,
@@ -86,7 +86,7 @@ describe('metrics', () => {
   });
 
   it('keep the number of tenants bounded', async () => {
-    const metrics = createMetrics({ snapshot: two, version: '1', maxTenants: 1 });
+    const metrics = createMetrics({ snapshot: two, version: '1', limits: { maxTenants: 1 } });
     for (const tenant of ['t1', 't2', 't3'])
       metrics.observer.onFinished(finished({ request: request({ tenant }) }));
     const { body: text } = await metrics.text();
@@ -110,7 +110,7 @@ describe('metrics', () => {
 
   it('tell the phases of ext-proc streams', async () => {
     const metrics = metricsOf(two);
-    metrics.observeStreamPhase('picking', 2);
+    metrics.streams.phase('picking', 2);
     expect((await metrics.text()).body).toContain(
       'pointsman_ext_proc_phase_seconds_sum{phase="picking"} 0.002',
     );
@@ -128,7 +128,8 @@ describe('metrics', () => {
     ] as const) {
       const own = lines.filter((line) => line.startsWith(`${current}{`));
       expect(own.length).toBeGreaterThan(0);
-      expect(lines).toEqual(expect.arrayContaining(own.map((line) => line.replace(current, legacy))));
+      const twins = own.map((line) => line.replace(current, legacy).replace('endpoint_name=', 'pod_name='));
+      expect(lines).toEqual(expect.arrayContaining(twins));
     }
     expect(lines).toContain('# TYPE inference_objective_request_duration_seconds histogram');
     expect(lines).toContain('inference_pool_ready_pods{name="default"} 1');
@@ -136,7 +137,136 @@ describe('metrics', () => {
     expect(new Set(lines.filter((line) => line.startsWith('# TYPE'))).size).toBe(
       lines.filter((line) => line.startsWith('# TYPE')).length,
     );
-    expect((await metricsOf(two).text()).body).not.toContain('inference_');
+    expect((await metricsOf(two).text()).body).not.toMatch(/^inference_/m);
+  });
+
+  it('tell sizes, first tokens of whole answers, and rewritten models', async () => {
+    const metrics = metricsOf(two);
+    const whole = request({ isStreaming: false, requestedModel: 'alias' });
+    metrics.observer.onFinished(finished({ request: whole, ttftMs: undefined }));
+    const lines = (await metrics.text()).body.split('\n');
+    const labels = 'model_name="alias",target_model_name="mini",fairness_id="default-flow",priority="0"';
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        `llm_d_epp_request_size_bytes_bucket{${labels},le="256"} 0`,
+        `llm_d_epp_request_size_bytes_bucket{${labels},le="512"} 1`,
+        `llm_d_epp_response_size_bytes_sum{${labels}} 2000`,
+        `llm_d_epp_request_ttft_seconds_sum{${labels},streaming="false"} 0.14`,
+        'llm_d_epp_model_rewrite_decisions_total{model_rewrite_name="configuration",model_name="alias",target_model="mini"} 1',
+      ]),
+    );
+  });
+
+  it('tell the gaps between the pieces of one streamed answer in eight', async () => {
+    const metrics = metricsOf(two);
+    const told = Array.from({ length: 17 }, () => metrics.observer.pieceGaps?.(request()));
+    expect(told.filter((each) => each !== undefined)).toHaveLength(3);
+    for (const each of told) each?.(15);
+    expect((await metrics.text()).body).toMatch(
+      /_streaming_itl_seconds_sum\{model_name="mini",.*\} 0\.045\n/,
+    );
+  });
+
+  it('tell requests under way, those that wait, and what waiting came to', async () => {
+    const metrics = createMetrics({
+      snapshot: two,
+      version: '1',
+      openRequests: () => [request(), request(), request({ priority: 5 })],
+      prefixIndexSize: () => 12,
+      waiting: () => [{ priority: 5, requests: 2, bytes: 800 }],
+    });
+    metrics.observer.onFinished(finished({ queuedMs: 20 }));
+    metrics.observer.onRejected(rejected({ code: 'queue_timeout', waitedMs: 60_000 }));
+    const lines = (await metrics.text()).body.split('\n');
+    const labels = 'model_name="mini",target_model_name="mini",fairness_id="default-flow"';
+    const queued = 'fairness_id="default-flow",priority="0"';
+    const models = 'inference_pool="default",model_name="mini",target_model_name="mini"';
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        `llm_d_epp_request_running{${labels},priority="0"} 2`,
+        `llm_d_epp_request_running{${labels},priority="5"} 1`,
+        'llm_d_epp_prefix_indexer_size{plugin_type="approx-prefix-cache-producer",plugin_name="approx-prefix-cache-producer"} 12',
+        'llm_d_epp_flow_control_queue_size{priority="5",inference_pool="default"} 2',
+        'llm_d_epp_flow_control_queue_bytes{priority="5",inference_pool="default"} 800',
+        `llm_d_epp_flow_control_request_queue_duration_seconds_sum{${queued},outcome="Dispatched",${models}} 0.02`,
+        `llm_d_epp_flow_control_request_queue_duration_seconds_sum{${queued},outcome="EvictedTTL",${models}} 60`,
+        'llm_d_epp_flow_control_requests_total{outcome="Dispatched",priority="0",inference_pool="default"} 1',
+      ]),
+    );
+    expect((await metricsOf(two).text()).body).not.toMatch(/flow_control_(queue|requests)/);
+  });
+
+  it("tell the pool's saturation as llm-d counts it", async () => {
+    const saturation = async (endpoints: readonly Endpoint[]) =>
+      /pool_saturation\{.*\} (.*)/.exec((await metricsOf(() => endpoints).text()).body)?.[1];
+    expect(await saturation([endpoint('a')])).toBe('0.625');
+    expect(await saturation([{ ...endpoint('a'), isReady: false }])).toBe('1');
+  });
+
+  it('count ejections, restorations and scrapes, until the endpoint is gone', async () => {
+    let present: readonly Endpoint[] = two();
+    const metrics = metricsOf(() => present);
+    const { pool } = metrics;
+    pool.ejected({ name: 'a' }, { cause: 'slow' });
+    pool.restored({ name: 'a' });
+    for (const result of ['figures', 'no_figures', 'timeout', 'failed']) pool.scraped({ name: 'a' }, result);
+    expect((await metrics.text()).body.split('\n')).toEqual(
+      expect.arrayContaining([
+        'pointsman_endpoint_ejections_total{endpoint="a",cause="slow"} 1',
+        'pointsman_endpoint_restorations_total{endpoint="a"} 1',
+        'pointsman_scrapes_total{endpoint="a",result="timeout"} 1',
+        'llm_d_epp_datalayer_poll_errors_total{source_type="metrics-data-source"} 2',
+        'llm_d_epp_datalayer_extract_errors_total{source_type="metrics-data-source",extractor_type="core-metrics-extractor"} 1',
+      ]),
+    );
+    present = [];
+    pool.removed();
+    expect((await metrics.text()).body).not.toMatch(/endpoint="a"/);
+  });
+
+  it('count ext-proc streams by their end', async () => {
+    const metrics = metricsOf(two);
+    for (let i = 0; i < 3; i++) metrics.streams.opened();
+    metrics.streams.picked(3);
+    metrics.streams.closed('OK', 1500);
+    metrics.streams.closed('Canceled', 500);
+    expect((await metrics.text()).body.split('\n')).toEqual(
+      expect.arrayContaining([
+        'llm_d_epp_extproc_streams_inflight 1',
+        'llm_d_epp_extproc_streams_total{code="Canceled"} 1',
+        'llm_d_epp_extproc_stream_duration_seconds_sum 2',
+        'llm_d_epp_request_processing_duration_seconds_bucket{le="0.002"} 0',
+        'llm_d_epp_request_processing_duration_seconds_bucket{le="0.005"} 1',
+      ]),
+    );
+  });
+
+  it('do not grow with the models that clients invent, nor with sets of labels', async () => {
+    const metrics = createMetrics({ snapshot: two, version: '1', limits: { maxSets: 10 } });
+    const invent = (at: number) => {
+      const model = `invented-${at}`;
+      metrics.observer.onRejected(rejected({ code: 'model_not_found', request: request({ model }) }));
+      metrics.observer.onFinished(
+        finished({ request: request({ tenant: `tenant-${at}`, model: `m${at}` }) }),
+      );
+    };
+    for (let at = 0; at < 200; at++) invent(at);
+    const { body } = await metrics.text();
+    for (let at = 200; at < 2000; at++) invent(at);
+    const later = (await metrics.text()).body;
+    const count = (text: string) =>
+      text.split('\n').filter((line) => line.startsWith('llm_d_epp_request_')).length;
+    expect(count(later)).toBe(count(body));
+    expect(later).not.toContain('invented');
+    expect(later).toContain(
+      'llm_d_epp_request_total{model_name="other",target_model_name="other",fairness_id="other",priority="0"} 1990',
+    );
+  });
+
+  it('escape what clients name', async () => {
+    const metrics = metricsOf(two);
+    metrics.observer.onFinished(finished({ request: request({ model: 'a"b\\c\nd' }) }));
+    expect((await metrics.text()).body).toContain('llm_d_epp_request_total{model_name="a\\"b\\\\c\\nd",');
   });
 
   it.each([
