@@ -52,6 +52,17 @@ export interface PickOptions {
   readonly parserFault?: string | undefined;
 }
 
+/** What becomes of a request that was submitted: exactly one of these is called, once. */
+export interface PickListener {
+  readonly placed: (assignment: Assignment) => void;
+  readonly refused: (error: unknown) => void;
+}
+
+export interface SubmitOptions extends Omit<PickOptions, 'signal'> {
+  /** Read only where a request may have to wait, so that it can be made then. Undefined: nobody gives up. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The decision service. Both adapters know only this. */
 export interface EndpointPicker {
   /**
@@ -59,6 +70,11 @@ export interface EndpointPicker {
    * `client_closed`, `shutting_down`.
    */
   pick(request: InferenceRequest, options: PickOptions): Promise<Assignment>;
+  /**
+   * `pick` without a promise: tells the listener within this call unless the request has to wait, and of a
+   * request that waited within the event that gave it room. For callers that count microseconds, or own the clock.
+   */
+  submit(request: InferenceRequest, options: SubmitOptions, listener: PickListener): void;
   /** Models that ready endpoints list, sorted, each with the endpoints that serve it. */
   models(): readonly { readonly id: string; readonly endpoints: readonly string[] }[];
   /** At least one endpoint is ready. */

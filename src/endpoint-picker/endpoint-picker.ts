@@ -1,5 +1,4 @@
 import {
-  type AdmissionListener,
   type AdmissionRequest,
   FlowControl,
   type FlowControlLimits,
@@ -16,7 +15,7 @@ import type { Profile } from '../scheduling/profile.ts';
 import type { PluginTimes, SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
 import { seededRandom } from '../scheduling/seeded-random.ts';
-import type { Assignment, EndpointPicker, PickOptions } from './assignment.ts';
+import type { Assignment, EndpointPicker, PickListener, PickOptions, SubmitOptions } from './assignment.ts';
 import { cachedTokensOf, type DecisionRecord } from './decision-record.ts';
 import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
@@ -65,11 +64,6 @@ export interface InspectableEndpointPicker extends EndpointPicker {
    * tells the observer nothing.
    */
   decide(request: InferenceRequest, options: DecideOptions): Assignment;
-  /**
-   * `pick` without a promise: tells the listener within this call unless the request has to wait, and of a
-   * request that waited within the event that gave it room. For a driver that owns the clock.
-   */
-  submit(request: InferenceRequest, options: SubmitOptions, listener: AdmissionListener<Assignment>): void;
   /** Requests that wait for an endpoint with room. */
   readonly waitingRequests: number;
   /** The same by priority, highest first, with the bytes of their bodies. */
@@ -85,11 +79,6 @@ export interface InspectableEndpointPicker extends EndpointPicker {
 }
 
 export type DecideOptions = Omit<PickOptions, 'signal'>;
-
-export interface SubmitOptions extends DecideOptions {
-  /** Undefined: whoever asks never gives up. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Builds the decision service. A decision is one synchronous step: snapshot, choose, reserve, record. So two
@@ -215,7 +204,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   function submit(
     request: InferenceRequest,
     options: SubmitOptions,
-    listener: AdmissionListener<Assignment>,
+    listener: PickListener,
+    isGivenUp = false,
   ): void {
     const arrivedAtMs = clock();
     const refused = (error: unknown): void => {
@@ -227,8 +217,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       listener.refused(cause);
     };
     if (isShuttingDown) refused(new ServiceError('shutting_down', 'The gateway is shutting down.'));
-    else if (options.signal?.aborted === true)
-      refused(new ServiceError('client_closed', 'The client has closed the request.'));
+    else if (isGivenUp) refused(new ServiceError('client_closed', 'The client has closed the request.'));
     else if (flowControl !== undefined)
       flowControl.enter(admission(request, options, arrivedAtMs), { placed: listener.placed, refused });
     else {
@@ -280,9 +269,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
   return {
     pick(request: InferenceRequest, options: PickOptions): Promise<Assignment> {
-      return new Promise((assigned, refused) => submit(request, options, { placed: assigned, refused }));
+      return new Promise((assigned, refused) =>
+        submit(request, options, { placed: assigned, refused }, options.signal.aborted),
+      );
     },
-    submit,
+    submit: (request, options, listener) => submit(request, options, listener),
     decide(request: InferenceRequest, options: DecideOptions): Assignment {
       try {
         return placed(decide(request, options, clock()));

@@ -4,7 +4,14 @@
  * Owns the assignments being served and the ring of recent records. Imports `scheduling`, `pool`,
  * `prefix-index`, `flow-control` and `protocol`. Adapters know only the types of `assignment.ts`.
  */
-export type { Assignment, EndpointPicker, Outcome, PickOptions } from './assignment.ts';
+export type {
+  Assignment,
+  EndpointPicker,
+  Outcome,
+  PickListener,
+  PickOptions,
+  SubmitOptions,
+} from './assignment.ts';
 export {
   type DecisionLine,
   decisionLine,

@@ -1,4 +1,4 @@
-import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
+import type { Assignment, EndpointPicker, SubmitOptions } from '../endpoint-picker/assignment.ts';
 import { explanation } from '../endpoint-picker/explain.ts';
 import type { HttpRequest } from '../endpoint-picker/http-request.ts';
 import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
@@ -58,7 +58,8 @@ export class ExtProcStream {
   readonly #requestId: string;
   readonly #gathering = new RequestGathering();
   readonly #answers: RequestAnswers;
-  readonly #aborter = new AbortController();
+  /** Made only if the pick may have to wait. */
+  #aborter: AbortController | undefined;
   readonly #phases: PhaseTimer;
   #state: State = 'idle';
   #isObservedOnly = false;
@@ -196,14 +197,35 @@ export class ExtProcStream {
     this.#stopWaiting();
     this.#state = 'picking';
     this.#phases.begin('picking');
-    const { picker } = this.#collaborators;
     try {
       const { request, rewrite, parserFault } = this.#parse(known);
       this.#rewrite = rewrite;
-      picker
-        .pick(request, { subset: this.#gathering.subset, signal: this.#aborter.signal, parserFault })
-        .then((assignment) => this.#onPicked(assignment))
-        .catch((error: unknown) => this.#refuse(error));
+      this.#collaborators.picker.submit(request, this.#submitOptions(parserFault), {
+        placed: (assignment) => this.#onPlaced(assignment),
+        refused: (error) => this.#refuse(error),
+      });
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #submitOptions(parserFault: string | undefined): SubmitOptions {
+    const signal = () => {
+      this.#aborter ??= new AbortController();
+      return this.#aborter.signal;
+    };
+    return {
+      subset: this.#gathering.subset,
+      parserFault,
+      get signal() {
+        return signal();
+      },
+    };
+  }
+
+  #onPlaced(assignment: Assignment): void {
+    try {
+      this.#onPicked(assignment);
     } catch (error) {
       this.#refuse(error);
     }
@@ -300,9 +322,9 @@ export class ExtProcStream {
    */
   #abandonRequest(): void {
     this.#stopWaiting();
-    this.#aborter.abort();
     this.#gathering.takeChunks();
     this.#state = 'abandoned';
+    this.#aborter?.abort();
   }
 
   #refuse(error: unknown): void {
@@ -323,9 +345,10 @@ export class ExtProcStream {
 
   #close(): void {
     if (this.#state === 'closed') return;
-    // Not otherwise: an abort makes an error with its stack, on every stream.
-    if (this.#state === 'picking') this.#aborter.abort();
+    const wasPicking = this.#state === 'picking';
     this.#state = 'closed';
+    // Not otherwise: an abort makes an error with its stack, on every stream.
+    if (wasPicking) this.#aborter?.abort();
     this.#stopWaiting();
     this.#gathering.takeChunks();
     const isFinished = this.#response?.isFinished ?? this.#hasRefused;

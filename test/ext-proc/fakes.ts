@@ -7,6 +7,7 @@ import type {
 import { ServiceError } from '../../src/protocol/errors.ts';
 import type { Endpoint } from '../../src/scheduling/endpoint.ts';
 import type { InferenceRequest } from '../../src/scheduling/inference-request.ts';
+import { submitByPicking } from '../support/submit-by-picking.ts';
 
 /** An endpoint of which only the address matters. */
 export function endpointAt(address: string, slot = 0): Endpoint {
@@ -44,7 +45,7 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
   let turn = 0;
   let waiting = 0;
 
-  return {
+  const picker: FakePicker = {
     picks,
     inFlight: () => picks.filter((pick) => pick.outcomes.length === 0).length,
     waiting: () => waiting,
@@ -83,9 +84,11 @@ export function fakePicker(addresses: readonly string[]): FakePicker {
       picks.push(pick);
       return fakeAssignment(pick, ranking);
     },
+    submit: (request, options, listener) => submitByPicking(picker.pick)(request, options, listener),
     models: () => [],
     isReady: () => addresses.length > 0,
   };
+  return picker;
 }
 
 function isAllowed(address: string, subset: readonly string[] | undefined): boolean {

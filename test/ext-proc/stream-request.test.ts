@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { EndpointPicker } from '../../src/endpoint-picker/index.ts';
 import type { BodyMode } from '../../src/ext-proc/messages.ts';
 import { fakePicker } from './fakes.ts';
 import { chatBody, openStream, outline, settle } from './stream-harness.ts';
@@ -243,9 +244,9 @@ describe('leaving', () => {
 
   it('gives back a pick that comes in the moment of leaving', async () => {
     const picker = fakePicker(['10.0.0.1:8000']);
-    const deaf = {
+    const deaf: EndpointPicker = {
       ...picker,
-      pick: (request: never) => picker.pick(request, { signal: new AbortController().signal }),
+      submit: (request, _options, listener) => picker.submit(request, {}, listener),
     };
     const release = picker.hold();
     const { stream, headers, body } = openStream({

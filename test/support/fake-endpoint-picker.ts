@@ -1,7 +1,13 @@
-import type { Assignment, EndpointPicker, Outcome } from '../../src/endpoint-picker/assignment.ts';
+import type {
+  Assignment,
+  EndpointPicker,
+  Outcome,
+  PickOptions,
+} from '../../src/endpoint-picker/assignment.ts';
 import type { Endpoint } from '../../src/scheduling/endpoint.ts';
 import type { InferenceRequest } from '../../src/scheduling/inference-request.ts';
 import type { SchedulingResult } from '../../src/scheduling/scheduling-result.ts';
+import { submitByPicking } from './submit-by-picking.ts';
 
 /** A fake: ranks its endpoints always in the same order, and remembers what it was told. */
 export interface FakeEndpointPicker extends EndpointPicker {
@@ -65,6 +71,12 @@ export function fakeEndpointPicker(
     };
   }
 
+  async function pick(request: InferenceRequest, { signal }: PickOptions): Promise<Assignment> {
+    requests.push(request);
+    await behaviour?.(signal);
+    return assign(request);
+  }
+
   return {
     requests,
     outcomes,
@@ -78,11 +90,8 @@ export function fakeEndpointPicker(
     pickWith: (next) => {
       behaviour = next;
     },
-    pick: async (request, { signal }) => {
-      requests.push(request);
-      await behaviour?.(signal);
-      return assign(request);
-    },
+    pick,
+    submit: submitByPicking(pick),
     models: () => models.map((id) => ({ id, endpoints: endpoints.map(({ name }) => name) })),
     isReady: () => endpoints.length > 0,
   };
