@@ -144,12 +144,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
     for (const failure of result.failures) faults.push(failure);
     const queuedMs = startedMs - arrivedAtMs;
-    const record: SchedulingResult = {
-      ...result,
-      ...(queuedMs > 0 ? { queuedMs } : undefined),
-      failures: faults,
-      durationMs: clock() - startedMs,
-    };
+    const record = completed(result, faults, queuedMs, clock() - startedMs);
     const decision: DecisionRecord = {
       timeMs: wallClock(),
       nowMs: startedMs,
@@ -317,6 +312,32 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
 /** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
 const timedOneIn = 64;
+
+/** What the profile cannot know, added. Spelled out: a spread would cost as much as a scorer. */
+function completed(
+  result: SchedulingResult,
+  failures: readonly PluginFailure[],
+  queuedMs: number,
+  durationMs: number,
+): SchedulingResult {
+  const record: SchedulingResult = {
+    profile: result.profile,
+    requestId: result.requestId,
+    model: result.model,
+    promptTokens: result.promptTokens,
+    considered: result.considered,
+    filters: result.filters,
+    candidates: result.candidates,
+    scores: result.scores,
+    totals: result.totals,
+    tied: result.tied,
+    picker: result.picker,
+    failures,
+    ranking: result.ranking,
+    durationMs,
+  };
+  return queuedMs > 0 ? { ...record, queuedMs } : record;
+}
 
 /** Outside of a round every decision is a placement. */
 function placed(offer: Offer<Assignment>): Assignment {

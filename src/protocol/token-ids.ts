@@ -12,7 +12,7 @@ export interface TokenIds {
  * has found the range to be valid JSON.
  */
 export function readTokenIds(body: Buffer, range: JsonRange, limit: number): TokenIds | undefined {
-  if (range.type !== 'array') return undefined;
+  if (range.type !== 'array' || !beginsWithNumber(body, range)) return undefined;
   const ids = new Uint32Array(Math.min(limit, (range.end - range.start) >>> 1));
   let count = 0;
   let id = 0;
@@ -31,4 +31,13 @@ export function readTokenIds(body: Buffer, range: JsonRange, limit: number): Tok
     } else if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return undefined;
   }
   return { count, bytes: new Uint8Array(ids.buffer, 0, 4 * Math.min(count, ids.length)) };
+}
+
+/** Before room is made: most arrays are messages, and room for ids would be as large as the body. */
+function beginsWithNumber(body: Buffer, { start, end }: JsonRange): boolean {
+  for (let at = start + 1; at < end; at += 1) {
+    const byte = body[at]!;
+    if (byte > 0x20) return byte >= 0x30 && byte <= 0x39;
+  }
+  return false;
 }

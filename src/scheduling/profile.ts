@@ -50,8 +50,7 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
       const failures: PluginFailure[] = [];
       const filterSteps: FilterStep[] = [];
       const candidates = runFilters(filters, context, endpoints, filterSteps, failures);
-      const totals = new Array<number>(candidates.length).fill(0);
-      const scoreSteps = runScorers(scorers, context, candidates, totals, failures);
+      const { steps: scoreSteps, totals } = runScorers(scorers, context, candidates, failures);
       const ranking = runPicker(picker, context, candidates, totals, failures);
       return {
         profile: name,
@@ -119,14 +118,17 @@ function runFilters(
 ): readonly Endpoint[] {
   // A copy also because `filter` and `map` are several times slower on frozen arrays, as snapshots are.
   let candidates: readonly Endpoint[] = [...endpoints];
+  const lent = new LentList(candidates);
   for (const { name, filter } of filters) {
     if (candidates.length === 0) break;
     try {
       const startedMs = context.pluginTimes?.clock();
-      const kept = filter(context, [...candidates]);
+      const given = lent.of(candidates);
+      const kept = filter(context, given);
       if (startedMs !== undefined) tellTime(context, 'filter', name, startedMs);
       steps.push({ filter: name, removed: namesOfRemoved(candidates, kept) });
-      candidates = kept;
+      // A filter that passes all mostly returns what it was given, which is only lent.
+      if (kept !== given) candidates = kept;
     } catch (error) {
       failures.push({ kind: 'filter', name, message: messageOf(error) });
     }
@@ -144,41 +146,52 @@ function tellTime(
 }
 
 /** One walk over both lists, since a filter keeps the order. Throws if `kept` is no part of `candidates`. */
-function namesOfRemoved(candidates: readonly Endpoint[], kept: readonly Endpoint[]): string[] {
-  const removed: string[] = [];
+function namesOfRemoved(candidates: readonly Endpoint[], kept: readonly Endpoint[]): readonly string[] {
+  let removed: string[] | undefined;
   let next = 0;
   for (const endpoint of candidates) {
     if (kept[next] === endpoint) next++;
-    else removed.push(endpoint.name);
+    else {
+      removed ??= [];
+      removed.push(endpoint.name);
+    }
   }
   if (next !== kept.length) {
     throw new Error('it returned endpoints that it was not given, or in another order');
   }
-  return removed;
+  return removed ?? noNames;
 }
 
-/** Adds weight x score to `totals [candidates]`. */
+const noNames: readonly string[] = Object.freeze([]);
+
+/** Weighted sums of the scores: `totals [candidates]`. */
 function runScorers(
   scorers: ProfileOptions['scorers'],
   context: SchedulingContext,
   candidates: readonly Endpoint[],
-  totals: number[],
   failures: PluginFailure[],
-): ScoreStep[] {
+): { readonly steps: ScoreStep[]; readonly totals: readonly number[] } {
   const steps: ScoreStep[] = [];
-  if (candidates.length === 0) return steps;
+  const count = candidates.length;
+  if (count === 0) return { steps, totals: [] };
+  // Grown from empty: an array made with a length is copied when the first fraction is put into it.
+  const totals: number[] = [];
+  const lent = new LentList(candidates);
   for (const { name, weight, scorer } of scorers) {
     try {
       const startedMs = context.pluginTimes?.clock();
-      const raw = scorer(context, [...candidates]);
+      const raw = scorer(context, lent.of(candidates));
       if (startedMs !== undefined) tellTime(context, 'scorer', name, startedMs);
       if (raw.length !== candidates.length) {
         throw new Error(`it returned ${raw.length} scores for ${candidates.length} endpoints`);
       }
-      const scores = new Array<number>(raw.length);
-      for (let i = 0; i < raw.length; i++) {
-        scores[i] = clampScore(raw[i]);
-        totals[i] = totals[i]! + weight * scores[i]!;
+      const scores: number[] = [];
+      for (let i = 0; i < count; i++) {
+        const score = clampScore(raw[i]);
+        scores.push(score);
+        const total = (totals[i] ?? 0) + weight * score;
+        if (i < totals.length) totals[i] = total;
+        else totals.push(total);
       }
       const { terms } = raw;
       steps.push(
@@ -188,7 +201,31 @@ function runScorers(
       failures.push({ kind: 'scorer', name, message: messageOf(error) });
     }
   }
-  return steps;
+  while (totals.length < count) totals.push(0);
+  return { steps, totals };
+}
+
+/**
+ * The copy of a list that plugins are given: one for all of them, made anew after one that has changed it, so that
+ * a plugin that sorts it in place confuses only itself.
+ */
+class LentList {
+  #copy: Endpoint[];
+
+  constructor(list: readonly Endpoint[]) {
+    this.#copy = [...list];
+  }
+
+  of(list: readonly Endpoint[]): Endpoint[] {
+    if (!isSame(this.#copy, list)) this.#copy = [...list];
+    return this.#copy;
+  }
+}
+
+function isSame(copy: readonly Endpoint[], list: readonly Endpoint[]): boolean {
+  if (copy.length !== list.length) return false;
+  for (let i = 0; i < list.length; i++) if (copy[i] !== list[i]) return false;
+  return true;
 }
 
 function runPicker(

@@ -122,6 +122,33 @@ describe('a profile', () => {
     expect(result.failures).toEqual([{ kind: 'filter', name: 'bad', message: 'boom' }]);
   });
 
+  it('lets a plugin that sorts its list in place confuse only itself', () => {
+    const reverse = (endpoints: readonly Endpoint[]) => (endpoints as Endpoint[]).reverse();
+    const endpoints = makeEndpoints(3);
+    const result = profile({
+      filters: [
+        all,
+        { name: 'turned', filter: (_context, list) => reverse(list) },
+        {
+          name: 'not-0',
+          filter: (_context, list) => {
+            const kept = list.filter(({ slot }) => slot !== 0);
+            reverse(list);
+            return kept;
+          },
+        },
+      ],
+      scorers: [
+        { name: 'turns', weight: 1, scorer: (_context, list) => reverse(list).map(() => 0) },
+        { name: 'slot', weight: 1, scorer: (_context, list) => list.map(({ slot }) => slot / 4) },
+      ],
+    }).run(makeContext(), endpoints);
+    expect(result.failures.map(({ name }) => name)).toEqual(['turned']);
+    expect(result.totals).toEqual([0.25, 0.5]);
+    expect(result.ranking.map(({ slot }) => slot)).toEqual([2, 1]);
+    expect(endpoints.map(({ slot }) => slot)).toEqual([0, 1, 2]);
+  });
+
   it('goes on without a filter that makes up endpoints', () => {
     const foreign = makeEndpoints(9)[8]!;
     const result = profile({ filters: [{ name: 'bad', filter: () => [foreign] }] }).run(
