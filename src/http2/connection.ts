@@ -15,6 +15,7 @@ import { ConnectionError, ErrorCode, type ErrorCodeValue } from './http2-error.t
 import { Http2Stream, type StreamHandler, type StreamHost } from './http2-stream.ts';
 import type { Http2Limits } from './limits.ts';
 import { Output } from './output.ts';
+import { RepeatedHead } from './repeated-head.ts';
 import { areTrailersValid, type RequestHead, requestHead } from './request-head.ts';
 
 export interface ConnectionOptions {
@@ -47,6 +48,7 @@ export class Http2Connection implements StreamHost {
   sendWindow = initialWindow;
   readonly #options: ConnectionOptions;
   readonly #decoder: HpackDecoder;
+  readonly #repeated = new RepeatedHead();
   readonly #streams = new Map<number, Http2Stream>();
   readonly #waiting = new Set<Http2Stream>();
   readonly #resets = new Set<number>();
@@ -373,6 +375,11 @@ export class Http2Connection implements StreamHost {
       start += 5;
     }
     if (start > end) throw violation('padding shorter than its frame', 'more');
+    if (flags & Flag.EndHeaders) {
+      this.#checkBlock(end - start);
+      this.#onBlock(flags, id, bytes, start, end);
+      return;
+    }
     this.#headers = { id, flags, parts: [], bytes: 0 };
     this.#onContinuation(flags, id, bytes.subarray(start, end));
   }
@@ -383,16 +390,37 @@ export class Http2Connection implements StreamHost {
     headers.parts.push(fragment);
     headers.bytes += fragment.length;
     if (headers.parts.length > 1) this.#spendControl();
-    if (headers.bytes > this.#options.limits.maxHeaderBlockBytes) {
-      throw new ConnectionError(ErrorCode.EnhanceYourCalm, 'A header block passes the limit.');
-    }
+    this.#checkBlock(headers.bytes);
     if (!(flags & Flag.EndHeaders)) return;
     this.#headers = undefined;
-    const block = headers.parts.length === 1 ? fragment : Buffer.concat(headers.parts);
-    const fields = this.#decoder.decode(block, 0, block.length);
-    const endsStream = (headers.flags & Flag.EndStream) !== 0;
-    if (id <= this.#lastId) this.#onTrailers(id, endsStream && areTrailersValid(fields));
-    else this.#open(id, requestHead(fields), endsStream);
+    const block = Buffer.concat(headers.parts);
+    this.#onBlock(headers.flags, id, block, 0, block.length);
+  }
+
+  #checkBlock(bytes: number): void {
+    if (bytes > this.#options.limits.maxHeaderBlockBytes) {
+      throw new ConnectionError(ErrorCode.EnhanceYourCalm, 'A header block passes the limit.');
+    }
+  }
+
+  /** `flags` of the HEADERS frame that the block began with. */
+  #onBlock(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
+    const endsStream = (flags & Flag.EndStream) !== 0;
+    const tableVersion = this.#decoder.tableVersion;
+    const known = id > this.#lastId ? this.#repeated.find(bytes, start, end, tableVersion) : undefined;
+    if (known !== undefined) {
+      this.#open(id, known, endsStream);
+      return;
+    }
+    const fields = this.#decoder.decode(bytes, start, end);
+    if (id <= this.#lastId) {
+      this.#onTrailers(id, endsStream && areTrailersValid(fields));
+      return;
+    }
+    const head = requestHead(fields);
+    if (head !== undefined && this.#decoder.tableVersion === tableVersion)
+      this.#repeated.keep(bytes, start, end, tableVersion, head);
+    this.#open(id, head, endsStream);
   }
 
   #onTrailers(id: number, isValid: boolean): void {

@@ -35,6 +35,7 @@ export class HpackDecoder {
   #count = 0;
   #tableBytes = 0;
   #tableLimit: number;
+  #tableVersion = 0;
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #end = 0;
@@ -44,6 +45,11 @@ export class HpackDecoder {
     this.#maxTableBytes = maxTableBytes;
     this.#maxListBytes = maxListBytes;
     this.#tableLimit = maxTableBytes;
+  }
+
+  /** Counts changes of the dynamic table: between equal versions the same block says the same. */
+  get tableVersion(): number {
+    return this.#tableVersion;
   }
 
   /**
@@ -131,6 +137,7 @@ export class HpackDecoder {
   }
 
   #insert(field: HeaderField): void {
+    this.#tableVersion++;
     const size = field[0].length + field[1].length + entryOverheadBytes;
     this.#evictTo(this.#tableLimit - size);
     // Section 4.4: an entry larger than the table empties it, and that is no error.
@@ -143,6 +150,7 @@ export class HpackDecoder {
   }
 
   #resize(bytes: number): void {
+    this.#tableVersion++;
     if (bytes > this.#maxTableBytes) throw malformed('a table size over the announced one');
     this.#tableLimit = bytes;
     this.#evictTo(bytes);
