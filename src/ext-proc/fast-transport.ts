@@ -13,6 +13,8 @@ import {
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import { fastHealth } from './fast-health.ts';
+import type { ProcessingResponse } from './messages.ts';
+import type { Sink } from './outbox.ts';
 import { ExtProcStream, type StreamCollaborators } from './stream.ts';
 import { tlsContext } from './tls-context.ts';
 import type { TransportOptions } from './transport.ts';
@@ -79,7 +81,7 @@ function createHttp2(options: FastTransportOptions): Http2Server {
       }
       const call = new GrpcCall(stream, maxMessageBytes);
       const handler =
-        head.path === processPath ? serveCall(call, collaborators) : otherMethod(head.path, call);
+        head.path === processPath ? new ServedCall(call, collaborators) : otherMethod(head.path, call);
       if (handler === undefined) {
         call.end(GrpcStatus.Unimplemented, `Expected ${processPath}, found ${head.path}.`);
         return undefined;
@@ -90,32 +92,48 @@ function createHttp2(options: FastTransportOptions): Http2Server {
   });
 }
 
-function serveCall(call: GrpcCall, collaborators: StreamCollaborators): GrpcHandler {
-  const stream = new ExtProcStream(collaborators, {
-    send(response) {
-      encodeResponse(writer, response);
-      return call.send(writer.bytes, writer.start, writer.end);
-    },
-    end: () => call.end(),
-  });
-  return {
-    onMessage(bytes, start, end) {
-      const message = decodeOrUndefined(bytes, start, end);
-      if (message === 'malformed') {
-        call.end(GrpcStatus.Internal, 'Expected a ProcessingRequest, found bytes that are none.');
-        stream.onCancel();
-        return;
-      }
-      if (message !== undefined) stream.onMessage(message);
-      if (stream.isBlocked) call.pause();
-    },
-    onEnd: () => stream.onHalfClose(),
-    onCancel: () => stream.onCancel(),
-    onDrain() {
-      stream.onDrain();
-      if (!stream.isBlocked) call.resume();
-    },
-  };
+/** Between one call and its stream: decodes what comes, encodes what goes. */
+class ServedCall implements GrpcHandler, Sink {
+  readonly #call: GrpcCall;
+  readonly #stream: ExtProcStream;
+
+  constructor(call: GrpcCall, collaborators: StreamCollaborators) {
+    this.#call = call;
+    this.#stream = new ExtProcStream(collaborators, this);
+  }
+
+  send(response: ProcessingResponse): boolean {
+    encodeResponse(writer, response);
+    return this.#call.send(writer.bytes, writer.start, writer.end);
+  }
+
+  end(): void {
+    this.#call.end();
+  }
+
+  onMessage(bytes: Buffer, start: number, end: number): void {
+    const message = decodeOrUndefined(bytes, start, end);
+    if (message === 'malformed') {
+      this.#call.end(GrpcStatus.Internal, 'Expected a ProcessingRequest, found bytes that are none.');
+      this.#stream.onCancel();
+      return;
+    }
+    if (message !== undefined) this.#stream.onMessage(message);
+    if (this.#stream.isBlocked) this.#call.pause();
+  }
+
+  onEnd(): void {
+    this.#stream.onHalfClose();
+  }
+
+  onCancel(): void {
+    this.#stream.onCancel();
+  }
+
+  onDrain(): void {
+    this.#stream.onDrain();
+    if (!this.#stream.isBlocked) this.#call.resume();
+  }
 }
 
 function decodeOrUndefined(bytes: Buffer, start: number, end: number) {

@@ -1,7 +1,7 @@
-import { bodyPieces } from './body-pieces.ts';
 import type { Outbox } from './outbox.ts';
 import type { RequestGathering } from './request-gathering.ts';
 import type { RequestPlan } from './request-plan.ts';
+import { sendBody } from './send-body.ts';
 
 const noBytes = new Uint8Array(0);
 
@@ -35,7 +35,7 @@ export class RequestAnswers {
   answer(gathering: RequestGathering, plan: RequestPlan): void {
     const chunks = gathering.takeChunks();
     if (plan.bodyReplies === 'echo') {
-      if (this.owed > 0) this.#echo(chunks, gathering.end === 'end_of_stream');
+      if (this.owed > 0) sendBody(this.#outbox, 'request', chunks, gathering.end === 'end_of_stream');
     } else {
       for (let i = 0; i < this.owed; i++) {
         this.#outbox.send({ kind: 'body', direction: 'request', ...this.takeReplacement() });
@@ -48,12 +48,5 @@ export class RequestAnswers {
     if (!this.areTrailersOwed) return;
     this.areTrailersOwed = false;
     this.#outbox.send({ kind: 'trailers', direction: 'request' });
-  }
-
-  #echo(chunks: readonly Uint8Array[], isEnded: boolean): void {
-    for (const { piece, isLast } of bodyPieces(chunks)) {
-      const streamed = { body: piece, endOfStream: isLast && isEnded };
-      this.#outbox.send({ kind: 'body', direction: 'request', streamed });
-    }
   }
 }

@@ -1,9 +1,9 @@
 import { bufferView } from '../protocol/buffer-view.ts';
 import { decisionHeader, servedByHeader } from '../protocol/headers.ts';
 import { type ModelNames, type ModelRestorer, restoreModel } from '../protocol/model-restorer.ts';
-import { bodyPieces } from './body-pieces.ts';
 import type { BodyMode, HeaderMutation, Headers, ProcessingRequest } from './messages.ts';
 import type { Outbox } from './outbox.ts';
+import { maxPieceBytes, sendBody, sendPiece } from './send-body.ts';
 
 export interface ResponseAnswersOptions {
   readonly outbox: Outbox;
@@ -88,10 +88,9 @@ export class ResponseAnswers {
 
   #echo(bytes: Uint8Array, endOfStream: boolean): void {
     if (bytes.length === 0 && !endOfStream && this.#restorer !== undefined) return; // all of it is held
-    for (const { piece, isLast } of bodyPieces([bytes])) {
-      const streamed = { body: piece, endOfStream: isLast && endOfStream };
-      this.#options.outbox.send({ kind: 'body', direction: 'response', streamed });
-    }
+    const { outbox } = this.#options;
+    if (bytes.length <= maxPieceBytes) sendPiece(outbox, 'response', bytes, endOfStream);
+    else sendBody(outbox, 'response', [bytes], endOfStream);
   }
 }
 
