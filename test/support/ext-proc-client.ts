@@ -46,6 +46,7 @@ export interface HeaderMutationReply {
 export interface CommonReply {
   readonly headerMutation?: HeaderMutationReply;
   readonly bodyMutation?: {
+    readonly body?: Buffer;
     readonly streamedResponse?: { readonly body?: Buffer; readonly endOfStream?: boolean };
   };
   readonly clearRouteCache?: boolean;
