@@ -63,7 +63,7 @@ export class RawClient {
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(port: number) {
-    this.#socket = connect(port, '127.0.0.1');
+    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
     this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
     this.#socket.on('close', () => {
       this.isClosed = true;
