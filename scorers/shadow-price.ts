@@ -4,8 +4,10 @@
  * is worth to others at the moment.
  *
  *   queue + memory wait + kappa x own + decodeDelay x own x decoding + decodeTime x mean output x step
- *   kappa = min(maxPrice, 1 + congestion x mean queue / mean own + eviction x phi)
- *   phi   = share of prompt blocks that were asked for before and are on no endpoint now
+ *   kappa = min(maxPrice, 1 + congestion x (mean queue + mean waiting x busyness²) / mean own + eviction x phi)
+ *   waiting  = own prefill of the requests that flow control holds, which wait for endpoints that are busy;
+ *   busyness = requests there over the mean, at most 1: nobody waits for an endpoint that has time to spare
+ *   phi      = share of prompt blocks that were asked for before and are on no endpoint now
  *
  * A request with targets (TTFT, TPOT) prefers the endpoints that are predicted to meet them, if any does: by
  * `sloFit`, `filter` takes the cheapest of these, `best-fit` the one that meets them most narrowly, which leaves
@@ -16,9 +18,8 @@
 import {
   defineScorer,
   type Endpoint,
-  missingMemoryTokens,
+  memoryWaitMs,
   ownPrefillMs,
-  pendingPrefillMs,
   RecentBlocks,
   type SchedulingContext,
   type Scorer,
@@ -32,6 +33,7 @@ const sloFits: readonly string[] = ['filter', 'best-fit', 'off'];
 /** How fast the shares and means forget, per request. */
 const evictionMemory = 0.998;
 const ownMemory = 0.99;
+const unknownOwnMs = 50;
 /** Below it, own prefill says nothing about how much work requests bring. */
 const leastOwnMs = 5;
 
@@ -43,7 +45,7 @@ export default defineScorer({
     maxPrice: 50,
     decodeDelay: 0.02,
     decodeTime: 0.05,
-    memoryTarget: 0.9,
+    memoryTarget: 0.95,
     sloFit: 'filter',
   },
   create: ({ sloFit, ...weights }): Scorer => {
@@ -62,24 +64,25 @@ export default defineScorer({
 
     const isBestFit = ({ isStrict }: Slo) => sloFit === 'best-fit' || isStrict === true;
 
-    const price = (endpoints: readonly Endpoint[]): number => {
-      const queueMs = endpoints.reduce((sum, endpoint) => sum + pendingPrefillMs(endpoint), 0);
-      const evictedShare = promptBlocks > 0 ? evictedBlocks / promptBlocks : 0;
-      const congested = queueMs / endpoints.length / (meanOwnMs ?? 50);
-      return Math.min(maxPrice, 1 + congestion * congested + eviction * evictedShare);
-    };
-
-    const memoryWaitMs = (endpoint: Endpoint, uncached: number): number => {
-      const { inFlight, learned } = endpoint;
-      const missing = missingMemoryTokens(endpoint, memoryTarget) + uncached;
-      if (!(missing > 0) || inFlight.requests === 0) return 0;
-      return (
-        (missing * learned.stepMs * learned.meanOutputTokens) / (memoryTarget * learned.kvCapacityTokens!)
-      );
+    /** kappa by endpoint. */
+    const prices = (endpoints: readonly Endpoint[], waitingMs: number): readonly number[] => {
+      let queueMs = 0;
+      let requests = 0;
+      for (const { inFlight, learned } of endpoints) {
+        queueMs += learned.pendingPrefillMs;
+        requests += inFlight.requests;
+      }
+      const meanRequests = requests / endpoints.length;
+      const perMs = congestion / (endpoints.length * (meanOwnMs ?? unknownOwnMs));
+      const evicted = promptBlocks > 0 ? eviction * (evictedBlocks / promptBlocks) : 0;
+      return endpoints.map(({ inFlight }) => {
+        const busyness = meanRequests > 0 ? Math.min(1, inFlight.requests / meanRequests) : 0;
+        return Math.min(maxPrice, 1 + (queueMs + waitingMs * busyness ** 2) * perMs + evicted);
+      });
     };
 
     const score: Scorer = (context, endpoints) => {
-      const kappa = price(endpoints);
+      const kappa = prices(endpoints, context.waitingMs ?? 0);
       const count = endpoints.length;
       const queue = new Array<number>(count);
       const memory = new Array<number>(count);
@@ -94,10 +97,10 @@ export default defineScorer({
         const { inFlight, learned } = endpoint;
         const uncached = uncachedTokens(context, endpoint);
         const ownMs = ownPrefillMs(endpoint, context.request.promptTokens, uncached);
-        queue[i] = pendingPrefillMs(endpoint);
-        memory[i] = memoryWaitMs(endpoint, uncached);
+        queue[i] = learned.pendingPrefillMs;
+        memory[i] = memoryWaitMs(endpoint, uncached, memoryTarget);
         own[i] = ownMs;
-        priced[i] = (kappa - 1) * ownMs;
+        priced[i] = (kappa[i]! - 1) * ownMs;
         decode[i] =
           decodeDelay * ownMs * (inFlight.requests - inFlight.waitingForFirstToken) +
           decodeTime * learned.meanOutputTokens * learned.stepMs;

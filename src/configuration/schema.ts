@@ -226,13 +226,15 @@ const flowControl = z
       .record(z.string().regex(/^-?[0-9]+$/), z.number().positive())
       .default({})
       .describe('Longest wait of single priorities, such as `-10: 5000`.'),
-    roomMs: milliseconds(200, 'An engine has room while its undone prefill is less than this.'),
+    roomMs: milliseconds(200, 'An engine has room while a request sent now would begin within this.'),
     memoryTarget: z
       .number()
       .positive()
       .max(1)
-      .default(0.97)
-      .describe("Share of an engine's KV memory that may be in use or promised."),
+      .default(0.95)
+      .describe(
+        "Share of an engine's KV memory that may be in use or promised; the rest is for answers to grow.",
+      ),
     tenantHeader: z
       .string()
       .regex(/^[a-z0-9-]+$/, { error: 'expected a header name in lower case' })

@@ -32,6 +32,7 @@ export interface DecisionLine {
   readonly time: string;
   readonly nowMs: number;
   readonly seed: number;
+  readonly waitingMs: number;
   readonly request: {
     readonly id: string;
     readonly model: string | null;
@@ -87,6 +88,7 @@ export function decisionLine(record: DecisionRecord, ownHeaders: readonly string
     time: new Date(record.timeMs).toISOString(),
     nowMs: record.nowMs,
     seed: record.seed,
+    waitingMs: record.waitingMs,
     request: {
       id: request.id,
       model: request.model ?? null,

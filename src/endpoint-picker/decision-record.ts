@@ -11,6 +11,8 @@ export interface DecisionRecord {
   readonly nowMs: number;
   /** Of the context's random numbers. */
   readonly seed: number;
+  /** Own prefill of the requests that flow control held, milliseconds. */
+  readonly waitingMs: number;
   readonly request: InferenceRequest;
   /** As the decision saw them, before filters; the caller's subset alone if it named one. */
   readonly endpoints: readonly Endpoint[];

@@ -23,7 +23,7 @@ import { GuardedIndex } from './guarded-index.ts';
 import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
-import { RoomRound, type RoomRule } from './room-round.ts';
+import { type Burden, isRoomAt, RoomRound, type RoomRule } from './room-round.ts';
 import { ServedRequest } from './served-request.ts';
 import { selectSubset } from './subset.ts';
 
@@ -110,7 +110,13 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
     const beginRound = () => new RoomRound(pool.snapshot(clock()), room());
     const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
-    pool.subscribe({ roomChanged: () => started.roomChanged() });
+    pool.subscribe({
+      roomChanged: (endpoint) => {
+        if (started.waitingRequests === 0) return;
+        const now = pool.find(endpoint);
+        if (now !== undefined && isRoomAt(now, room())) started.roomChanged();
+      },
+    });
     return started;
   }
 
@@ -135,28 +141,32 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const context = createContext(request, startedMs, index, seededRandom(seed));
     const { result, confirm } = choose(request, allowed, context, faults);
     const best = result.ranking[0];
-    const tokens = best === undefined ? 0 : uncachedTokens(context, best);
-    const ownMs = best === undefined ? 0 : ownPrefillMs(best, request.promptTokens, tokens);
-    if (best !== undefined && round?.hasRoomAt(best) === false) {
-      round.promise(best, tokens);
+    const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
+    const { ownMs, uncachedTokens: tokens } = burden;
+    if (best !== undefined && round?.hasRoomAt(best, burden) === false) {
+      const isOverdue = startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs;
+      round.promise(best, burden, isOverdue);
       return { kind: 'no-room', ownMs, tokens };
     }
     if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
     for (const failure of result.failures) faults.push(failure);
     const queuedMs = startedMs - arrivedAtMs;
     const record = completed(result, faults, queuedMs, clock() - startedMs);
-    const decision: DecisionRecord = {
-      timeMs: wallClock(),
-      nowMs: startedMs,
-      seed,
-      request,
-      // A round goes on changing its list.
-      endpoints: round === undefined ? allowed : [...allowed],
-      cachedTokens: cachedTokensOf(context, allowed, result),
-      result: record,
-    };
-    records.push(decision);
-    onDecision?.(decision);
+    if (keptRecords > 0 || onDecision !== undefined) {
+      const decision: DecisionRecord = {
+        timeMs: wallClock(),
+        nowMs: startedMs,
+        seed,
+        waitingMs: context.waitingMs ?? 0,
+        request,
+        // A round goes on changing its list.
+        endpoints: round === undefined ? allowed : [...allowed],
+        cachedTokens: cachedTokensOf(context, allowed, result),
+        result: record,
+      };
+      records.push(decision);
+      onDecision?.(decision);
+    }
     if (best === undefined) throw new RefusedDecision(noEndpoints(allowed, record), record);
 
     const served = new ServedRequest({
@@ -170,8 +180,18 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       onEnd,
     });
     open.add(served);
-    round?.reserved(best, tokens);
+    round?.reserved(best, burden);
     return { kind: 'placed', value: served, ownMs, tokens };
+  }
+
+  function burdenOn(endpoint: Endpoint, context: SchedulingContext): Burden {
+    const { promptTokens, prefix } = context.request;
+    const uncached = uncachedTokens(context, endpoint);
+    return {
+      ownMs: ownPrefillMs(endpoint, promptTokens, uncached),
+      uncachedTokens: uncached,
+      neededTokens: Math.max(0, promptTokens - pool.heldTokens(endpoint, prefix)),
+    };
   }
 
   const onEnd = (ended: ServedRequest): void => open.remove(ended);
@@ -254,6 +274,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       request,
       nowMs,
       random: ownRandom,
+      waitingMs: flowControl?.waitingMs ?? 0,
       cachedTokens({ slot }: Endpoint): number {
         match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
@@ -338,6 +359,12 @@ function completed(
   };
   return queuedMs > 0 ? { ...record, queuedMs } : record;
 }
+
+const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0 });
+
+/** A request that has waited for so many times its own prefill, and this long, is not passed on its endpoint. */
+const overdueOwn = 5;
+const overdueMs = 2000;
 
 /** Outside of a round every decision is a placement. */
 function placed(offer: Offer<Assignment>): Assignment {

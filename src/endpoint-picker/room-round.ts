@@ -1,16 +1,33 @@
 import type { Round } from '../flow-control/index.ts';
-import { missingMemoryTokens, pendingPrefillMs } from '../scheduling/delay-estimate.ts';
+import { memoryWaitMs } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 
 /** When an endpoint can take another request. */
 export interface RoomRule {
-  /** Its undone prefill is less than this, milliseconds. */
+  /** A request sent now would begin within this, milliseconds: after the prefill before it, and with memory. */
   readonly roomMs: number;
   /** Share of its KV memory that may be in use or promised. */
   readonly memoryTarget: number;
 }
 
-export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.97 });
+export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.95 });
+
+/** An idle engine has room whatever its gauges say: nothing that it does would make any. */
+export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): boolean {
+  if (!endpoint.isReady) return false;
+  if (endpoint.inFlight.requests === 0) return true;
+  const { pendingPrefillMs } = endpoint.learned;
+  return pendingPrefillMs + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget) < rule.roomMs;
+}
+
+/** What a request brings to an endpoint. */
+export interface Burden {
+  /** Own prefill there. */
+  readonly ownMs: number;
+  readonly uncachedTokens: number;
+  /** KV memory beyond what is held there now. */
+  readonly neededTokens: number;
+}
 
 /**
  * The endpoints as one event of flow control sees them. A request that must wait counts as promised to its best
@@ -18,7 +35,9 @@ export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarg
  */
 export class RoomRound implements Round {
   readonly #rule: RoomRule;
-  readonly #endpoints: Endpoint[];
+  /** A copy from the first change on. */
+  #endpoints: readonly Endpoint[];
+  #changed: Endpoint[] | undefined;
   /** By slot: those that had room when the round began, and those that have it now. */
   readonly #hadRoom: boolean[] = [];
   readonly #hasRoom: boolean[] = [];
@@ -27,7 +46,7 @@ export class RoomRound implements Round {
 
   constructor(endpoints: readonly Endpoint[], rule: RoomRule) {
     this.#rule = rule;
-    this.#endpoints = [...endpoints];
+    this.#endpoints = endpoints;
     let ready = 0;
     for (const endpoint of endpoints) {
       const hasRoom = isRoomAt(endpoint, rule);
@@ -47,53 +66,59 @@ export class RoomRound implements Round {
     return this.#withRoom > 0;
   }
 
-  hasRoomAt({ slot }: Endpoint): boolean {
-    return this.#hasRoom[slot] === true;
+  hasRoomAt(endpoint: Endpoint, { neededTokens }: Burden): boolean {
+    return this.#hasRoom[endpoint.slot] === true && isRoomAt(endpoint, this.#rule, neededTokens);
   }
 
   hasGainedSince(earlier: RoomRound): boolean {
     return this.#hadRoom.some((hadRoom, slot) => hadRoom && earlier.#hadRoom[slot] !== true);
   }
 
-  /** A request waits for this endpoint. It does not take the room, only the attraction. */
-  promise(endpoint: Endpoint, tokens: number): void {
-    const { inFlight, learned } = endpoint;
-    const memory = learned.kvCapacityTokens ?? Number.POSITIVE_INFINITY;
-    const kvCacheUsage = endpoint.metrics.kvCacheUsage + learned.meanOutputTokens / memory;
-    this.#replace(endpoint, {
-      ...endpoint,
-      metrics: { ...endpoint.metrics, kvCacheUsage },
-      inFlight: { ...inFlight, uncachedTokens: inFlight.uncachedTokens + tokens },
-    });
+  /**
+   * A request waits for this endpoint: it takes of the attraction, and of the room only if it is overdue, or
+   * smaller ones could pass it for ever.
+   */
+  promise(endpoint: Endpoint, burden: Burden, isOverdue: boolean): void {
+    this.#replace(endpoint, laden(endpoint, burden));
+    if (isOverdue) this.#close(endpoint);
   }
 
   /** A request was sent there. */
-  reserved(endpoint: Endpoint, tokens: number): void {
-    const { inFlight } = endpoint;
-    const now: Endpoint = {
-      ...endpoint,
-      inFlight: {
-        ...inFlight,
-        requests: inFlight.requests + 1,
-        waitingForFirstToken: inFlight.waitingForFirstToken + 1,
-        uncachedTokens: inFlight.uncachedTokens + tokens,
-      },
-    };
+  reserved(endpoint: Endpoint, burden: Burden): void {
+    const now = laden(endpoint, burden);
     this.#replace(endpoint, now);
-    if (isRoomAt(now, this.#rule) || !this.hasRoomAt(now)) return;
-    this.#hasRoom[now.slot] = false;
+    if (!isRoomAt(now, this.#rule)) this.#close(now);
+  }
+
+  #close({ slot }: Endpoint): void {
+    if (this.#hasRoom[slot] !== true) return;
+    this.#hasRoom[slot] = false;
     this.#withRoom--;
   }
 
   #replace(endpoint: Endpoint, by: Endpoint): void {
-    const at = this.#endpoints.indexOf(endpoint);
-    if (at >= 0) this.#endpoints[at] = Object.freeze(by);
+    this.#changed ??= [...this.#endpoints];
+    this.#endpoints = this.#changed;
+    const at = this.#changed.indexOf(endpoint);
+    if (at >= 0) this.#changed[at] = by;
   }
 }
 
-/** An idle engine has room whatever its gauges say: nothing that it does would make any. */
-function isRoomAt(endpoint: Endpoint, { roomMs, memoryTarget }: RoomRule): boolean {
-  if (!endpoint.isReady) return false;
-  if (endpoint.inFlight.requests === 0) return true;
-  return pendingPrefillMs(endpoint) < roomMs && missingMemoryTokens(endpoint, memoryTarget) < 0;
+/** The endpoint with one more request on it. */
+function laden(endpoint: Endpoint, { ownMs, uncachedTokens, neededTokens }: Burden): Endpoint {
+  const { inFlight, learned } = endpoint;
+  return Object.freeze<Endpoint>({
+    ...endpoint,
+    inFlight: Object.freeze({
+      ...inFlight,
+      requests: inFlight.requests + 1,
+      waitingForFirstToken: inFlight.waitingForFirstToken + 1,
+      uncachedTokens: inFlight.uncachedTokens + uncachedTokens,
+    }),
+    learned: Object.freeze({
+      ...learned,
+      pendingPrefillMs: learned.pendingPrefillMs + ownMs,
+      heldTokens: learned.heldTokens + neededTokens,
+    }),
+  });
 }

@@ -1,5 +1,6 @@
 import type { InferencePool, Reservation } from '../pool/inference-pool.ts';
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import { prefillWork } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
@@ -116,6 +117,7 @@ export class ServedRequest implements Assignment {
     const { clock, arrivedAtMs, observer, onEnd } = this.#options;
     this.#report(outcome);
     if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
+    else this.#touchPrefix();
     this.#reservation.release(outcome.kind === 'completed' ? outcome.usage?.completionTokens : undefined);
     onEnd(this);
     observer.onFinished({
@@ -147,7 +149,13 @@ export class ServedRequest implements Assignment {
     const { pool, prefixIndex } = this.#options;
     const { promptTokens, prefix, isStreaming } = this.request;
     const uncachedTokens = Math.max(0, promptTokens - this.#cachedTokens);
-    const reservation = pool.reserve(this.#endpoint, { promptTokens, uncachedTokens, isStreaming });
+    const reservation = pool.reserve(this.#endpoint, {
+      promptTokens,
+      uncachedTokens,
+      prefillWork: prefillWork(promptTokens, uncachedTokens),
+      prefix,
+      isStreaming,
+    });
     prefixIndex.record(this.#endpoint.slot, prefix);
     return reservation;
   }
@@ -156,6 +164,14 @@ export class ServedRequest implements Assignment {
   #leave(): void {
     this.#forgetPrefix();
     this.#reservation.release();
+  }
+
+  /** Engines evict what was released longest ago, so the end of a request is a use of its blocks. */
+  #touchPrefix(): void {
+    const { pool, prefixIndex } = this.#options;
+    const { prefix } = this.request;
+    if (prefix.count === 0 || pool.find(this.#endpoint) === undefined) return;
+    prefixIndex.record(this.#endpoint.slot, prefix);
   }
 
   /** Takes back what was recorded for the current endpoint, which may be gone, its slot with another. */

@@ -106,6 +106,11 @@ export class FlowControl<R extends Round> {
     return this.#line.bands();
   }
 
+  /** Own prefill of all that wait, each at the endpoint that was best for it. */
+  get waitingMs(): number {
+    return this.#line.ownMs;
+  }
+
   get waitingBytes(): number {
     return this.#line.bytes;
   }

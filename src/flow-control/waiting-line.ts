@@ -8,6 +8,8 @@ export class WaitingLine<T> {
   readonly #bands: PriorityBand<T>[] = [];
   size = 0;
   bytes = 0;
+  /** Sum of `ownMs`. */
+  ownMs = 0;
 
   /** `ageWeight`: milliseconds of own work that a millisecond of waiting is worth. */
   constructor(ageWeight: number) {
@@ -22,6 +24,7 @@ export class WaitingLine<T> {
     waiting.isWaiting = true;
     this.size++;
     this.bytes += waiting.bytes;
+    this.ownMs += waiting.ownMs;
     this.#bandOf(waiting.priority).add(waiting);
   }
 
@@ -30,6 +33,7 @@ export class WaitingLine<T> {
     waiting.isWaiting = false;
     this.size--;
     this.bytes -= waiting.bytes;
+    this.ownMs = this.size === 0 ? 0 : this.ownMs - waiting.ownMs;
     this.#find(waiting.priority)!.remove(waiting, servedTokens);
   }
 
@@ -38,6 +42,7 @@ export class WaitingLine<T> {
   }
 
   reestimate(waiting: Waiting<T>, ownMs: number, tokens: number): void {
+    this.ownMs += ownMs - waiting.ownMs;
     this.#find(waiting.priority)!.reestimate(waiting, ownMs, tokens);
   }
 

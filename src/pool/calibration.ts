@@ -1,4 +1,4 @@
-import type { EndpointInFlight, EndpointLearned } from '../scheduling/endpoint.ts';
+import type { EndpointInFlight } from '../scheduling/endpoint.ts';
 import { PrefillRate } from './prefill-rate.ts';
 import { StepTime, stepShapeMs } from './step-time.ts';
 
@@ -66,18 +66,19 @@ export class Calibration {
     this.#fleet = fleet;
   }
 
-  firstToken(uncachedTokens: number, sentAtMs: number, nowMs: number, load: EndpointInFlight): void {
+  /** `prefillWork` of the prompt, as the matrix work of so many tokens. */
+  firstToken(prefillWork: number, sentAtMs: number, nowMs: number, load: EndpointInFlight): void {
     const factor = this.#step.factor ?? this.#fleet.stepFactor;
-    const stepMs = factor * stepShapeMs({ ...load, kvCapacityTokens: undefined });
+    const stepMs = factor * stepShapeMs(load);
     const prior = this.#fleet.prefillMsPerToken;
-    this.#prefill.firstToken(uncachedTokens, sentAtMs, nowMs, stepMs, prior);
+    this.#prefill.firstToken(prefillWork, sentAtMs, nowMs, stepMs, prior);
     this.#fleet.learnedPrefill(this.#prefill.msPerToken(prior));
   }
 
   ended({ firstTokenAtMs, endedAtMs, outputTokens }: Answer, load: EndpointInFlight): void {
     if (outputTokens > 8) {
       const msPerToken = (endedAtMs - firstTokenAtMs) / (outputTokens - 1);
-      this.#step.answered(msPerToken, { ...load, kvCapacityTokens: undefined }, this.#fleet.stepFactor);
+      this.#step.answered(msPerToken, load, this.#fleet.stepFactor);
     }
     this.#fleet.answered(outputTokens, this.#step.factor);
   }
@@ -87,14 +88,13 @@ export class Calibration {
     return unlessSame(this.#prefill.msPerToken(ofFleet), ofFleet);
   }
 
-  view(load: EndpointInFlight, kvCapacityTokens: number | undefined): EndpointLearned {
-    const { stepFactor, meanOutputTokens } = this.#fleet;
-    const factor = unlessSame(this.#step.factor ?? stepFactor, stepFactor);
-    return Object.freeze({
-      prefillMsPerToken: this.prefillMsPerToken(),
-      stepMs: factor * stepShapeMs({ ...load, kvCapacityTokens }),
-      kvCapacityTokens,
-      meanOutputTokens,
-    });
+  /** Answers of the whole pool. */
+  get meanOutputTokens(): number {
+    return this.#fleet.meanOutputTokens;
+  }
+
+  stepMs(load: EndpointInFlight, kvCapacityTokens: number | undefined): number {
+    const { stepFactor } = this.#fleet;
+    return unlessSame(this.#step.factor ?? stepFactor, stepFactor) * stepShapeMs(load, kvCapacityTokens);
   }
 }

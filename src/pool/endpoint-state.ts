@@ -1,7 +1,8 @@
-import type { Endpoint, EndpointMetrics } from '../scheduling/endpoint.ts';
+import type { Endpoint, EndpointLearned, EndpointMetrics } from '../scheduling/endpoint.ts';
 import { Calibration, type FleetCalibration } from './calibration.ts';
 import { EndpointHealth } from './endpoint-health.ts';
 import { FirstTokenDelay } from './first-token-judge.ts';
+import type { HeldPrompts } from './held-prompts.ts';
 import { InFlightLoad } from './in-flight-load.ts';
 
 /** An endpoint as discovery names it. */
@@ -36,17 +37,35 @@ export const unknownMetrics: ScrapedMetrics = Object.freeze({
 
 const noModels: EndpointModels = Object.freeze({ models: Object.freeze([]), adapters: Object.freeze([]) });
 
+export interface EndpointStateCollaborators {
+  readonly fleet: FleetCalibration;
+  readonly prompts: HeldPrompts;
+  /** Never given twice, unlike slots. */
+  readonly serial: number;
+}
+
+/** What we had counted when a scrape began. */
+interface CountedLoad {
+  readonly atMs: number;
+  readonly heldTokens: number;
+  readonly waitingRequests: number;
+  readonly waitingTokens: number;
+}
+
 /** All that the pool knows of one endpoint, and its frozen view, made anew only when something changed. */
 export class EndpointState {
   readonly name: string;
   readonly address: string;
   readonly slot: number;
+  readonly serial: number;
   readonly health = new EndpointHealth();
-  readonly load = new InFlightLoad();
+  readonly load: InFlightLoad;
   readonly calibration: Calibration;
   readonly firstTokenDelay = new FirstTokenDelay();
   /** Whether it answers scrapes, as listeners were last told. */
   isKnownReady = false;
+  /** Capacity that the prefix index was last told. */
+  indexedBlocks: number | undefined;
   /** When a request of ours last got its first token or its end. */
   servedAtMs = Number.NEGATIVE_INFINITY;
   #labels: Readonly<Record<string, string>>;
@@ -54,11 +73,15 @@ export class EndpointState {
   #metrics: ScrapedMetrics = unknownMetrics;
   /** When the figures were asked for; undefined if never told. */
   #metricsAtMs: number | undefined;
-  #scrapeBeganAtMs: number | undefined;
+  #scrapeBegan: CountedLoad | undefined;
+  /** What the gauges said that requests hold, less what we had counted then: the part that is not ours to count. */
+  #heldBesideTokens: number | undefined;
   #view: Endpoint | undefined;
 
-  constructor(spec: EndpointSpec, slot: number, fleet: FleetCalibration) {
+  constructor(spec: EndpointSpec, slot: number, { fleet, prompts, serial }: EndpointStateCollaborators) {
     this.calibration = new Calibration(fleet);
+    this.load = new InFlightLoad(prompts, serial);
+    this.serial = serial;
     this.name = spec.name;
     this.address = spec.address;
     this.slot = slot;
@@ -80,17 +103,29 @@ export class EndpointState {
   }
 
   beginScrape(nowMs: number): void {
+    const { waitingForFirstToken, uncachedTokens } = this.load.view();
+    this.#scrapeBegan = {
+      atMs: nowMs,
+      heldTokens: this.#countHeldTokens(nowMs),
+      waitingRequests: waitingForFirstToken,
+      waitingTokens: uncachedTokens,
+    };
     this.load.beginScrape();
-    this.#scrapeBeganAtMs = nowMs;
   }
 
   endScrape(metrics: ScrapedMetrics, nowMs: number): void {
-    if (this.#scrapeBeganAtMs === undefined) this.beginScrape(nowMs);
+    if (this.#scrapeBegan === undefined) this.beginScrape(nowMs);
+    const began = this.#scrapeBegan!;
     this.load.endScrape();
     this.#metrics = metrics;
-    this.#metricsAtMs = this.#scrapeBeganAtMs;
-    this.#scrapeBeganAtMs = undefined;
+    this.#metricsAtMs = began.atMs;
+    this.#scrapeBegan = undefined;
     this.#view = undefined;
+    const capacity = this.#kvCapacityTokens;
+    if (capacity === undefined) return;
+    const queued = Math.min(1, metrics.queuedRequests / Math.max(1, began.waitingRequests));
+    const scraped = metrics.kvCacheUsage * capacity + queued * began.waitingTokens;
+    this.#heldBesideTokens = scraped - began.heldTokens;
   }
 
   /** The view must be made anew: load, health or age changed. */
@@ -108,26 +143,57 @@ export class EndpointState {
     return this.#view;
   }
 
+  get #kvCapacityTokens(): number | undefined {
+    const { totalBlocks, blockSizeTokens } = this.#metrics;
+    return totalBlocks === undefined || blockSizeTokens === undefined
+      ? undefined
+      : totalBlocks * blockSizeTokens;
+  }
+
+  #countHeldTokens(nowMs: number): number {
+    const stepMs = this.calibration.stepMs(this.load.view(), this.#kvCapacityTokens);
+    return this.load.heldTokens(nowMs, stepMs);
+  }
+
   #makeView(nowMs: number): Endpoint {
     this.load.settle(nowMs);
     const inFlight = this.load.view();
-    const { totalBlocks, blockSizeTokens } = this.#metrics;
-    const kvCapacityTokens =
-      totalBlocks === undefined || blockSizeTokens === undefined ? undefined : totalBlocks * blockSizeTokens;
+    const metrics = this.#metrics;
+    const { totalBlocks, blockSizeTokens } = metrics;
+    const kvCapacityTokens = this.#kvCapacityTokens;
+    const stepMs = this.calibration.stepMs(inFlight, kvCapacityTokens);
+    const prefillMsPerToken = this.calibration.prefillMsPerToken();
+    const heldTokens = this.load.heldTokens(nowMs, stepMs) + (this.#heldBesideTokens ?? 0);
+    const notReadyReason = this.health.notReadyReason(nowMs);
+    // Field by field, as spreading an object costs five times as much and views are made by the thousand.
     return Object.freeze<Endpoint>({
       name: this.name,
       address: this.address,
       labels: this.#labels,
       models: this.#models.models,
       adapters: this.#models.adapters,
-      isReady: this.health.isReady(nowMs),
-      notReadyReason: this.health.notReadyReason(nowMs),
-      metrics: Object.freeze({
-        ...this.#metrics,
+      isReady: notReadyReason === undefined,
+      notReadyReason,
+      metrics: Object.freeze<EndpointMetrics>({
+        queuedRequests: metrics.queuedRequests,
+        runningRequests: metrics.runningRequests,
+        kvCacheUsage: metrics.kvCacheUsage,
+        blockSizeTokens,
+        totalBlocks,
+        runningAdapters: metrics.runningAdapters,
+        waitingAdapters: metrics.waitingAdapters,
+        maxAdapters: metrics.maxAdapters,
         ageMs: this.#metricsAtMs === undefined ? Number.POSITIVE_INFINITY : nowMs - this.#metricsAtMs,
       }),
       inFlight,
-      learned: this.calibration.view(inFlight, kvCapacityTokens),
+      learned: Object.freeze<EndpointLearned>({
+        prefillMsPerToken,
+        stepMs,
+        pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
+        kvCapacityTokens,
+        heldTokens: Math.max(0, heldTokens),
+        meanOutputTokens: this.calibration.meanOutputTokens,
+      }),
       slot: this.slot,
     });
   }

@@ -1,15 +1,22 @@
 import type { EndpointInFlight } from '../scheduling/endpoint.ts';
+import type { PrefixHashes } from '../scheduling/inference-request.ts';
+import type { HeldPrompts } from './held-prompts.ts';
 
 export interface RequestLoad {
   readonly promptTokens: number;
   /** Those not believed cached on the endpoint. */
   readonly uncachedTokens: number;
+  /** Prefill of these, as the matrix work of so many tokens; `uncachedTokens` if absent. */
+  readonly prefillWork?: number | undefined;
+  /** Of the prompt, so that what several requests share counts once. */
+  readonly prefix?: PrefixHashes | undefined;
   /** False when the answer comes as a whole, so that its first token is not seen. */
   readonly isStreaming?: boolean | undefined;
 }
 
 /** One request that counts against an endpoint. Mutable, owned by `InFlightLoad`. */
 export interface LoadEntry extends RequestLoad {
+  readonly prefillWork: number;
   /** The scrape that had last begun when the request was sent. */
   readonly epoch: number;
   readonly sentAtMs: number;
@@ -17,6 +24,8 @@ export interface LoadEntry extends RequestLoad {
   readonly expectedMs: number;
   isWaitingForFirstToken: boolean;
   firstTokenAtMs: number | undefined;
+  /** Since its first token was seen or assumed. */
+  decodingSinceMs: number | undefined;
   /** Its first token came, or is missing, far too late; that has been counted. */
   isLate: boolean;
 }
@@ -37,32 +46,60 @@ export class InFlightLoad {
   #waitingForFirstToken = 0;
   #promptTokens = 0;
   #uncachedTokens = 0;
+  #prefillWork = 0;
+  #heldPromptTokens = 0;
+  #decoding = 0;
+  /** Sum of `decodingSinceMs`. */
+  #decodingSinceMs = 0;
+  /** In the order in which engines prefill; those that have their first token are dropped at the front. */
+  readonly #waiting: LoadEntry[] = [];
+  /** When the engine has begun with the first of `#waiting`, if it works without a pause. */
+  #headSinceMs = 0;
+  readonly #prompts: Pick<HeldPrompts, 'add' | 'remove'>;
+  readonly #owner: number;
   readonly #entries = new Set<LoadEntry>();
+  /** Until something changes. */
+  #view: EndpointInFlight | undefined;
   /** Requests whose first token will not be seen, with the time when it is assumed; in that order. */
   readonly #unseen: { readonly entry: LoadEntry; readonly assumedAtMs: number }[] = [];
+
+  /** `owner` names this endpoint in `prompts`. */
+  constructor(prompts: Pick<HeldPrompts, 'add' | 'remove'>, owner: number) {
+    this.#prompts = prompts;
+    this.#owner = owner;
+  }
 
   get requests(): number {
     return this.#requests;
   }
 
+  /** Tokens of the prompts of all requests, what they share counted once. */
+  get promptTokensHeld(): number {
+    return this.#heldPromptTokens;
+  }
+
   /** `prefillMs` is the expected time to the first token; it is assumed for requests that will not show theirs. */
   add(
-    { promptTokens, uncachedTokens, isStreaming = true }: RequestLoad,
+    { promptTokens, uncachedTokens, prefillWork = uncachedTokens, prefix, isStreaming = true }: RequestLoad,
     nowMs: number,
     prefillMs: number,
   ): LoadEntry {
     const entry: LoadEntry = {
       promptTokens,
       uncachedTokens,
+      prefillWork,
+      prefix,
       isStreaming,
       epoch: this.#epoch,
       sentAtMs: nowMs,
       expectedMs: prefillMs,
       isWaitingForFirstToken: true,
       firstTokenAtMs: undefined,
+      decodingSinceMs: undefined,
       isLate: false,
     };
     this.#entries.add(entry);
+    this.#view = undefined;
     if (!isStreaming) this.#unseen.push({ entry, assumedAtMs: nowMs + prefillMs });
     this.#requests++;
     this.#sentInEpoch++;
@@ -70,6 +107,11 @@ export class InFlightLoad {
     this.#waitingForFirstToken++;
     this.#promptTokens += promptTokens;
     this.#uncachedTokens += uncachedTokens;
+    this.#prefillWork += prefillWork;
+    this.#heldPromptTokens +=
+      prefix === undefined ? promptTokens : this.#prompts.add(this.#owner, prefix, promptTokens);
+    if (this.#waiting.length === 0) this.#headSinceMs = nowMs;
+    this.#waiting.push(entry);
     return entry;
   }
 
@@ -77,17 +119,44 @@ export class InFlightLoad {
     return this.#entries.has(entry);
   }
 
-  firstToken(entry: LoadEntry): void {
+  firstToken(entry: LoadEntry, nowMs: number): void {
     if (!entry.isWaitingForFirstToken) return;
+    this.#endPrefill(entry, nowMs);
+    entry.decodingSinceMs = nowMs;
+    this.#decoding++;
+    this.#decodingSinceMs += nowMs;
+  }
+
+  #endPrefill(entry: LoadEntry, nowMs: number): void {
     entry.isWaitingForFirstToken = false;
+    this.#view = undefined;
     this.#waitingForFirstToken--;
     this.#uncachedTokens -= entry.uncachedTokens;
+    this.#prefillWork -= entry.prefillWork;
+    if (this.#waiting[0] !== entry) return;
+    this.#headSinceMs = nowMs;
+    while (this.#waiting[0]?.isWaitingForFirstToken === false) this.#waiting.shift();
+  }
+
+  /** Until the prefill that waits is done: the engine takes prompts in turn and is somewhere within the first. */
+  pendingPrefillMs(nowMs: number, msPerToken: number): number {
+    const [head] = this.#waiting;
+    if (head === undefined) return 0;
+    const doneMs = Math.min(mostDone * msPerToken * head.prefillWork, nowMs - this.#headSinceMs);
+    return msPerToken * this.#prefillWork - Math.max(0, doneMs);
+  }
+
+  /** KV memory that our requests hold: their prompts, and what they must have generated by now. */
+  heldTokens(nowMs: number, stepMs: number): number {
+    const generated = (this.#decoding * nowMs - this.#decodingSinceMs) / stepMs;
+    return this.#heldPromptTokens + Math.max(0, generated);
   }
 
   /** Assumes the first tokens that are due and will not be seen. */
   settle(nowMs: number): void {
     while (this.#unseen.length > 0 && this.#unseen[0]!.assumedAtMs <= nowMs) {
-      this.firstToken(this.#unseen.shift()!.entry);
+      const { entry, assumedAtMs } = this.#unseen.shift()!;
+      this.firstToken(entry, assumedAtMs);
     }
   }
 
@@ -99,9 +168,17 @@ export class InFlightLoad {
     }
   }
 
-  remove(entry: LoadEntry): void {
+  remove(entry: LoadEntry, nowMs: number): void {
     if (!this.#entries.delete(entry)) return;
-    this.firstToken(entry);
+    if (entry.isWaitingForFirstToken) this.#endPrefill(entry, nowMs);
+    else {
+      this.#decoding--;
+      this.#decodingSinceMs = this.#decoding === 0 ? 0 : this.#decodingSinceMs - entry.decodingSinceMs!;
+    }
+    const { prefix, promptTokens } = entry;
+    this.#heldPromptTokens -=
+      prefix === undefined ? promptTokens : this.#prompts.remove(this.#owner, prefix, promptTokens);
+    this.#view = undefined;
     this.#requests--;
     this.#promptTokens -= entry.promptTokens;
     if (entry.epoch >= this.#epoch) this.#sentInEpoch--;
@@ -114,18 +191,21 @@ export class InFlightLoad {
   }
 
   endScrape(): void {
+    if (this.#sentSinceScrape !== this.#sentInEpoch) this.#view = undefined;
     this.#succeededEpoch = this.#epoch;
     this.#sentSinceScrape = this.#sentInEpoch;
   }
 
+  /** The same object until something changed. */
   view(): EndpointInFlight {
-    return Object.freeze({
+    this.#view ??= Object.freeze({
       requests: this.#requests,
       sentSinceScrape: this.#sentSinceScrape,
       waitingForFirstToken: this.#waitingForFirstToken,
       promptTokens: this.#promptTokens,
       uncachedTokens: this.#uncachedTokens,
     });
+    return this.#view;
   }
 
   /** Throws if the counters are not the sums over the entries. */
@@ -147,8 +227,17 @@ export class InFlightLoad {
         );
       }
     }
+    const decoding = entries.length - waiting.length;
+    if (this.#decoding !== decoding)
+      throw new Error(`${owner} decodes ${decoding}, counts ${this.#decoding}`);
+    if (this.#waiting[0] !== waiting[0]) throw new Error(`${owner} prefills another prompt than the oldest`);
+    if (entries.length === 0 && this.#heldPromptTokens !== 0)
+      throw new Error(`${owner} is idle and ${this.#heldPromptTokens} tokens are held there`);
   }
 }
+
+/** Of the prompt under way, the share that may count as done; the first token will tell the rest. */
+const mostDone = 0.9;
 
 function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);

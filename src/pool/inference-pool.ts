@@ -1,5 +1,6 @@
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { PrefixHashes } from '../scheduling/inference-request.ts';
 import { parseAddress } from './address.ts';
 import { FleetCalibration } from './calibration.ts';
 import type { Ejection } from './endpoint-health.ts';
@@ -10,6 +11,7 @@ import {
   type ScrapedMetrics,
 } from './endpoint-state.ts';
 import { FirstTokenJudge } from './first-token-judge.ts';
+import { HeldPrompts } from './held-prompts.ts';
 import type { LoadEntry, RequestLoad } from './in-flight-load.ts';
 
 /** Load that a request holds on an endpoint. Both verbs take effect once; later calls do nothing. */
@@ -69,6 +71,8 @@ export class InferencePool {
   /** Removed endpoints that still have reservations, kept for the audit. */
   readonly #leaving = new Set<EndpointState>();
   readonly #fleet = new FleetCalibration();
+  readonly #prompts = new HeldPrompts();
+  #serial = 0;
   readonly #firstTokenJudge = new FirstTokenJudge(this.#byName);
   #snapshot: readonly Endpoint[] = Object.freeze([]);
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
@@ -100,7 +104,11 @@ export class InferencePool {
     }
     if (known !== undefined) this.remove(spec.name);
     const free = this.#bySlot.indexOf(undefined);
-    const state = new EndpointState({ ...spec, address }, free < 0 ? this.#bySlot.length : free, this.#fleet);
+    const state = new EndpointState({ ...spec, address }, free < 0 ? this.#bySlot.length : free, {
+      fleet: this.#fleet,
+      prompts: this.#prompts,
+      serial: this.#serial++,
+    });
     this.#bySlot[state.slot] = state;
     this.#byName.set(state.name, state);
     this.#isChanged = true;
@@ -154,6 +162,12 @@ export class InferencePool {
     return state?.view(this.#clock());
   }
 
+  /** Leading tokens of a prompt that our running requests hold in the endpoint's memory. */
+  heldTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
+    const state = this.#find(endpoint);
+    return state === undefined ? 0 : this.#prompts.shared(state.serial, prefix);
+  }
+
   /** Counts a request against the endpoint at once, so that the next decision sees it. */
   reserve(endpoint: EndpointRef, load: RequestLoad): Reservation {
     const sentAtMs = this.#clock();
@@ -161,8 +175,9 @@ export class InferencePool {
     // Gone between the snapshot and now: nothing is left to count against.
     if (state === undefined) return { sentAtMs, firstToken() {}, release() {} };
     state.load.settle(sentAtMs);
-    const pendingTokens = state.load.view().uncachedTokens + load.uncachedTokens;
-    const prefillMs = state.calibration.prefillMsPerToken() * pendingTokens;
+    const msPerToken = state.calibration.prefillMsPerToken();
+    const pendingMs = state.load.pendingPrefillMs(sentAtMs, msPerToken);
+    const prefillMs = pendingMs + msPerToken * (load.prefillWork ?? load.uncachedTokens);
     const entry = state.load.add(load, sentAtMs, prefillMs);
     const isProbe = state.health.takeProbe();
     this.#touch(state);
@@ -171,7 +186,7 @@ export class InferencePool {
       firstToken: () => this.#firstToken(state, entry, load.isStreaming ?? true),
       release: (outputTokens) => {
         this.#learnFrom(state, entry, outputTokens);
-        state.load.remove(entry);
+        state.load.remove(entry, this.#clock());
         if (isProbe) state.health.returnProbe();
         if (state.load.requests === 0) this.#leaving.delete(state);
         this.#touch(state);
@@ -226,7 +241,8 @@ export class InferencePool {
     const state = this.#find(endpoint);
     if (state === undefined) return;
     this.#prefixIndex?.removeEndpoint(state.slot);
-    this.#setCapacity(state, state.metrics, true);
+    state.indexedBlocks = undefined;
+    this.#setCapacity(state, state.metrics);
   }
 
   /** A request could not reach the endpoint, or its connection broke: ejects it at once. */
@@ -266,10 +282,10 @@ export class InferencePool {
     // The first bytes of an answer that comes as a whole are its end.
     if (isStreaming) {
       entry.firstTokenAtMs = nowMs;
-      state.calibration.firstToken(entry.uncachedTokens, entry.sentAtMs, nowMs, state.load.view());
+      state.calibration.firstToken(entry.prefillWork, entry.sentAtMs, nowMs, state.load.view());
       this.#change(state, () => this.#firstTokenJudge.came(state, entry, nowMs));
     }
-    state.load.firstToken(entry);
+    state.load.firstToken(entry, nowMs);
     this.#touch(state);
     this.#tellRoom(state);
   }
@@ -320,15 +336,17 @@ export class InferencePool {
     for (const listener of this.#listeners) listener.readinessChanged?.(state, scrapeProblem);
   }
 
-  #setCapacity(
-    state: EndpointState,
-    { totalBlocks, blockSizeTokens }: ScrapedMetrics,
-    isForced = false,
-  ): void {
+  /**
+   * What is generated takes memory from the cached prompts, so the index is told what it leaves: the gauge's share
+   * beyond the prompts that we count.
+   */
+  #setCapacity(state: EndpointState, { totalBlocks, blockSizeTokens, kvCacheUsage }: ScrapedMetrics): void {
     if (this.#prefixIndex === undefined || totalBlocks === undefined || blockSizeTokens === undefined) return;
-    const { totalBlocks: oldBlocks, blockSizeTokens: oldSize } = state.metrics;
-    if (!isForced && totalBlocks === oldBlocks && blockSizeTokens === oldSize) return;
     const tokens = totalBlocks * blockSizeTokens;
-    this.#prefixIndex.setCapacity(state.slot, Math.floor(tokens / this.#prefixIndex.blockTokens));
+    const generated = Math.max(0, kvCacheUsage * tokens - state.load.promptTokensHeld);
+    const blocks = Math.floor((tokens - generated) / this.#prefixIndex.blockTokens);
+    if (blocks === state.indexedBlocks) return;
+    state.indexedBlocks = blocks;
+    this.#prefixIndex.setCapacity(state.slot, blocks);
   }
 }

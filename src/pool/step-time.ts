@@ -36,15 +36,12 @@ export class StepTime {
   }
 }
 
-type Load = Pick<EndpointInFlight, 'requests' | 'promptTokens'> & {
-  readonly kvCapacityTokens: number | undefined;
-};
+type Load = Pick<EndpointInFlight, 'requests' | 'promptTokens'>;
 
 /** A prompt that several requests share is read once, so tokens beyond a few capacities say nothing more. */
-export function stepShapeMs({
-  requests,
-  promptTokens,
+export function stepShapeMs(
+  { requests, promptTokens }: Load,
   kvCapacityTokens = Number.POSITIVE_INFINITY,
-}: Load): number {
+): number {
   return baseMs + sequenceMs * requests + contextMsPerToken * Math.min(promptTokens, 3 * kvCapacityTokens);
 }

@@ -9,6 +9,7 @@ export interface RecordedDecision {
   readonly time: string;
   readonly nowMs: number;
   readonly seed: number;
+  readonly waitingMs: number;
   readonly request: InferenceRequest;
   readonly endpoints: readonly Endpoint[];
   /** By slot. */
@@ -50,7 +51,9 @@ const endpoint = z.object({
   learned: z.object({
     prefillMsPerToken: number,
     stepMs: number,
+    pendingPrefillMs: count,
     kvCapacityTokens: unknowable,
+    heldTokens: count,
     meanOutputTokens: number,
   }),
   slot: z.int().nonnegative(),
@@ -73,6 +76,7 @@ const decision = z.object({
   time: z.string(),
   nowMs: number,
   seed: number,
+  waitingMs: count,
   request: z.object({
     id: z.string(),
     model: z.string().nullable(),

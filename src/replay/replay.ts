@@ -17,11 +17,12 @@ export interface Replayed {
  * Plugins that remember are told of the recorded choice, since it is the one that the later records follow from.
  */
 export function replayDecision(recorded: RecordedDecision, profile: Profile): Replayed {
-  const { request, endpoints, cachedTokens, nowMs, seed, result } = recorded;
+  const { request, endpoints, cachedTokens, nowMs, seed, waitingMs, result } = recorded;
   const context: SchedulingContext = {
     request,
     nowMs,
     random: seededRandom(seed),
+    waitingMs,
     cachedTokens: ({ slot }) => cachedTokens.get(slot) ?? 0,
   };
   const replayed = profile.propose(context, endpoints);

@@ -16,22 +16,24 @@ export function uncachedTokens(context: SchedulingContext, endpoint: Endpoint): 
   return Math.max(1, context.request.promptTokens - context.cachedTokens(endpoint));
 }
 
-/** Prefill that was sent there and has not produced a first token. */
-export function pendingPrefillMs({ inFlight, learned }: Endpoint): number {
-  return learned.prefillMsPerToken * inFlight.uncachedTokens;
+/** Work of prefilling the last `uncached` tokens of a prompt, as the matrix work of so many tokens. */
+export function prefillWork(promptTokens: number, uncached: number): number {
+  return uncached * (1 + attentionShare * (promptTokens - uncached / 2));
 }
 
 /** Prefill of the last `uncached` tokens of a prompt, alone on the endpoint. */
 export function ownPrefillMs({ learned }: Endpoint, promptTokens: number, uncached: number): number {
-  return learned.prefillMsPerToken * uncached * (1 + attentionShare * (promptTokens - uncached / 2));
+  return learned.prefillMsPerToken * prefillWork(promptTokens, uncached);
 }
 
 /**
- * Tokens by which an endpoint with this load exceeds `target`, a share of its KV cache; below zero there is
- * room. -Infinity for an engine that does not tell its cache's size.
+ * How long a request that needs `tokens` more of KV memory would wait there until others have ended: what is
+ * missing to `target`, a share of the memory, over the rate at which answers of the usual length give back what
+ * is held. 0 where there is room, on an idle endpoint, and for an engine that does not tell its cache's size.
  */
-export function missingMemoryTokens({ inFlight, metrics, learned }: Endpoint, target: number): number {
-  const capacity = learned.kvCapacityTokens;
-  if (capacity === undefined) return Number.NEGATIVE_INFINITY;
-  return metrics.kvCacheUsage * capacity + inFlight.uncachedTokens - target * capacity;
+export function memoryWaitMs({ inFlight, learned }: Endpoint, tokens: number, target: number): number {
+  const { heldTokens, kvCapacityTokens, stepMs, meanOutputTokens } = learned;
+  if (kvCapacityTokens === undefined || inFlight.requests === 0) return 0;
+  const missing = heldTokens + tokens - target * kvCapacityTokens;
+  return missing > 0 ? (missing * stepMs * meanOutputTokens) / Math.max(1, heldTokens) : 0;
 }

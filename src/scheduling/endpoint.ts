@@ -39,8 +39,15 @@ export interface EndpointLearned {
   readonly prefillMsPerToken: number;
   /** Time of one decode step at the endpoint's present load: about the time per output token there. */
   readonly stepMs: number;
+  /** Until the prefill that we have sent there is done, milliseconds from now. */
+  readonly pendingPrefillMs: number;
   /** Tokens that fit into the KV cache; undefined until the engine has told. */
   readonly kvCapacityTokens: number | undefined;
+  /**
+   * Tokens of the KV cache that requests hold, those that the engine has not admitted yet included: as scraped,
+   * and as we have counted since.
+   */
+  readonly heldTokens: number;
   /** Length of the answers that the whole pool gives. */
   readonly meanOutputTokens: number;
 }

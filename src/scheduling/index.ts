@@ -4,7 +4,7 @@
  */
 export type { AdapterPlacement } from './adapters.ts';
 export { adapterPlacement, isKnownAdapter } from './adapters.ts';
-export { missingMemoryTokens, ownPrefillMs, pendingPrefillMs, uncachedTokens } from './delay-estimate.ts';
+export { memoryWaitMs, ownPrefillMs, prefillWork, uncachedTokens } from './delay-estimate.ts';
 export type { Endpoint, EndpointInFlight, EndpointLearned, EndpointMetrics } from './endpoint.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';

@@ -10,6 +10,8 @@ export interface SchedulingContext {
   readonly random: () => number;
   /** Leading prompt tokens believed to lie in this endpoint's KV cache; computed once, on first use. */
   cachedTokens(endpoint: Endpoint): number;
+  /** Prefill of the requests that wait for an endpoint with room, each at the one that suits it, milliseconds. */
+  readonly waitingMs?: number | undefined;
   /** Set in decisions whose plugins are to be timed. */
   readonly pluginTimes?: PluginTimes | undefined;
 }

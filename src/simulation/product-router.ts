@@ -48,6 +48,7 @@ class ProductRouter implements Router {
   readonly #delivered: (ScrapedGauges | undefined)[];
   /** Requests that wait here or are on an engine. */
   readonly #serving = new Map<RunningRequest, Serving>();
+  #nextScrapeMs = 0;
   /** The pool's clock; set back for the moment in which a scrape began. */
   #clockMs = 0;
   decisions = 0;
@@ -94,12 +95,12 @@ class ProductRouter implements Router {
   }
 
   firstToken(running: RunningRequest): void {
-    this.#advance();
+    this.#catchUp();
     this.#serving.get(running)?.assignment?.firstToken();
   }
 
   ended(running: RunningRequest): void {
-    this.#advance();
+    this.#catchUp();
     const assignment = this.#serving.get(running)?.assignment;
     this.#serving.delete(running);
     if (running.ending === 'completed') {
@@ -117,6 +118,7 @@ class ProductRouter implements Router {
     const known = this.#endpoints[engine];
     if (known === undefined) this.#join(engine);
     else this.#pool.recordRestart(known);
+    this.#nextScrapeMs = 0;
     this.#catchUp();
   }
 
@@ -164,15 +166,12 @@ class ProductRouter implements Router {
     }
   }
 
-  /** Comes to the present. Scrapes are delivered late, but before anything could depend on them. */
-  #advance(): void {
-    if (this.#picker.waitingRequests > 0) this.#catchUp();
-    else this.#clockMs = this.#environment.nowMs();
-  }
-
+  /** Comes to the present. Scrapes are delivered late, but before anything changes for this router. */
   #catchUp(): void {
-    const { models, scrape, nowMs } = this.#environment;
+    const { models, scrape, nowMs, nextScrapeMs } = this.#environment;
     this.#clockMs = nowMs();
+    if (this.#clockMs < this.#nextScrapeMs) return;
+    this.#nextScrapeMs = nextScrapeMs();
     for (let engine = 0; engine < models.length; engine++) {
       const endpoint = this.#endpoints[engine];
       if (endpoint === undefined) continue;

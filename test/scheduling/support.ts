@@ -1,20 +1,26 @@
 import {
   type Endpoint,
   type EndpointInFlight,
+  type EndpointLearned,
   type EndpointMetrics,
   emptyPrefix,
   type InferenceRequest,
   type SchedulingContext,
 } from '../../src/scheduling/index.ts';
 
-export type EndpointParts = Partial<Omit<Endpoint, 'metrics' | 'inFlight'>> & {
+export type EndpointParts = Partial<Omit<Endpoint, 'metrics' | 'inFlight' | 'learned'>> & {
+  /** What is pending and held follows from `inFlight` and `metrics` unless given. */
+  readonly learned?: Partial<EndpointLearned>;
   readonly metrics?: Partial<EndpointMetrics>;
   readonly inFlight?: Partial<EndpointInFlight>;
 };
 
 /** A ready, idle endpoint scraped just now, except for the parts given. */
-export function makeEndpoint({ metrics, inFlight, ...parts }: EndpointParts = {}): Endpoint {
+export function makeEndpoint({ metrics, inFlight, learned, ...parts }: EndpointParts = {}): Endpoint {
   const slot = parts.slot ?? 0;
+  const usual = { prefillMsPerToken: 0.03, stepMs: 10, kvCapacityTokens: 160_000, meanOutputTokens: 300 };
+  const { prefillMsPerToken, kvCapacityTokens } = { ...usual, ...learned };
+  const uncachedTokens = inFlight?.uncachedTokens ?? 0;
   return Object.freeze({
     name: `engine-${slot}`,
     address: `10.0.0.${slot + 1}:8000`,
@@ -23,7 +29,12 @@ export function makeEndpoint({ metrics, inFlight, ...parts }: EndpointParts = {}
     adapters: [],
     isReady: true,
     notReadyReason: undefined,
-    learned: { prefillMsPerToken: 0.03, stepMs: 10, kvCapacityTokens: 160_000, meanOutputTokens: 300 },
+    learned: {
+      ...usual,
+      pendingPrefillMs: prefillMsPerToken * uncachedTokens,
+      heldTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
+      ...learned,
+    },
     slot,
     ...parts,
     metrics: Object.freeze({

@@ -43,12 +43,7 @@ describe('shadow-price', () => {
   });
 
   it('knows no memory of an engine that does not tell its size', () => {
-    const learned = {
-      prefillMsPerToken: 0.03,
-      stepMs: 10,
-      kvCapacityTokens: undefined,
-      meanOutputTokens: 300,
-    };
+    const learned = { kvCapacityTokens: undefined };
     const silent = makeEndpoint({ learned, metrics: { kvCacheUsage: 1 }, inFlight: { requests: 9 } });
     expect(termsOf(makeContext(), [silent])['memory wait']).toEqual([0]);
   });

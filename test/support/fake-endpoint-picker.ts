@@ -124,7 +124,14 @@ function fakeEndpoint({ name, address }: FakeEndpoint, slot: number): Endpoint {
       promptTokens: 0,
       uncachedTokens: 0,
     },
-    learned: { prefillMsPerToken: 0.03, stepMs: 10, kvCapacityTokens: 65_536, meanOutputTokens: 300 },
+    learned: {
+      prefillMsPerToken: 0.03,
+      stepMs: 10,
+      kvCapacityTokens: 65_536,
+      meanOutputTokens: 300,
+      pendingPrefillMs: 0,
+      heldTokens: 0,
+    },
     slot,
   };
 }
