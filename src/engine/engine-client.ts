@@ -20,6 +20,11 @@ export interface EngineObserver {
   onKvEvents?(events: readonly KvEvent[]): void;
 }
 
+/** See `EngineClient.sleepLevel`. */
+export type SleepLevel = 0 | 1 | 2;
+
+type CallResult = Pick<Extract<EngineMessage, { type: 'call_result' }>, 'isDone' | 'error'>;
+
 interface LiveRequest {
   readonly generation: Generation;
   /** Choices that have not ended. */
@@ -43,13 +48,14 @@ export class EngineClient {
   readonly info: EngineInfo;
   readonly #transport: EngineTransport;
   readonly #live = new Map<number, LiveRequest>();
-  readonly #resets = new Map<number, (isCleared: boolean) => void>();
+  readonly #pendingCalls = new Map<number, (result: CallResult) => void>();
   readonly #observers: EngineObserver[] = [];
   #gauges = noGauges;
   #sent = 0;
   #accepted = 0;
   #calls = 0;
   #knowsVocabulary = false;
+  #sleepLevel: SleepLevel = 0;
   #failure: Error | undefined;
 
   /** Resolves when the engine has opened its model; rejects with its reason if it cannot. */
@@ -106,8 +112,8 @@ export class EngineClient {
   generate(request: Omit<EngineRequest, 'id'>): Generation {
     const requestId = this.#sent++ % 0x7fffffff;
     const generation = new Generation(requestId);
-    if (this.#failure !== undefined) {
-      generation.end(engineGone(this.#failure));
+    if (this.#failure !== undefined || this.#sleepLevel > 0) {
+      generation.end(this.#failure === undefined ? asleep() : engineGone(this.#failure));
       return generation;
     }
     const open = new Set(Array.from({ length: request.choices }, (_, choice) => choice));
@@ -128,12 +134,29 @@ export class EngineClient {
 
   /** False if sequences run: what they hold cannot be forgotten. */
   resetPrefixCache(): Promise<boolean> {
-    if (this.#failure !== undefined) return Promise.reject(engineGone(this.#failure));
-    const callId = this.#calls++;
-    return new Promise((resolve) => {
-      this.#resets.set(callId, resolve);
-      this.#transport.send({ type: 'reset_prefix_cache', callId });
-    });
+    return this.#call('reset_prefix_cache');
+  }
+
+  /** 0 is awake; 1 and 2 are vLLM's levels, which are one here: weights and KV cache are given back. */
+  get sleepLevel(): SleepLevel {
+    return this.#sleepLevel;
+  }
+
+  /** Ends what is under way, refuses what comes, and gives memory back until `wake`. */
+  async sleep(level: 1 | 2): Promise<void> {
+    this.#sleepLevel = level;
+    for (const [requestId, { generation }] of [...this.#live]) {
+      generation.end(asleep());
+      this.abort(requestId);
+    }
+    await this.#call('sleep');
+  }
+
+  /** Resolves when the weights are there again. Rejects with the reason if they are not, and sleeps on. */
+  async wake(): Promise<void> {
+    if (this.#sleepLevel === 0) return;
+    await this.#call('wake');
+    this.#sleepLevel = 0;
   }
 
   /** Ends what is under way and closes the engine. */
@@ -162,10 +185,23 @@ export class EngineClient {
       const live = this.#live.get(message.requestId);
       live?.generation.end(new ServiceError('invalid_request', message.message));
       this.#live.delete(message.requestId);
-    } else if (message.type === 'prefix_cache_reset') {
-      this.#resets.get(message.callId)?.(message.isCleared);
-      this.#resets.delete(message.callId);
+    } else if (message.type === 'call_result') {
+      this.#pendingCalls.get(message.callId)?.(message);
+      this.#pendingCalls.delete(message.callId);
     }
+  }
+
+  /** True if it was done, false if it was refused. Rejects with the engine's reason if it failed. */
+  #call(type: 'reset_prefix_cache' | 'sleep' | 'wake'): Promise<boolean> {
+    const callId = this.#calls++;
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) return reject(engineGone(this.#failure));
+      this.#pendingCalls.set(callId, ({ isDone, error }) => {
+        if (error === undefined) resolve(isDone);
+        else reject(new ServiceError('internal', error));
+      });
+      this.#transport.send({ type, callId });
+    });
   }
 
   #endIfDone(requestId: number, live: LiveRequest): void {
@@ -180,10 +216,20 @@ export class EngineClient {
     this.#failure = error;
     for (const { generation } of this.#live.values()) generation.end(engineGone(error));
     this.#live.clear();
+    for (const settle of this.#pendingCalls.values())
+      settle({ isDone: false, error: engineGone(error).message });
+    this.#pendingCalls.clear();
     return true;
   }
 }
 
 function engineGone(cause: Error): ServiceError {
   return new ServiceError('internal', 'The engine has stopped; restart it. Its log says why.', { cause });
+}
+
+function asleep(): ServiceError {
+  return new ServiceError(
+    'asleep',
+    'This engine sleeps; wake it with POST /wake_up, or send the request elsewhere.',
+  );
 }

@@ -16,6 +16,8 @@ import type { SchedulingPolicy } from './waiting-queue.ts';
 export interface EngineCoreOptions {
   /** Opened for at least these limits; the core closes it. */
   readonly model: NativeModel;
+  /** Opens the same model again, after `sleep`. Absent: the core cannot sleep. */
+  readonly reopenModel?: (() => NativeModel) | undefined;
   readonly vocabSize: number;
   readonly maxModelLen: number;
   /** KV blocks of the model; at least enough for one sequence of `maxModelLen` tokens. */
@@ -49,7 +51,8 @@ export interface EngineCoreOptions {
  * model computes each row independently of the others.
  */
 export class EngineCore {
-  readonly #model: NativeModel;
+  #model: NativeModel | undefined;
+  readonly #reopenModel: (() => NativeModel) | undefined;
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
   readonly #batch: BatchBuilder;
@@ -65,6 +68,7 @@ export class EngineCore {
     const eosTokenIds = new Set(options.eosTokenIds);
     assertCapacity(options);
     this.#model = options.model;
+    this.#reopenModel = options.reopenModel;
     this.#now = options.now;
     this.#seed = BigInt(options.seed);
     const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
@@ -115,6 +119,7 @@ export class EngineCore {
     const { length } = request.promptTokens;
     if (length === 0 || length >= this.#limits.maxModelLen)
       throw new Error(`a prompt has 1 to ${this.#limits.maxModelLen - 1} tokens; this one has ${length}`);
+    if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
     const { constraint } = request.sampling;
     const structured = () => (constraint === undefined ? undefined : this.#structures.begin(constraint));
     const sequences = Array.from({ length: request.choices }, (_, choice) => {
@@ -137,6 +142,7 @@ export class EngineCore {
     this.#stepTokens = tokens;
     if (sequences.length === 0) return [];
     const batch = this.#batch.build(sequences);
+    if (this.#model === undefined) throw new Error('the engine sleeps: it cannot step');
     this.#model.step(batch);
     return this.#apply(sequences, batch);
   }
@@ -155,8 +161,24 @@ export class EngineCore {
     this.#scheduler.checkIntegrity();
   }
 
-  close(): void {
+  /** Gives the memory of weights and KV cache back. Throws if requests live, or if nothing could wake it. */
+  sleep(): void {
+    if (this.#model === undefined) return;
+    if (this.#reopenModel === undefined) throw new Error('this engine cannot sleep');
+    if (this.hasWork || !this.#blocks.clearPrefixes())
+      throw new Error('the engine cannot sleep: requests run');
     this.#model.close();
+    this.#model = undefined;
+  }
+
+  /** Loads the weights again, with an empty KV cache. Throws what opening a model throws, and sleeps on. */
+  wake(): void {
+    this.#model ??= this.#reopenModel?.();
+  }
+
+  close(): void {
+    this.#model?.close();
+    this.#model = undefined;
   }
 
   /** Appends the new tokens, ends what is over. Samples of the batch follow the order of the sequences. */

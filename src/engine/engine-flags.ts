@@ -194,6 +194,13 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'Jinja file that replaces the model’s chat template.',
   },
   {
+    name: 'enable-sleep-mode',
+    option: 'enableSleepMode',
+    type: 'boolean',
+    default: false,
+    help: 'Serves /sleep and /wake_up, which give the memory of weights and KV cache back and load again.',
+  },
+  {
     name: 'enable-auto-tool-choice',
     option: 'enableAutoToolChoice',
     type: 'boolean',

@@ -26,6 +26,17 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       kvEvents: core.drainKvEvents(),
     });
 
+  const answer = (callId: number, act: () => boolean | void): void => {
+    let isDone = false;
+    let error: string | undefined;
+    try {
+      isDone = act() ?? true;
+    } catch (thrown) {
+      error = (thrown as Error).message;
+    }
+    post({ type: 'call_result', callId, isDone, error });
+  };
+
   const apply = (command: EngineCommand): void => {
     switch (command.type) {
       case 'add':
@@ -43,11 +54,13 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
         core.abort(command.requestId, command.choice);
         break;
       case 'reset_prefix_cache':
-        post({
-          type: 'prefix_cache_reset',
-          callId: command.callId,
-          isCleared: core.resetPrefixCache(),
-        });
+        answer(command.callId, () => core.resetPrefixCache());
+        break;
+      case 'sleep':
+        answer(command.callId, () => core.sleep());
+        break;
+      case 'wake':
+        answer(command.callId, () => core.wake());
         break;
       case 'close':
         isClosed = true;

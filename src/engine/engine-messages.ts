@@ -10,7 +10,7 @@ export type EngineCommand =
   /** Once, before the first request with a constraint. */
   | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'abort'; readonly requestId: number; readonly choice: number | undefined }
-  | { readonly type: 'reset_prefix_cache'; readonly callId: number }
+  | { readonly type: 'reset_prefix_cache' | 'sleep' | 'wake'; readonly callId: number }
   | { readonly type: 'close' };
 
 /** What the engine's thread tells the server's thread: one message a step. */
@@ -27,7 +27,13 @@ export type EngineMessage =
       readonly kvEvents: readonly KvEvent[];
     }
   | { readonly type: 'rejected'; readonly requestId: number; readonly message: string }
-  | { readonly type: 'prefix_cache_reset'; readonly callId: number; readonly isCleared: boolean };
+  /** What became of a command with a `callId`: false was refused; with an error it failed. */
+  | {
+      readonly type: 'call_result';
+      readonly callId: number;
+      readonly isDone: boolean;
+      readonly error: string | undefined;
+    };
 
 /** What an opened engine is. Fixed for its life. */
 export interface EngineInfo {

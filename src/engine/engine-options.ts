@@ -36,6 +36,7 @@ export interface EngineOptions {
   readonly maxLogprobs?: number;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
+  readonly enableSleepMode?: boolean;
   readonly enableAutoToolChoice?: boolean;
   readonly toolCallParser?: string;
   readonly reasoningParser?: string;

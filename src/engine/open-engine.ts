@@ -75,6 +75,7 @@ export function openEngine(
   const model = native.open(plan);
   const core = new EngineCore({
     model,
+    reopenModel: () => native.open(plan),
     vocabSize: plan.vocabSize,
     maxModelLen,
     blocks,

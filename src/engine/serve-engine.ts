@@ -55,6 +55,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       modelPath: options.model,
       modelNames: options.servedModelName ?? [options.model],
       defaults: options.generationConfig === 'vllm' ? {} : recommended,
+      hasSleepMode: options.enableSleepMode ?? false,
       version: packageVersion(),
       gpuMemoryUtilization: options.gpuMemoryUtilization,
       host: options.host ?? '127.0.0.1',

@@ -21,6 +21,7 @@ export interface ServeOpenEngineOptions {
   readonly modelPath: string;
   readonly modelNames: readonly string[];
   readonly defaults: GenerationDefaults;
+  readonly hasSleepMode: boolean;
   readonly version: string;
   readonly gpuMemoryUtilization: number | undefined;
   readonly host: string;
@@ -49,6 +50,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     info: engine.info,
     gpuMemoryUtilization: options.gpuMemoryUtilization,
     gauges: () => engine.gauges,
+    sleepLevel: () => engine.sleepLevel,
   });
   engine.observe({
     onStep: ({ stepTokens }) => {
@@ -70,6 +72,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       isPriorityScheduling: engine.info.policy === 'priority',
       defaults: options.defaults,
     },
+    hasSleepMode: options.hasSleepMode,
     version: options.version,
     createdSeconds: Math.floor(Date.now() / 1000),
     load: 0,

@@ -53,6 +53,7 @@ export const errorKinds = {
     droppedReason: 'rejected-shutting-down',
     retryAfterSeconds: 5,
   },
+  asleep: { status: 503, type: 'server_error', retryAfterSeconds: 5 },
   upstream_timeout: { status: 504, type: 'server_error' },
 } as const satisfies Record<string, ErrorKind>;
 

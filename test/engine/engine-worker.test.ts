@@ -45,6 +45,32 @@ describe('the engine in its own thread', () => {
     }
   });
 
+  test('sleeps and wakes with its real weights', async () => {
+    const { serveEngine } = await built<typeof Engine>('index');
+    const options = { ...small, port: 0, enableSleepMode: true, log: silentLog };
+    const server = await serveEngine(options);
+    const url = `http://${server.address}`;
+    const ask = async () => {
+      const body = JSON.stringify({ prompt: [5, 6, 7, 8], temperature: 0, max_tokens: 20 });
+      const headers = { 'content-type': 'application/json' };
+      const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers, body });
+      return [
+        response.status,
+        ((await response.json()) as { choices?: { text: string }[] }).choices?.[0]?.text,
+      ];
+    };
+    try {
+      const awake = await ask();
+      expect(awake[0]).toBe(200);
+      expect((await fetch(`${url}/sleep`, { method: 'POST' })).status).toBe(200);
+      expect((await ask())[0]).toBe(503);
+      expect((await fetch(`${url}/wake_up`, { method: 'POST' })).status).toBe(200);
+      expect(await ask()).toEqual(awake);
+    } finally {
+      await server.close(1000);
+    }
+  });
+
   test('reports a crash once, and is dead afterwards', async () => {
     const { EngineClient } = await built<typeof Client>('engine-client');
     const { createWorkerTransport } = await built<typeof Transport>('engine-transport');

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { SleepLevel } from '../engine-client.ts';
 import type { EngineInfo } from '../engine-messages.ts';
 import type { DraftCounters, EngineGauges } from '../step-output.ts';
 
@@ -32,6 +33,7 @@ export interface EngineMetricsOptions {
   readonly info: EngineInfo;
   readonly gpuMemoryUtilization: number | undefined;
   readonly gauges: () => EngineGauges;
+  readonly sleepLevel: () => SleepLevel;
 }
 
 export type EngineMetrics = ReturnType<typeof createEngineMetrics>;
@@ -40,7 +42,13 @@ export type EngineMetrics = ReturnType<typeof createEngineMetrics>;
  * The metrics of vLLM V1, by its names, labels and buckets (`vllm/v1/metrics/loggers.py`), so that routers and
  * dashboards made for it work unchanged. Every series is defined here and nowhere else.
  */
-export function createEngineMetrics({ modelName, info, gpuMemoryUtilization, gauges }: EngineMetricsOptions) {
+export function createEngineMetrics({
+  modelName,
+  info,
+  gpuMemoryUtilization,
+  gauges,
+  sleepLevel,
+}: EngineMetricsOptions) {
   const registry = new Registry();
   const labels = { model_name: modelName, engine: '0' };
   const labelNames = ['model_name', 'engine'];
@@ -76,7 +84,7 @@ export function createEngineMetrics({ modelName, info, gpuMemoryUtilization, gau
   gauge('num_requests_waiting', 'Requests waiting to be run.', () => gauges().waiting);
   gauge('kv_cache_usage_perc', 'KV cache in use, 0 to 1.', () => gauges().kvCacheUsage);
   waitingByReason(registry, labels, () => gauges().waiting);
-  sleepState(registry, labels);
+  sleepState(registry, labels, sleepLevel);
   cacheConfig(registry, info, gpuMemoryUtilization);
   readCounter(
     'prefix_cache_queries',
@@ -219,16 +227,18 @@ function draftCounters(registry: Registry, labels: Labels, drafts: () => DraftCo
   });
 }
 
-/** This engine never sleeps; routers that poll the state see it awake. */
-function sleepState(registry: Registry, labels: Labels): void {
-  const state = new Gauge({
+/** 1 marks the state that the engine is in. */
+function sleepState(registry: Registry, labels: Labels, sleepLevel: () => SleepLevel): void {
+  new Gauge({
     name: 'vllm:engine_sleep_state',
     help: 'Sleep state of the engine; 1 marks the one it is in.',
     labelNames: ['model_name', 'engine', 'sleep_state'],
     registers: [registry],
+    collect() {
+      for (const [level, sleep_state] of ['awake', 'weights_offloaded', 'discard_all'].entries())
+        this.set({ ...labels, sleep_state }, level === sleepLevel() ? 1 : 0);
+    },
   });
-  for (const sleep_state of ['awake', 'weights_offloaded', 'discard_all'])
-    state.set({ ...labels, sleep_state }, sleep_state === 'awake' ? 1 : 0);
 }
 
 /** The configuration as labels: this is where routers learn block size and block count. */

@@ -10,6 +10,7 @@ import { countTokens, messages } from './messages.ts';
 import { models } from './models.ts';
 import { responses } from './responses.ts';
 import type { ServerContext } from './server-context.ts';
+import { addSleepRoutes } from './sleep.ts';
 import { detokenize, tokenize } from './tokenize.ts';
 
 export interface EngineServerOptions {
@@ -77,6 +78,7 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   app.post('/detokenize', async (request) => detokenize(context, request));
   app.get('/v1/models', async () => models(context));
   addOperations(app, context);
+  addSleepRoutes(app, context);
   return app;
 }
 

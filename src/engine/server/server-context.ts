@@ -26,6 +26,7 @@ export interface ServerContext {
   readonly modelNames: readonly string[];
   readonly modelPath: string;
   readonly limits: GenerationLimits;
+  readonly hasSleepMode: boolean;
   readonly version: string;
   /** Seconds since 1970. */
   readonly createdSeconds: number;

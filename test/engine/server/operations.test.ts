@@ -249,3 +249,61 @@ test('a port in use is named', async () => {
   await expect(startFakeEngine({}, { port })).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`);
   other.close();
 });
+
+describe('sleep', () => {
+  const reopen = () => new FakeModel({ blocks: 128, blockSize: 16, vocabSize: fakeVocabSize });
+
+  test('gives the model back until it is woken, and ends what is under way', async () => {
+    const engine = await start({ reopenModel: reopen }, { hasSleepMode: true });
+    const sleeping = async () => (await engine.get('/is_sleeping')).json();
+    const before = await readText(engine);
+    const running = engine.post('/v1/completions', { ...endless, max_tokens: 400, stream: true });
+    const stream = (await running).text();
+    expect((await engine.post('/sleep?level=2', '')).status).toBe(200);
+    expect(await stream).toContain('This engine sleeps');
+    expect(await sleeping()).toEqual({ is_sleeping: true });
+    const state = (name: string) =>
+      metric(engine, `vllm:engine_sleep_state{${labels},sleep_state="${name}"}`);
+    expect([await state('awake'), await state('discard_all')]).toEqual([0, 1]);
+    const refused = await engine.post('/v1/completions', { ...endless, max_tokens: 4 });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+    expect((await engine.get('/health')).status).toBe(200);
+
+    expect((await engine.post('/wake_up', '')).status).toBe(200);
+    expect(await sleeping()).toEqual({ is_sleeping: false });
+    expect(await readText(engine)).toBe(before);
+    engine.core.checkIntegrity();
+  });
+
+  test('sleeps on if the model cannot be opened again', async () => {
+    const reopenModel = () => {
+      throw new Error('the weights are gone');
+    };
+    const engine = await start({ reopenModel }, { hasSleepMode: true });
+    await engine.post('/sleep', '');
+    const woken = await engine.post('/wake_up', '');
+    expect([woken.status, await woken.text()]).toEqual([
+      500,
+      expect.stringContaining('the weights are gone'),
+    ]);
+    expect(await (await engine.get('/is_sleeping')).json()).toEqual({ is_sleeping: true });
+  });
+
+  test('refuses what it does not know, and everything unless it is on', async () => {
+    const engine = await start({ reopenModel: reopen }, { hasSleepMode: true });
+    expect((await engine.post('/sleep?level=3', '')).status).toBe(400);
+    expect((await engine.post('/sleep?mode=keep', '')).status).toBe(400);
+    const without = await start();
+    const refused = await without.post('/sleep', '');
+    expect([refused.status, await refused.text()]).toEqual([
+      404,
+      expect.stringContaining('--enable-sleep-mode'),
+    ]);
+  });
+
+  async function readText(engine: FakeEngine) {
+    const body = { ...endless, max_tokens: 20, temperature: 0 };
+    const answer = (await (await engine.post('/v1/completions', body)).json()) as Answer;
+    return answer.choices[0]!.text;
+  }
+});

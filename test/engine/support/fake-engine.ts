@@ -64,6 +64,7 @@ export async function startFakeEngine(
     modelPath: '/models/fake',
     modelNames: ['fake', 'alias'],
     defaults: {},
+    hasSleepMode: false,
     version: '1.2.3',
     gpuMemoryUtilization: undefined,
     host: '127.0.0.1',
