@@ -135,6 +135,20 @@ describe('a peer that does not read', () => {
     expect(sent(0).reduce((sum, { payload }) => sum + payload.length, 0)).toBe(200_000);
   });
 
+  it('is cut when it stays so, though it goes on sending', async () => {
+    const { receive, socket, streams, later } = connect({ maxUnsentBytes: 10_000 });
+    socket.isStalled = true;
+    receive(preface, settings(), open(1));
+    streams[0]!.sendHeaders(fields([':status', '200']));
+    streams[0]!.send(Buffer.alloc(60_000), 0, 60_000);
+    receive(ping);
+    expect(socket.isPaused()).toBe(true);
+    later(defaultLimits.keepaliveMs + 1);
+    await settled();
+    later(defaultLimits.keepaliveTimeoutMs + 1);
+    expect(socket.destroyed).toBe(true);
+  });
+
   it('does not make us keep more than the limit for its windows', async () => {
     const { receive, streams, sent, events } = connect({ maxHeldBytes: 2500 });
     receive(preface, settings('000400000000'), open(1), open(3), open(5));
