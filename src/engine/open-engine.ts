@@ -5,7 +5,7 @@ import { rootDigest } from './block-hash.ts';
 import { EngineCore, maxSamplesOf } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
 import { planKvCache } from './kv-cache-size.ts';
-import { readModelConfig } from './model/config.ts';
+import { readModelConfig } from './model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
 import type { NativeModule, WeightDtype } from './native/native.ts';

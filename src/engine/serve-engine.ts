@@ -3,11 +3,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../telemetry/index.ts';
 import { createLog } from '../telemetry/index.ts';
-import type { LoadedTokenizer, PromptEncoder } from '../tokenizer/index.ts';
+import type { LoadedTokenizer, PromptEncoder, TokenizerFiles } from '../tokenizer/index.ts';
 import {
   createByteTokenizer,
   createChatTemplate,
   createPromptEncoder,
+  createTokenizer,
   createTokenizerThread,
   loadTokenizer,
   splitByLength,
@@ -17,7 +18,9 @@ import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
 import { readGenerationConfig } from './generation-config.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
-import { readModelConfig } from './model/config.ts';
+import { readGguf } from './model/gguf/gguf-file.ts';
+import { ggufTokenizer } from './model/gguf/gguf-tokenizer.ts';
+import { isGgufFile, readModelConfig } from './model/model-files.ts';
 import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
 import type { RunningEngine } from './serve-open-engine.ts';
 import { serveOpenEngine } from './serve-open-engine.ts';
@@ -31,7 +34,7 @@ import { toOpenOptions } from './to-open-options.ts';
 export async function serveEngine(options: EngineOptions): Promise<RunningEngine> {
   const startedMs = performance.now();
   const log = options.log ?? createLog({ level: 'info', format: 'auto' });
-  checkFolder(options.model);
+  checkModel(options.model);
   const loaded = readTokenizer(options);
   const { tokenizer } = loaded;
   const recommended = readGenerationConfig(options.model);
@@ -46,7 +49,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   });
   let prompts: PromptEncoder | undefined;
   try {
-    prompts = createPrompts(options, loaded);
+    prompts = createPrompts(loaded);
     const server = await serveOpenEngine({
       engine,
       tokenizer,
@@ -77,49 +80,60 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   }
 }
 
-function checkFolder(folder: string): void {
-  const found = existsSync(folder)
-    ? statSync(folder).isDirectory()
-      ? undefined
-      : 'is a file'
-    : 'does not exist';
-  if (found !== undefined)
-    throw new Error(
-      `the model must be a folder with config.json, safetensors and tokenizer.json; ${folder} ${found}`,
-    );
+function checkModel(model: string): void {
+  if (!existsSync(model)) throw new Error(`${model} does not exist; the model must be ${expectedModel}`);
+  if (!statSync(model).isDirectory() && !isGgufFile(model))
+    throw new Error(`${model} is a file; the model must be ${expectedModel}`);
 }
+
+const expectedModel = 'a folder with config.json, safetensors and tokenizer.json, or a .gguf file';
 
 /** The chat template of a model without a tokenizer: roles and contents, line by line. */
 const plainChatTemplate =
   '{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}';
 
+/** The tokenizer of this engine, and from what a thread can make another one; absent: text is bytes. */
+interface ModelTokenizer extends LoadedTokenizer {
+  readonly source: string | TokenizerFiles | undefined;
+}
+
 /** A checkpoint needs its tokenizer; random weights may do without one, their text is bytes then. */
-function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): LoadedTokenizer {
-  const own = loadTokenizer(model);
-  if (own === undefined && loadFormat !== 'dummy')
-    throw new Error(
-      `${join(model, 'tokenizer.json')} does not exist; without it only --load-format dummy can be served`,
-    );
-  const loaded = own ?? {
-    tokenizer: createByteTokenizer(readModelConfig(model).vocabSize),
-    chatTemplate: plainChatTemplate,
-  };
+function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): ModelTokenizer {
+  const loaded = readOwnTokenizer(model) ?? byteTokenizer(model, loadFormat);
   if (chatTemplate === undefined) return loaded;
   if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
   return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
 }
 
+function readOwnTokenizer(model: string): ModelTokenizer | undefined {
+  if (!isGgufFile(model)) {
+    const loaded = loadTokenizer(model);
+    return loaded && { ...loaded, source: model };
+  }
+  const source = ggufTokenizer(readGguf(model));
+  const template = source.config['chat_template'];
+  return {
+    source,
+    tokenizer: createTokenizer(model, source),
+    chatTemplate: typeof template === 'string' ? template : undefined,
+  };
+}
+
+function byteTokenizer(model: string, loadFormat: EngineOptions['loadFormat']): ModelTokenizer {
+  if (loadFormat !== 'dummy')
+    throw new Error(
+      `${join(model, 'tokenizer.json')} does not exist; without it only --load-format dummy can be served`,
+    );
+  const tokenizer = createByteTokenizer(readModelConfig(model).vocabSize);
+  return { tokenizer, chatTemplate: plainChatTemplate, source: undefined };
+}
+
 /** Long prompts are encoded in a thread of their own, so that the server goes on answering meanwhile. */
-function createPrompts(
-  { model }: EngineOptions,
-  { tokenizer, chatTemplate }: LoadedTokenizer,
-): PromptEncoder {
+function createPrompts({ tokenizer, chatTemplate, source }: ModelTokenizer): PromptEncoder {
   const template = chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer);
   const here = createPromptEncoder(tokenizer, template);
-  // A model without tokenizer.json has text as bytes, which takes no time.
-  return existsSync(join(model, 'tokenizer.json'))
-    ? splitByLength(here, createTokenizerThread({ folder: model, chatTemplate }))
-    : here;
+  // Text as bytes takes no time.
+  return source === undefined ? here : splitByLength(here, createTokenizerThread({ source, chatTemplate }));
 }
 
 /** As in vLLM, calls are recognized only if both flags say so. */

@@ -8,9 +8,10 @@
 export { createByteTokenizer } from './byte-tokenizer.ts';
 export type { ChatTemplate, ChatTemplateInputs, RenderedChat } from './chat-template.ts';
 export { ChatTemplateError, createChatTemplate } from './chat-template.ts';
+export type { TokenizerFiles } from './huggingface-tokenizer.ts';
 export type { IncrementalDetokenizer } from './incremental-detokenizer.ts';
 export type { LoadedTokenizer } from './load-tokenizer.ts';
-export { loadTokenizer } from './load-tokenizer.ts';
+export { createTokenizer, loadTokenizer } from './load-tokenizer.ts';
 export type { PromptEncoder } from './prompt-encoder.ts';
 export { countCharacters, createPromptEncoder, splitByLength } from './prompt-encoder.ts';
 export type { DecodeOptions, EncodeOptions, Tokenizer } from './tokenizer.ts';

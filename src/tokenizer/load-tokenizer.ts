@@ -23,10 +23,11 @@ export function loadTokenizer(folder: string): LoadedTokenizer | undefined {
     tokenizer: readJson(path),
     config: existsSync(configPath) ? readJson(configPath) : {},
   };
-  return { tokenizer: createOrExplain(path, files), chatTemplate: readChatTemplate(folder, files.config) };
+  return { tokenizer: createTokenizer(path, files), chatTemplate: readChatTemplate(folder, files.config) };
 }
 
-function createOrExplain(path: string, files: TokenizerFiles): Tokenizer {
+/** A tokenizer from parsed files. Throws an Error that names `path` and what is wrong with them. */
+export function createTokenizer(path: string, files: TokenizerFiles): Tokenizer {
   try {
     return createHuggingfaceTokenizer(files);
   } catch (error) {

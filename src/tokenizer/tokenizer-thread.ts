@@ -1,13 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import type { ChatTemplateInputs, RenderedChat } from './chat-template.ts';
 import { ChatTemplateError } from './chat-template.ts';
+import type { TokenizerFiles } from './huggingface-tokenizer.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import type { EncodeOptions } from './tokenizer.ts';
 
 /** What the thread loads. */
 export interface TokenizerThreadOptions {
-  /** Holds `tokenizer.json`. */
-  readonly folder: string;
+  /** The folder that holds `tokenizer.json`, or what would be in it. */
+  readonly source: string | TokenizerFiles;
   /** Jinja source. */
   readonly chatTemplate: string | undefined;
 }

@@ -3,17 +3,18 @@ import type { MessagePort } from 'node:worker_threads';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { RenderedChat } from './chat-template.ts';
 import { ChatTemplateError, createChatTemplate } from './chat-template.ts';
-import { loadTokenizer } from './load-tokenizer.ts';
+import { createTokenizer, loadTokenizer } from './load-tokenizer.ts';
 import type { TokenizerAnswer, TokenizerJob, TokenizerThreadOptions } from './tokenizer-thread.ts';
 
 const niceness = 5;
 
 /** Entry of the tokenizer's thread. */
-function runTokenizer(port: MessagePort, { folder, chatTemplate }: TokenizerThreadOptions): void {
+function runTokenizer(port: MessagePort, { source, chatTemplate }: TokenizerThreadOptions): void {
   // Whoever answers requests comes first; on Linux priority belongs to the thread.
   if (platform() === 'linux') setPriority(0, niceness);
-  const tokenizer = loadTokenizer(folder)?.tokenizer;
-  if (tokenizer === undefined) throw new Error(`there is no tokenizer.json in ${folder}`);
+  const tokenizer =
+    typeof source === 'string' ? loadTokenizer(source)?.tokenizer : createTokenizer('the tokenizer', source);
+  if (tokenizer === undefined) throw new Error(`there is no tokenizer.json in ${source}`);
   const template = chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer);
 
   const run = (job: TokenizerJob): RenderedChat => {

@@ -6,15 +6,11 @@ import { describe, expect, it } from 'vitest';
 import { createModelPlan, type ModelPlanOptions } from '../../src/engine/model/model-plan.ts';
 import { loadNative } from '../../src/engine/native/load.ts';
 import type { ModelPlan } from '../../src/engine/native/native.ts';
-import { blocksFor, logitsOf, withModel } from './sequences.ts';
+import { differences, type ExpectedLogits, largest } from './expected-logits.ts';
 
-interface Expected {
+interface Expected extends ExpectedLogits {
   /** Of all safetensors files of the folder, in name order. */
   readonly weightsSha256: string;
-  readonly cases: readonly {
-    readonly prompt: readonly number[];
-    readonly rows: readonly { readonly row: number; readonly logits: readonly number[] }[];
-  }[];
 }
 
 const PARITY = fileURLToPath(new URL('../fixtures/parity/', import.meta.url));
@@ -30,36 +26,19 @@ const OPTIONS: ModelPlanOptions = {
   kvCacheDtype: 'F32',
 };
 
-function differences(
+function check(
   folder: string,
   expectedFile: string,
   isa: string,
   weightDtype: ModelPlan['weightDtype'] = 'auto',
-  measure: (expected: readonly number[], found: Float32Array) => number = largest,
+  measure = largest,
 ): readonly number[] {
   const expected = JSON.parse(readFileSync(expectedFile, 'utf8')) as Expected;
   expect(weightsSha256(folder), 'run test/fixtures/make-parity-fixtures.py again').toBe(
     expected.weightsSha256,
   );
   const plan = { ...createModelPlan(folder, { ...OPTIONS, weightDtype }), isa };
-  return withModel(native, plan, (model) =>
-    expected.cases.flatMap(({ prompt, rows }) => {
-      const part = {
-        tokens: prompt,
-        start: 0,
-        blocks: blocksFor(prompt.length, 3, 2),
-        rows: rows.map(({ row }) => row),
-      };
-      const found = logitsOf(model, [part], plan.vocabSize);
-      return rows.map(({ logits }, i) => measure(logits, found[i]!));
-    }),
-  );
-}
-
-/** The largest difference of a row, relative to its largest logit. */
-function largest(expected: readonly number[], found: Float32Array): number {
-  const worst = Math.max(...expected.map((value, id) => Math.abs(value - found[id]!)));
-  return worst / Math.max(...expected.map(Math.abs));
+  return differences(native, plan, expected, measure);
 }
 
 function rootMeanSquare(expected: readonly number[], found: Float32Array): number {
@@ -95,7 +74,7 @@ describe('logits agree with Hugging Face transformers in float32', () => {
   it.each(variants.map((entry) => entry.name))('%s', (name) => {
     const folder = join(PARITY, name);
     for (const isa of native.cpuInfo().available) {
-      const found = differences(folder, join(folder, 'expected.json'), isa, inFloat32(isa));
+      const found = check(folder, join(folder, 'expected.json'), isa, inFloat32(isa));
       expect(found.length).toBeGreaterThan(6);
       expect(Math.max(...found), isa).toBeLessThan(TOLERANCE);
     }
@@ -106,13 +85,7 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     () => {
       for (const { name } of variants) {
         const folder = join(PARITY, name);
-        const found = differences(
-          folder,
-          join(folder, 'expected.json'),
-          'avx512_bf16',
-          'auto',
-          rootMeanSquare,
-        );
+        const found = check(folder, join(folder, 'expected.json'), 'avx512_bf16', 'auto', rootMeanSquare);
         expect(Math.max(...found), name).toBeLessThan(ROUNDED_TOLERANCE.BF16 * (AMPLIFICATION[name] ?? 1));
       }
     },
@@ -122,7 +95,7 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     for (const { name } of variants) {
       const folder = join(PARITY, name);
       for (const isa of native.cpuInfo().available) {
-        const found = differences(folder, join(folder, 'expected.json'), isa, 'I8', rootMeanSquare);
+        const found = check(folder, join(folder, 'expected.json'), isa, 'I8', rootMeanSquare);
         const tolerance = ROUNDED_TOLERANCE.I8 * (AMPLIFICATION[name] ?? 1);
         expect(Math.max(...found), `${name}, ${isa}`).toBeLessThan(tolerance);
       }
@@ -134,9 +107,7 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     'pointsman-mini',
     () => {
       for (const isa of native.cpuInfo().available)
-        expect(Math.max(...differences(MINI, miniExpected, isa, inFloat32(isa))), isa).toBeLessThan(
-          TOLERANCE,
-        );
+        expect(Math.max(...check(MINI, miniExpected, isa, inFloat32(isa))), isa).toBeLessThan(TOLERANCE);
     },
   );
 });

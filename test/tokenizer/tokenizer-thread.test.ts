@@ -26,7 +26,7 @@ const refusing = "{{ raise_exception('not like this') }}";
 
 const open: Room.PromptEncoder[] = [];
 function start(template = chatTemplate) {
-  const thread = createTokenizerThread({ folder, chatTemplate: template });
+  const thread = createTokenizerThread({ source: folder, chatTemplate: template });
   open.push(thread);
   return thread;
 }
@@ -72,7 +72,7 @@ describe('the tokenizer in its own thread', () => {
   });
 
   test('a thread that cannot start fails its prompts, not the process', async () => {
-    const thread = createTokenizerThread({ folder: inRepository('test'), chatTemplate: undefined });
+    const thread = createTokenizerThread({ source: inRepository('test'), chatTemplate: undefined });
     await expect(thread.encode('x', { addSpecialTokens: false })).rejects.toThrow(/no tokenizer\.json/);
     await expect(thread.encode('x', { addSpecialTokens: false })).rejects.toThrow(/no tokenizer\.json/);
   });

@@ -1,9 +1,8 @@
-import { join } from 'node:path';
 import type { ModelPlan, WeightDtype } from '../native/native.ts';
 import { ARCHITECTURES, type Architecture, type Traits } from './architectures.ts';
 import { CheckpointError } from './checkpoint-error.ts';
 import { type Experts, readExperts } from './experts.ts';
-import { JsonFields } from './json-fields.ts';
+import type { JsonFields } from './json-fields.ts';
 import { type RopeFrequencies, readRopes } from './rope.ts';
 import { slidingLayers } from './sliding-windows.ts';
 
@@ -54,13 +53,7 @@ export interface ModelConfig {
 
 const DTYPES: Readonly<Record<string, WeightDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
 
-/** Reads `config.json` of a model folder. Throws CheckpointError with the field when it cannot be served. */
-export function readModelConfig(folder: string): ModelConfig {
-  const file = join(folder, 'config.json');
-  return parseModelConfig(file, JsonFields.read(file));
-}
-
-/** The same from fields already read; `file` is named in errors. */
+/** A decoder from the fields of a config.json. Throws CheckpointError with `file` and the field. */
 export function parseModelConfig(file: string, config: JsonFields): ModelConfig {
   const architecture = architectureOf(file, config);
   const traits: Traits = ARCHITECTURES[architecture];

@@ -1,6 +1,6 @@
 import type { ModelPlan } from '../native/native.ts';
-import { readCheckpoint } from './checkpoint.ts';
-import { type ModelConfig, readModelConfig } from './config.ts';
+import type { ModelConfig } from './config.ts';
+import { readModelConfig, readModelWeights } from './model-files.ts';
 
 /** Tokens per KV block; the kernels are written for it. */
 export const BLOCK_SIZE = 16;
@@ -23,14 +23,14 @@ export interface ModelPlanOptions {
   readonly kvCacheDtype?: 'F32' | 'BF16';
 }
 
-/** Reads a model folder into the plan that `NativeModule.open` takes. Throws CheckpointError. */
+/** Reads a model folder or GGUF file into the plan that `NativeModule.open` takes. Throws CheckpointError. */
 export function createModelPlan(
-  folder: string,
+  model: string,
   options: ModelPlanOptions,
-  config: ModelConfig = readModelConfig(folder),
+  config: ModelConfig = readModelConfig(model),
 ): ModelPlan {
   const isDummy = options.loadFormat === 'dummy';
-  const { files, tensors } = isDummy ? { files: [], tensors: [] } : readCheckpoint(folder, config);
+  const { files, tensors } = isDummy ? { files: [], tensors: [] } : readModelWeights(model, config);
   const weightDtype = options.weightDtype ?? 'auto';
   return {
     hiddenSize: config.hiddenSize,

@@ -2,23 +2,7 @@ import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CheckpointError } from './checkpoint-error.ts';
 import { JsonFields } from './json-fields.ts';
-
-/** Where a tensor lies in a file, checked against the file's size. */
-export interface StoredTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  /** Index into `Safetensors.files`. */
-  readonly file: number;
-  /** Bytes from the start of the file. */
-  readonly offset: number;
-}
-
-/** All tensors of a checkpoint folder, by name. */
-export interface Safetensors {
-  readonly files: readonly string[];
-  readonly tensors: ReadonlyMap<string, StoredTensor>;
-}
+import type { StoredTensor, StoredTensors } from './stored-tensor.ts';
 
 /** Bytes per element of the dtypes that the format defines. */
 const DTYPE_BYTES: Readonly<Record<string, number>> = {
@@ -42,7 +26,7 @@ const DTYPE_BYTES: Readonly<Record<string, number>> = {
 const MAX_HEADER_BYTES = 100_000_000;
 
 /** Reads the headers of `model.safetensors`, or of the shards that `model.safetensors.index.json` names. */
-export function readSafetensors(folder: string): Safetensors {
+export function readSafetensors(folder: string): StoredTensors {
   const single = join(folder, 'model.safetensors');
   const indexFile = join(folder, 'model.safetensors.index.json');
   if (existsSync(single)) return collect([single]);
@@ -78,7 +62,7 @@ export function readSafetensors(folder: string): Safetensors {
   return found;
 }
 
-function collect(files: readonly string[]): Safetensors {
+function collect(files: readonly string[]): StoredTensors {
   const tensors = new Map<string, StoredTensor>();
   for (const [index, file] of files.entries()) {
     for (const tensor of readHeader(file, index)) {

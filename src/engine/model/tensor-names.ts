@@ -10,8 +10,8 @@ export interface TensorNeed {
   readonly expert?: number;
   readonly name: string;
   readonly shape: readonly number[];
-  /** Of a stored tensor that holds several weights one after the other: its rows, and the first of this weight. */
-  readonly part?: { readonly rows: number; readonly start: number };
+  /** Of a stored tensor that holds several weights one after the other: its shape, and where this one begins. */
+  readonly stored?: { readonly shape: readonly number[]; readonly firstRow: number };
 }
 
 type LayerNeed = Omit<TensorNeed, 'layer'>;
@@ -111,10 +111,10 @@ function rowsOf(
   const rows = weights.reduce((sum, [, count]) => sum + count, 0);
   let start = 0;
   return weights.map(([role, count]) => {
-    const part = { rows, start };
+    const stored = { shape: [rows, columns], firstRow: start };
     start += count;
     return traits.projections === 'fused'
-      ? { role, name: `${block}.${fused}.weight`, shape: [count, columns], part }
+      ? { role, name: `${block}.${fused}.weight`, shape: [count, columns], stored }
       : { role, name: `${block}.${role}.weight`, shape: [count, columns] };
   });
 }

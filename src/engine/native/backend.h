@@ -51,13 +51,30 @@ typedef enum {
   PM_ROLES
 } pm_role;
 
+/* How a tensor is stored in its file: StoredDtype in native.ts. From Q4_0 on, ggml's quantized blocks. */
+typedef enum {
+  PM_STORED_F32,
+  PM_STORED_BF16,
+  PM_STORED_F16,
+  PM_STORED_Q4_0,
+  PM_STORED_Q4_1,
+  PM_STORED_Q5_0,
+  PM_STORED_Q5_1,
+  PM_STORED_Q8_0,
+  PM_STORED_Q4_K,
+  PM_STORED_Q5_K,
+  PM_STORED_Q6_K,
+  PM_STORED_DTYPES
+} pm_stored_dtype;
+
 typedef struct {
   pm_role role;
   int32_t layer;  /* -1 outside the layers */
   int32_t expert; /* -1 outside the experts */
   int32_t file;
   uint64_t offset; /* bytes from the start of the file */
-  pm_dtype dtype;
+  pm_stored_dtype dtype;
+  int32_t interleaved; /* 1: rows of each head are (0, d/2, 1, d/2 + 1, ...) */
   int32_t rank; /* 1 or 2 */
   int64_t shape[2];
 } pm_tensor;

@@ -92,6 +92,8 @@ size_t indexOf(const std::string& name, const char* what, const T& names) {
 }
 
 constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto", "I8"};
+constexpr const char* kStoredDtypes[PM_STORED_DTYPES] = {"F32",  "BF16", "F16",  "Q4_0", "Q4_1", "Q5_0",
+                                                         "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
 constexpr const char* kActivations[] = {"silu", "gelu_tanh"};
 
 // A pm_plan with the memory that it points to.
@@ -114,8 +116,8 @@ pm_tensor readTensor(const Napi::Object& from) {
   const double offset = number(from, "offset");
   if (!(offset >= 0 && offset <= 9007199254740991.0)) throw Refusal("tensors[].offset is out of range");
   tensor.offset = (uint64_t)offset;
-  tensor.dtype = (pm_dtype)indexOf(text(from, "dtype"), "tensors[].dtype", kDtypes);
-  if (tensor.dtype == PM_DTYPE_AUTO || tensor.dtype == PM_I8) throw Refusal("tensors[].dtype must be F32, BF16 or F16");
+  tensor.dtype = (pm_stored_dtype)indexOf(text(from, "dtype"), "tensors[].dtype", kStoredDtypes);
+  tensor.interleaved = has(from, "isInterleaved") && boolean(from, "isInterleaved");
   const auto shape = property(from, "shape").As<Napi::Array>();
   tensor.rank = (int32_t)shape.Length();
   if (tensor.rank < 1 || tensor.rank > 2) throw Refusal("tensors[].shape must have one or two dimensions");

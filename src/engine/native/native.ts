@@ -4,8 +4,11 @@
  * reuses from step to step; nothing is kept by native code after a call returns, except in `NativeModel`.
  */
 
-/** Element types that weights may have in a checkpoint. */
+/** Element types that weights may have in memory. */
 export type WeightDtype = 'F32' | 'BF16' | 'F16';
+
+/** Element types that weights may have in a checkpoint: also ggml's blocks of integers with a scale. */
+export type StoredDtype = WeightDtype | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
 
 /** Which weight of the decoder a tensor is. Layer weights carry a layer index, the others `layer: -1`. */
 export type TensorRole =
@@ -45,7 +48,9 @@ export interface TensorSource {
   readonly file: number;
   /** Bytes from the start of the file to the first element. */
   readonly offset: number;
-  readonly dtype: WeightDtype;
+  readonly dtype: StoredDtype;
+  /** Rows of each head are stored as (0, d/2, 1, d/2 + 1, ...), as llama.cpp keeps q and k of Llama. */
+  readonly isInterleaved?: boolean;
   /** `[rows, columns]` as stored (`[out, in]` for projections), or `[n]` for norms and biases. */
   readonly shape: readonly number[];
 }
@@ -107,7 +112,8 @@ export interface ModelPlan {
   /** Present for `--load-format dummy`: seed of the random weights. */
   readonly dummySeed?: number;
   /**
-   * How projections and embeddings are held in memory: as in the checkpoint, or converted on load. `I8`: 8-bit
+   * How projections and embeddings are held in memory: as in the checkpoint (BF16 where that is
+   * quantized), or converted on load. `I8`: 8-bit
    * integers in groups of 32 inputs that share a scale.
    */
   readonly weightDtype: 'auto' | WeightDtype | 'I8';

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dequantize.h"
 #include "numbers.h"
 #include "role-names.h"
 
@@ -43,7 +44,7 @@ WeightSource::Tensor WeightSource::find(pm_role role, int layer, int expert, siz
   if (plan.dummy) {
     found.seed = mix(plan.dummy_seed * 0x9e3779b97f4a7c15u + (uint64_t)role * 1000003u + (uint64_t)(layer + 1) +
                      (uint64_t)(expert + 1) * 0xd1342543de82ef95u);
-    found.dtype = plan.weight_dtype == PM_DTYPE_AUTO || plan.weight_dtype == PM_I8 ? Dtype::BF16 : (Dtype)plan.weight_dtype;
+    found.dtype = PM_STORED_BF16;
     return found;
   }
   const auto at = byRole.find(std::tuple(role, layer, expert));
@@ -56,8 +57,14 @@ WeightSource::Tensor WeightSource::find(pm_role role, int layer, int expert, siz
                              shapeText(t.rank, t.shape));
   if (t.file < 0 || t.file >= plan.file_count)
     throw std::runtime_error(found.name + ": file index " + std::to_string(t.file) + " is not in the plan");
-  found.dtype = (Dtype)t.dtype;
-  const size_t bytes = rows * (columns ? columns : 1) * bytesOf(found.dtype);
+  found.dtype = t.dtype;
+  if (t.interleaved) found.interleavedHead = (size_t)plan.head_dim;
+  const size_t length = columns ? columns : rows;
+  if (!columns && blockLayout(found.dtype).elements != 1)
+    throw std::runtime_error(found.name + ": a norm or bias must not be quantized");
+  if (length % blockLayout(found.dtype).elements != 0)
+    throw std::runtime_error(found.name + ": rows of " + std::to_string(length) + " elements are not whole blocks");
+  const size_t bytes = (columns ? rows : 1) * rowBytes(found.dtype, length);
   found.data = files[(size_t)t.file].at(t.offset, bytes, found.name);
   return found;
 }
@@ -72,16 +79,19 @@ void WeightSource::readRow(const Tensor& tensor, size_t row, size_t columns, flo
     }
     return;
   }
-  const char* at = static_cast<const char*>(tensor.data) + row * columns * bytesOf(tensor.dtype);
-  if (tensor.dtype == Dtype::F32) {
-    memcpy(out, at, columns * sizeof(float));
-    return;
+  size_t stored = row;
+  if (const size_t d = tensor.interleavedHead) {
+    const size_t within = row % d;
+    stored = row - within + within % (d / 2) * 2 + within / (d / 2);
   }
-  for (size_t k = 0; k < columns; k++) {
-    uint16_t h;  // safetensors aligns tensors to their element only by convention
-    memcpy(&h, at + k * 2, 2);
-    out[k] = tensor.dtype == Dtype::BF16 ? fromBf16(h) : fromF16(h);
-  }
+  const char* at = static_cast<const char*>(tensor.data) + stored * rowBytes(tensor.dtype, columns);
+  readStoredRow(tensor.dtype, at, columns, out);
+}
+
+// As stored; what is quantized in the file is held as BF16.
+Dtype WeightSource::dtypeInMemory(const Tensor& tensor) {
+  if (tensor.dtype == PM_STORED_F32) return Dtype::F32;
+  return tensor.dtype == PM_STORED_F16 ? Dtype::F16 : Dtype::BF16;
 }
 
 Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, const std::vector<pm_role>& biases,
@@ -89,9 +99,9 @@ Matrix WeightSource::pack(ThreadPool& pool, const std::vector<pm_role>& roles, c
   std::vector<Tensor> tensors;
   for (size_t i = 0; i < roles.size(); i++) tensors.push_back(find(roles[i], layer, expert, rows[i], columns));
 
-  Dtype dtype = tensors[0].dtype;
+  Dtype dtype = dtypeInMemory(tensors[0]);
   for (const auto& tensor : tensors)
-    if (tensor.dtype != dtype) dtype = Dtype::F32;  // mixed: the one that holds all exactly
+    if (dtypeInMemory(tensor) != dtype) dtype = Dtype::F32;  // mixed: the one that holds all exactly
   // A router is small, and an error in it picks another expert.
   const bool keeps = plan.weight_dtype == PM_DTYPE_AUTO || (plan.weight_dtype == PM_I8 && roles[0] == PM_ROUTER);
   if (!keeps) dtype = (Dtype)plan.weight_dtype;
@@ -150,7 +160,9 @@ Arena WeightSource::norm(pm_role role, int layer, size_t length) const {
 Arena WeightSource::vector(pm_role role, int layer, size_t length) const {
   Arena out((length + 15) / 16 * 16 * sizeof(float));
   const Tensor tensor = find(role, layer, -1, length, 0);
-  if (tensor.data) readRow(tensor, 0, length, out.as<float>());
+  if (tensor.interleavedHead) {
+    for (size_t i = 0; i < length; i++) readRow(tensor, i, 1, out.as<float>() + i);
+  } else if (tensor.data) readRow(tensor, 0, length, out.as<float>());
   else
     for (size_t i = 0; i < length; i++) out.as<float>()[i] = 1.0f;
   return out;

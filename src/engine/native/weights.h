@@ -32,12 +32,14 @@ class WeightSource {
  private:
   struct Tensor {
     const void* data = nullptr;  // null: random
-    Dtype dtype = Dtype::F32;
+    pm_stored_dtype dtype = PM_STORED_F32;
+    size_t interleavedHead = 0;  // rows of a head that is stored interleaved; 0: in order
     uint64_t seed = 0;
     std::string name;
   };
 
   Tensor find(pm_role role, int layer, int expert, size_t rows, size_t columns) const;
+  static Dtype dtypeInMemory(const Tensor& tensor);
   static void readRow(const Tensor& tensor, size_t row, size_t columns, float* out);
 
   const pm_plan& plan;

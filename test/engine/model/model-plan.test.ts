@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CheckpointError } from '../../../src/engine/model/checkpoint-error.ts';
-import { readModelConfig } from '../../../src/engine/model/config.ts';
+import { readModelConfig } from '../../../src/engine/model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from '../../../src/engine/model/model-plan.ts';
 
 const PARITY = fileURLToPath(new URL('../../fixtures/parity/', import.meta.url));
@@ -153,7 +153,11 @@ describe('fields of one architecture are refused', () => {
         },
       },
     ],
-    [/qkv_proj\.weight is \[128, 64\], config\.json implies \[192, 64\]/, 'phi3', { num_key_value_heads: 4 }],
+    [
+      /qkv_proj\.weight is \[128, 64\], the configuration implies \[192, 64\]/,
+      'phi3',
+      { num_key_value_heads: 4 },
+    ],
   ])('%s', (message, fixture, changes) => {
     expect(() => plan(fixture, changes)).toThrow(message);
     expect(() => plan(fixture, changes)).toThrow(CheckpointError);
@@ -181,7 +185,7 @@ describe('config.json is refused with the field', () => {
       { rope_parameters: { rope_type: 'linear' } },
     ],
     [/partial_rotary_factor/, { rope_parameters: { rope_type: 'default', partial_rotary_factor: 1.5 } }],
-    [/embed_tokens\.weight is \[160, 64\], config\.json implies \[161, 64\]/, { vocab_size: 161 }],
+    [/embed_tokens\.weight is \[160, 64\], the configuration implies \[161, 64\]/, { vocab_size: 161 }],
     [/no tensor model\.layers\.2\.input_layernorm\.weight/, { num_hidden_layers: 3 }],
     [/no tensor model\.layers\.0\.self_attn\.q_proj\.bias/, { attention_bias: true }],
   ])('%s', (message, changes) => {

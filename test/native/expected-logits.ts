@@ -1,0 +1,37 @@
+import type { ModelPlan, NativeModule } from '../../src/engine/native/native.ts';
+import { blocksFor, logitsOf, withModel } from './sequences.ts';
+
+/** Logits that a reference computed for a few rows of a few prompts. */
+export interface ExpectedLogits {
+  readonly cases: readonly {
+    readonly prompt: readonly number[];
+    readonly rows: readonly { readonly row: number; readonly logits: readonly number[] }[];
+  }[];
+}
+
+/** The largest difference of a row, relative to its largest logit. */
+export function largest(expected: readonly number[], found: Float32Array): number {
+  const worst = Math.max(...expected.map((value, id) => Math.abs(value - found[id]!)));
+  return worst / Math.max(...expected.map(Math.abs));
+}
+
+/** Per row: how far it is from the expected one. */
+export function differences(
+  native: NativeModule,
+  plan: ModelPlan,
+  expected: ExpectedLogits,
+  measure = largest,
+): readonly number[] {
+  return withModel(native, plan, (model) =>
+    expected.cases.flatMap(({ prompt, rows }) => {
+      const part = {
+        tokens: prompt,
+        start: 0,
+        blocks: blocksFor(prompt.length, 3, 2),
+        rows: rows.map(({ row }) => row),
+      };
+      const found = logitsOf(model, [part], plan.vocabSize);
+      return rows.map(({ logits }, i) => measure(logits, found[i]!));
+    }),
+  );
+}
