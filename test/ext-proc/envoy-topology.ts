@@ -28,6 +28,8 @@ export interface TopologyOptions {
   readonly mode?: string;
   readonly maxBodyBytes?: number;
   readonly fallbacks?: number;
+  /** What is picked in place of the two engines. */
+  readonly addresses?: readonly string[];
   readonly adjust?: (bootstrap: Bootstrap) => void;
 }
 
@@ -37,10 +39,11 @@ export async function startTopology({
   mode = 'FULL_DUPLEX_STREAMED',
   maxBodyBytes = 16_000_000,
   fallbacks = 0,
+  addresses,
   adjust = () => {},
 }: TopologyOptions): Promise<Topology> {
   const engines = await Promise.all([startEchoEngine(), startEchoEngine()]);
-  const picker = fakePicker(engines.map(({ address }) => address));
+  const picker = fakePicker(addresses ?? engines.map(({ address }) => address));
   const extProc = await serveExtProc({
     host: '127.0.0.1',
     port: 0,
@@ -58,7 +61,7 @@ export async function startTopology({
     enginePorts: engines.map(({ port }) => port),
     adjust: (bootstrap) => {
       setBodyMode(bootstrap, mode);
-      connectionManager(bootstrap).http_filters.unshift(subsetFromHeader);
+      connectionManager(bootstrap).http_filters.unshift(subsetFrom('x-test-subset'));
       adjust(bootstrap);
     },
   });
@@ -75,14 +78,14 @@ export async function startTopology({
   };
 }
 
-/** Stands in for a data plane that knows which endpoints a route may use. */
-const subsetFromHeader = {
+/** Stands in for a data plane that knows which endpoints a route may use: they are named in a header. */
+export const subsetFrom = (header: string) => ({
   name: 'envoy.filters.http.header_to_metadata',
   typed_config: {
     '@type': 'type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config',
     request_rules: [
       {
-        header: 'x-test-subset',
+        header,
         on_header_present: {
           metadata_namespace: 'envoy.lb.subset_hint',
           key: 'x-gateway-destination-endpoint-subset',
@@ -91,7 +94,7 @@ const subsetFromHeader = {
       },
     ],
   },
-};
+});
 
 export const chat = (content: string) =>
   JSON.stringify({ model: 'm', messages: [{ role: 'user', content }] });
