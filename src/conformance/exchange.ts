@@ -108,8 +108,8 @@ export class Exchange {
       ),
     );
     await this.#until('the reply to the response headers', () => this.headersReply('response') !== undefined);
-    if (this.stop !== undefined || this.dialect.modes?.response === 'NONE' || chunks.length === 0)
-      return this;
+    const isOver = chunks.length === 0 && !hasTrailers;
+    if (this.stop !== undefined || this.dialect.modes?.response === 'NONE' || isOver) return this;
     const pieces = this.#pieces(chunks, 'response');
     if (!isPaced) {
       this.#sendBody('response', pieces, hasTrailers);

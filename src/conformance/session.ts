@@ -1,4 +1,4 @@
-import { ClientConnection, type Target } from './client/connection.ts';
+import { ClientConnection, type Reading, type Target } from './client/connection.ts';
 import { destinationHeader, destinationMetadata } from './destination.ts';
 import { type Dialect, dialects } from './dialects.ts';
 import type { EchoBackends } from './echo-backends.ts';
@@ -52,8 +52,8 @@ export class Session {
   }
 
   /** A connection of its own, for cases that break it. The caller closes it. */
-  async connect(target = this.options.target): Promise<ClientConnection> {
-    return ClientConnection.open(target, this.timeoutMs);
+  async connect(target = this.options.target, reading?: Reading): Promise<ClientConnection> {
+    return ClientConnection.open(target, this.timeoutMs, reading);
   }
 
   /** The connection that is shared; a new one when the last was lost. */
@@ -77,6 +77,12 @@ export class Session {
   async ask(dialect: Dialect, request: HttpRequest = this.chat()): Promise<Exchange> {
     const exchange = await (await this.start(dialect)).request(request);
     return exchange.cancel();
+  }
+
+  /** A request that was picked for; its response may follow. The case is failed when it was not. */
+  async picked(dialect: Dialect, request: HttpRequest = this.chat()): Promise<Exchange> {
+    this.requirePool();
+    return (await (await this.start(dialect)).request(request)).requirePicked();
   }
 
   /** An ordinary request and its streamed response, once per dialect. */

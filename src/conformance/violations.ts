@@ -132,7 +132,8 @@ function ofDirection(
 }
 
 export function isFullDuplex(dialect: Dialect, direction: 'request' | 'response'): boolean {
-  return dialect.modes?.[direction] === 'FULL_DUPLEX_STREAMED';
+  const mode = dialect.modes?.[direction];
+  return mode === 'FULL_DUPLEX_STREAMED' || mode === 'GRPC';
 }
 
 function described(kind: string): string {

@@ -8,7 +8,7 @@ import { openBackends, sessionWith } from './served-picker.ts';
 
 /** Judged in full duplex, without the heavy faults: those that the fake is not built for. */
 const judged =
-  /^(?!split|reset|cut-|half-close|junk|interleaved|empty-data|unknown|body-(1mb|huge)|response-1mb).*full-duplex\]/;
+  /^(?!split|reset|cut-|half-close|junk|interleaved|empty-data|unknown|body-(1mb|huge)|response-1mb|slow-reader|modes|observability).*full-duplex\]/;
 
 /** Cases that need the whole body of a request. */
 const needBody = [
@@ -19,6 +19,7 @@ const needBody = [
   'complete',
   'request-trailers',
   'response-trailers',
+  'response-trailers-alone',
   'response-without-body',
   'duplicate-last-chunk',
   'duplicate-before-pick',
@@ -60,11 +61,12 @@ const expectations: readonly (readonly [name: string, faults: Faults, failing: r
       'subset-host',
       'subset-get',
       'reply-raw-value',
+      'request-trailers-alone',
       'attributes',
       'spoofed-destination',
     ],
   ],
-  ['holds the response back', { holdsResponse: true }, ['duplex-response']],
+  ['holds the response back', { holdsResponse: true }, ['duplex-response', 'response-trailers']],
   [
     'ignores the subset',
     { ignoresSubset: true },
@@ -91,12 +93,49 @@ afterAll(async () => {
   await backends.close();
 });
 
-async function failing(faults: Faults): Promise<readonly string[]> {
+/** Groups that are judged by themselves: with other faults they would only take time. */
+const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, failing: readonly string[]])[] =
+  [
+    ['none', {}, /^(modes-full-duplex-streamed-(?!grpc)|observability|slow-reader|health-watch)/, []],
+    [
+      'streams each response, whatever its mode',
+      { alwaysStreams: true },
+      /^modes-full-duplex-streamed-(?!grpc)/,
+      [
+        // Nothing of a response body is shown in NONE.
+        'modes-full-duplex-streamed-streamed',
+        'modes-full-duplex-streamed-buffered',
+        'modes-full-duplex-streamed-buffered-partial',
+      ],
+    ],
+    [
+      'answers what it shall only observe',
+      { answersObserved: true },
+      /^observability/,
+      ['observability', 'observability-silent'],
+    ],
+    ['reads on when nobody reads it', { ignoresBackPressure: true }, /^slow-reader/, ['slow-reader-bounded']],
+    [
+      'forgets trailers of a response',
+      { forgetsTrailers: true },
+      /^(request|response)-trailers.*full-duplex\]/,
+      ['response-trailers', 'response-trailers-alone'],
+    ],
+    [
+      'rewrites models by parsing, and never back',
+      { rewritesByParsing: true },
+      /^rewrite.*full-duplex\]/,
+      ['rewrite-request', 'rewrite-response', 'rewrite-stream'],
+    ],
+    ['ends a health Watch', { endsWatch: true }, /^health-watch/, ['health-watch', 'health-watch-unknown']],
+  ];
+
+async function failing(faults: Faults, only = judged, timeoutMs = 400): Promise<readonly string[]> {
   const server = await serveFakePicker(endpoints, faults);
-  const session = sessionWith(server.address, { backends, endpoints, timeoutMs: 400, warmUpMs: 2000 });
+  const session = sessionWith(server.address, { backends, endpoints, timeoutMs, warmUpMs: 2000 });
   try {
     await session.warmUp();
-    const rows = await runRows(session, selectRows({ only: judged }), () => {});
+    const rows = await runRows(session, selectRows({ only }), () => {});
     return rows.filter(({ result }) => result.kind === 'failed').map((row) => row.conformanceCase.id);
   } finally {
     await session.close();
@@ -109,6 +148,16 @@ describe('a picker with the fault', () => {
     '%s fails what it should',
     async (_name, faults, expected) => {
       expect([...(await failing(faults))].sort()).toEqual([...expected].sort());
+    },
+    120_000,
+  );
+});
+
+describe('a picker with a fault in one group of cases', () => {
+  it.each(groups)(
+    '%s fails what it should of its group',
+    async (_name, faults, only, expected) => {
+      expect([...new Set(await failing(faults, only, 3000))].sort()).toEqual([...expected].sort());
     },
     120_000,
   );

@@ -20,6 +20,14 @@ export interface Faults {
   readonly holdsResponse?: boolean;
   readonly ignoresSubset?: boolean;
   readonly namesList?: boolean;
+  /** Each response as in full duplex, whatever its mode. */
+  readonly alwaysStreams?: boolean;
+  readonly answersObserved?: boolean;
+  readonly forgetsTrailers?: boolean;
+  readonly ignoresBackPressure?: boolean;
+  /** Parses a body to change its model, and lets the response pass as it is. */
+  readonly rewritesByParsing?: boolean;
+  readonly endsWatch?: boolean;
 }
 
 const destination = 'x-gateway-destination-endpoint';
@@ -30,7 +38,9 @@ const controlHeaders = [
   'x-encoder-hosts-ports',
   'x-data-parallel-host-port',
 ];
+const rewriteHeader = 'x-llm-d-model-name-rewrite';
 const pieceBytes = 60_000;
+const fullDuplex = 4;
 const nowhere = '192.0.2.7:1';
 
 /** A picker in full duplex and nothing else, on node:http2: one that others might have written in an afternoon. */
@@ -42,7 +52,10 @@ export async function serveFakePicker(
   const sessions = new Set<{ destroy(): void }>();
   server.on('session', (session) => sessions.add(session));
   let turn = 0;
-  server.on('stream', (stream) => serveStream(stream, endpoints, faults, () => turn++));
+  server.on('stream', (stream, headers) => {
+    if (headers[':path'] === '/grpc.health.v1.Health/Watch') serveWatch(stream, faults);
+    else serveStream(stream, endpoints, faults, () => turn++);
+  });
   const port = await listen(server);
   return {
     address: `127.0.0.1:${port}`,
@@ -60,6 +73,17 @@ function listen(server: Http2Server): Promise<number> {
   });
 }
 
+/** SERVING for what it has, SERVICE_UNKNOWN else; then it waits. */
+function serveWatch(stream: ServerHttp2Stream, { endsWatch }: Faults): void {
+  stream.on('error', () => {});
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  stream.on('data', (bytes: Buffer) => {
+    stream.write(grpcMessage(varintField(1, bytes.includes('readiness') ? 1 : 3)));
+    if (endsWatch) stream.end();
+  });
+}
+
 function serveStream(
   stream: ServerHttp2Stream,
   endpoints: readonly string[],
@@ -71,6 +95,8 @@ function serveStream(
   let headers: Field | undefined;
   let subset: readonly string[] | undefined;
   let hasPicked = false;
+  let isObservedOnly = false;
+  let responseMode = fullDuplex;
   const heldResponse: Buffer[] = [];
   stream.on('error', () => {});
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
@@ -88,11 +114,11 @@ function serveStream(
   });
 
   const send = (...fields: readonly Buffer[]) => {
-    const message = Buffer.concat(fields);
-    const prefix = Buffer.alloc(5);
-    prefix.writeUInt32BE(message.length, 1);
-    if (!stream.destroyed && !stream.writableEnded) stream.write(Buffer.concat([prefix, message]));
+    if (stream.destroyed || stream.writableEnded || isObservedOnly) return;
+    const hasRoom = stream.write(grpcMessage(Buffer.concat(fields)));
+    if (!hasRoom && !faults.ignoresBackPressure) stream.pause();
   };
+  stream.on('drain', () => stream.resume());
 
   function onMessage(message: Buffer): void {
     let fields: readonly Field[];
@@ -105,6 +131,8 @@ function serveStream(
     for (const field of fields) {
       if (field.number === 8) subset = subsetOf(field.bytes);
       if (field.number === 2) headers = field;
+      if (field.number === 10) isObservedOnly = !faults.answersObserved;
+      if (field.number === 11) responseMode = numberAt(field.bytes, 2);
     }
     for (const { number, bytes } of fields) {
       if (number === 2 && isSet(bytes, 3)) pick(true);
@@ -112,7 +140,7 @@ function serveStream(
       else if (number === 6) onRequestTrailers();
       else if (number === 3) send(messageField(2, messageField(1)));
       else if (number === 5) onResponseBody(bytes);
-      else if (number === 7) send(messageField(6));
+      else if (number === 7 && !faults.forgetsTrailers) send(messageField(6));
     }
   }
 
@@ -147,14 +175,28 @@ function serveStream(
     const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...removed);
     const reply = messageField(1, messageField(1, mutation));
     const dynamic = metadata(faults.otherMetadata ? nowhere : value);
-    const bodies = chunks.map((chunk, i) => streamed(3, chunk, isLast && i === chunks.length - 1));
+    const bodies = bodyChunks(headers).map((chunk, i) =>
+      streamed(3, chunk, isLast && i === chunks.length - 1),
+    );
     if (faults.bodyBeforeHeaders && bodies.length > 0) send(bodies.shift()!);
     send(reply, dynamic);
     if (faults.dropsLastChunk && bodies.length > 0) bodies.pop();
     for (const each of bodies) send(each);
   }
 
+  function bodyChunks({ bytes }: Field): readonly Buffer[] {
+    const model = faults.rewritesByParsing ? headerIn(bytes, rewriteHeader) : undefined;
+    if (model === undefined) return chunks;
+    const body = JSON.parse(Buffer.concat(chunks).toString()) as object;
+    chunks.splice(0, chunks.length, Buffer.from(JSON.stringify({ ...body, model })));
+    return chunks;
+  }
+
   function onResponseBody(body: Buffer): void {
+    if (responseMode !== fullDuplex && !faults.alwaysStreams) {
+      send(messageField(4));
+      return;
+    }
     const reply = streamed(4, content(body), isSet(body, 2));
     if (!faults.holdsResponse) send(reply);
     else heldResponse.push(reply);
@@ -167,6 +209,22 @@ function serveStream(
       : messageField(3, bytesField(1, chunk), varintField(2, isLast));
     return messageField(number, messageField(1, messageField(3, mutation)));
   }
+}
+
+function grpcMessage(message: Buffer): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+/** The text of one header in `HttpHeaders`; undefined if it is not there. */
+function headerIn(headers: Buffer, name: string): string | undefined {
+  const [map] = readFields(headers);
+  for (const { bytes } of readFields(map?.bytes ?? Buffer.alloc(0))) {
+    const [key, value] = readFields(bytes);
+    if (key?.bytes.toString() === name) return value?.bytes.toString();
+  }
+  return undefined;
 }
 
 /** `ip:port` or `ip`. */
@@ -186,7 +244,12 @@ function content(body: Buffer): Buffer {
 }
 
 function isSet(message: Buffer, number: number): boolean {
-  return readFields(message).some((field) => field.number === number && field.value === 1);
+  return numberAt(message, number) === 1;
+}
+
+/** Of a varint; 0 when it is absent. */
+function numberAt(message: Buffer, number: number): number {
+  return readFields(message).find((field) => field.number === number)?.value ?? 0;
 }
 
 /** All texts in the hint, split at commas: enough of a Struct for what the suite sends. */

@@ -3,7 +3,7 @@ import { bodyDialects, type Dialect, dialects, duplexDialects } from '../dialect
 import { chatBody, inChunks, post } from '../http-shapes.ts';
 import { NotJudged, require } from '../outcome.ts';
 import type { Session } from '../session.ts';
-import { requireBody } from './order-of-messages.ts';
+import { requireBody } from './requirements.ts';
 
 const mebibyte = 1 << 20;
 /** Above the 4 MiB that gRPC libraries accept in one message unless they are told otherwise. */
@@ -44,6 +44,34 @@ const bodies: readonly BodyOf[] = [
   },
 ];
 
+interface Junk {
+  readonly id: string;
+  readonly title: string;
+  readonly dialects: readonly Dialect[];
+  readonly body: Buffer;
+}
+
+const junk: readonly Junk[] = [
+  {
+    id: 'junk-json',
+    title: 'a body that is no JSON',
+    dialects: bodyDialects,
+    body: Buffer.from('{"model": "m", "messages": ['),
+  },
+  {
+    id: 'junk-bytes',
+    title: 'a body that is no text',
+    dialects: bodyDialects,
+    body: Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * 151 + 7) & 0xff)),
+  },
+  {
+    id: 'junk-deep-json',
+    title: 'JSON that is nested 100,000 deep',
+    dialects: [dialects.duplex, dialects.ngf],
+    body: Buffer.from(`{"model":"m","prompt":${'['.repeat(100_000)}`),
+  },
+];
+
 /** A body must arrive as it was sent: what a full-duplex picker does not give back is lost (4.1). */
 export const bodyCases: readonly ConformanceCase[] = [
   ...bodies.map(
@@ -70,10 +98,8 @@ export const bodyCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: duplexDialects,
     async run(session, dialect) {
-      session.requirePool();
       const sent = Buffer.from(JSON.stringify({ choices: [], data: 'x'.repeat(mebibyte) }));
-      const exchange = await (await session.start(dialect)).request(session.chat());
-      exchange.requirePicked();
+      const exchange = await session.picked(dialect);
       const headers = { 'content-type': 'application/json' };
       await exchange.response({ ...session.events(false), headers, chunks: inChunks(sent, envoyChunkBytes) });
       await exchange.finish();
@@ -108,32 +134,16 @@ export const bodyCases: readonly ConformanceCase[] = [
     run: async (session, dialect) =>
       answered(session, dialect, chatBody(session.options.model, { user: 'x'.repeat(hugeBytes) })),
   },
-  {
-    id: 'junk-json',
-    clause: '9',
-    title: '9: a body that is no JSON is answered, by a pick or an ImmediateResponse',
-    level: 'MUST',
-    dialects: bodyDialects,
-    run: async (session, dialect) => answered(session, dialect, Buffer.from('{"model": "m", "messages": [')),
-  },
-  {
-    id: 'junk-bytes',
-    clause: '9',
-    title: '9: a body that is no text is answered, by a pick or an ImmediateResponse',
-    level: 'MUST',
-    dialects: bodyDialects,
-    run: async (session, dialect) =>
-      answered(session, dialect, Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * 151 + 7) & 0xff))),
-  },
-  {
-    id: 'junk-deep-json',
-    clause: '9',
-    title: '9: JSON that is nested 100,000 deep is answered, by a pick or an ImmediateResponse',
-    level: 'MUST',
-    dialects: [dialects.duplex, dialects.ngf],
-    run: async (session, dialect) =>
-      answered(session, dialect, Buffer.from(`{"model":"m","prompt":${'['.repeat(100_000)}`)),
-  },
+  ...junk.map(
+    ({ id, title, dialects: spoken, body }): ConformanceCase => ({
+      id,
+      clause: '9',
+      title: `9: ${title} is answered, by a pick or an ImmediateResponse`,
+      level: 'MUST',
+      dialects: spoken,
+      run: async (session, dialect) => answered(session, dialect, body),
+    }),
+  ),
   {
     id: 'refusal-body',
     clause: '8',

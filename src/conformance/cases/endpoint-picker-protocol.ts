@@ -46,10 +46,8 @@ export const protocolCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: duplexDialects,
     async run(session, dialect) {
-      session.requirePool();
       const events = session.events(true);
-      const exchange = await (await session.start(dialect)).request(session.chat());
-      exchange.requirePicked();
+      const exchange = await session.picked(dialect);
       await exchange.response(events);
       await exchange.finish();
       const sent = Buffer.concat(events.chunks);
@@ -221,10 +219,7 @@ async function reportServed(
   dialect: Dialect,
   foreign: string | undefined,
 ): Promise<string> {
-  session.requirePool();
-  const reporting = { ...dialect, reportsServed: true };
-  const exchange = await (await session.start(reporting)).request(session.chat());
-  exchange.requirePicked();
+  const exchange = await session.picked({ ...dialect, reportsServed: true });
   const served = foreign ?? destinationMetadata(exchange)?.split(',')[0];
   await exchange.response({ ...session.events(false), served });
   require(exchange.stop === undefined, 'an ordinary response phase', exchange.describe());

@@ -6,7 +6,7 @@ import { type Dialect, dialects } from '../dialects.ts';
 import { type Echo, hostAndPort } from '../echo-backends.ts';
 import { chatBody, inChunks, post } from '../http-shapes.ts';
 import { NotJudged, require } from '../outcome.ts';
-import { requireGoodEnd } from './order-of-messages.ts';
+import { requireGoodEnd } from './requirements.ts';
 
 const forwarding: readonly Dialect[] = [
   dialects.duplex,

@@ -6,7 +6,7 @@ import type { Exchange } from '../exchange.ts';
 import { chatBody, type HttpRequest, inChunks, post } from '../http-shapes.ts';
 import { Unmet } from '../outcome.ts';
 import type { Session } from '../session.ts';
-import { requireBody } from './order-of-messages.ts';
+import { requireBody } from './requirements.ts';
 
 const framingDialects: readonly Dialect[] = [dialects.duplex, dialects.ngf];
 const streamsAtOnce = 100;

@@ -7,7 +7,7 @@ import type { Session } from '../session.ts';
 import { bodyMessage, headersMessage, trailersMessage } from '../wire/processing-request.ts';
 import { bytesField, messageField, varint, varintField } from '../wire/protobuf.ts';
 import { requireAlive } from './fault-closing.ts';
-import { requireBody } from './order-of-messages.ts';
+import { requireBody } from './requirements.ts';
 
 interface Junk {
   readonly id: string;

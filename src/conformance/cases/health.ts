@@ -1,10 +1,13 @@
-import { describeEnd } from '../client/call.ts';
+import { type Call, type CallEvent, describeEnd } from '../client/call.ts';
 import type { ConformanceCase } from '../conformance-case.ts';
 import { type Level, NotJudged, require } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import { bytesField, readFields } from '../wire/protobuf.ts';
 
 const checkPath = '/grpc.health.v1.Health/Check';
+const watchPath = '/grpc.health.v1.Health/Watch';
+/** How long a Watch is looked at after its first answer. */
+const watchedMs = 300;
 const statusNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const unimplemented = 12;
 const notFound = 5;
@@ -46,6 +49,30 @@ export const healthCases: readonly ConformanceCase[] = [
     },
   },
   {
+    id: 'health-watch',
+    clause: '13',
+    title: '13: health Watch tells the status at once, and stays open to tell the next',
+    level: 'SHOULD',
+    dialects: 'any',
+    run: async (session) => {
+      const statuses = await watch(session, 'readiness');
+      require(statuses === 'SERVING, then open', 'SERVING, then open', statuses);
+      return statuses;
+    },
+  },
+  {
+    id: 'health-watch-unknown',
+    clause: '13',
+    title: '13: health Watch of a service that is not there tells SERVICE_UNKNOWN, and waits for it to come',
+    level: 'SHOULD',
+    dialects: 'any',
+    run: async (session) => {
+      const statuses = await watch(session, 'no.such.Service');
+      require(statuses === 'SERVICE_UNKNOWN, then open', 'SERVICE_UNKNOWN, then open', statuses);
+      return statuses;
+    },
+  },
+  {
     id: 'health-readiness',
     clause: '13',
     title: '13: readiness needs a synced leader, liveness does not',
@@ -57,16 +84,46 @@ export const healthCases: readonly ConformanceCase[] = [
   },
 ];
 
-async function check(
+interface Checked {
+  readonly status: string;
+  readonly code: number | undefined;
+}
+
+async function check(session: Session, service: string): Promise<Checked> {
+  return onHealth(session, checkPath, service, async (call) =>
+    statusOf(session, await call.next(session.timeoutMs)),
+  );
+}
+
+/** What a Watch tells first, and whether it is still open a moment later. */
+async function watch(session: Session, service: string): Promise<string> {
+  return onHealth(session, watchPath, service, async (call) => {
+    const { status, code } = statusOf(session, await call.next(session.timeoutMs));
+    if (code === unimplemented) throw new NotJudged('its health service has no Watch');
+    const second = await call.next(watchedMs);
+    call.reset();
+    return `${status}, then ${second.kind === 'silence' ? 'open' : second.kind}`;
+  });
+}
+
+async function onHealth<Found>(
   session: Session,
+  path: string,
   service: string,
-): Promise<{ status: string; code: number | undefined }> {
+  ask: (call: Call) => Promise<Found>,
+): Promise<Found> {
   const { health } = session.options;
   const connection = health === undefined ? await session.shared() : await session.connect(health);
-  const call = connection.openCall(checkPath);
-  call.send(service === '' ? Buffer.alloc(0) : bytesField(1, service)).halfClose();
-  const event = await call.next(session.timeoutMs);
-  if (health !== undefined) connection.close();
+  try {
+    const call = connection.openCall(path);
+    call.send(service === '' ? Buffer.alloc(0) : bytesField(1, service)).halfClose();
+    return await ask(call);
+  } finally {
+    if (health !== undefined) connection.close();
+  }
+}
+
+function statusOf({ options: { health } }: Session, event: CallEvent): Checked {
   switch (event.kind) {
     case 'message': {
       const value = readFields(event.bytes).find(({ number }) => number === 1)?.value ?? 0;
@@ -77,7 +134,9 @@ async function check(
     case 'end': {
       const code = event.end.kind === 'status' ? event.end.code : undefined;
       if (code === unimplemented && health === undefined) {
-        throw new NotJudged('no health service on this port; tell its address with --health');
+        throw new NotJudged(
+          'no health service on this port, or no such method; tell its address with --health',
+        );
       }
       return { status: describeEnd(event.end), code };
     }

@@ -1,14 +1,19 @@
 import type { ConformanceCase } from '../conformance-case.ts';
 import { bodyCases } from './bodies.ts';
+import { bodyModeCases } from './body-modes.ts';
 import { protocolCases } from './endpoint-picker-protocol.ts';
 import { endpointCases, lostEndpointsCase } from './endpoints.ts';
 import { closingCases, resetFlood } from './fault-closing.ts';
 import { framingCases } from './fault-framing.ts';
 import { junkCases } from './fault-junk.ts';
 import { healthCases } from './health.ts';
+import { modelRewriteCases } from './model-rewrite.ts';
+import { observabilityCases } from './observability.ts';
 import { orderCases } from './order-of-messages.ts';
 import { replyCases } from './replies.ts';
+import { slowReaderCases } from './slow-reader.ts';
 import { subsetCases } from './subset.ts';
+import { trailerCases } from './trailers.ts';
 
 /** In the order in which they run: from what any data plane needs to what only a broken one does. */
 export const allCases: readonly ConformanceCase[] = [
@@ -16,8 +21,13 @@ export const allCases: readonly ConformanceCase[] = [
   ...subsetCases,
   ...healthCases,
   ...orderCases,
+  ...trailerCases,
+  ...bodyModeCases,
+  ...observabilityCases,
   ...replyCases,
   ...bodyCases,
+  ...modelRewriteCases,
+  ...slowReaderCases,
   ...endpointCases,
   ...framingCases,
   ...closingCases,

@@ -1,10 +1,19 @@
+import type { ReplyEvent } from '../client/call.ts';
 import type { ConformanceCase } from '../conformance-case.ts';
-import { destinationHeader, requireDestination } from '../destination.ts';
-import { allDialects, dialects, duplexDialects, responseDialects, turnDialects } from '../dialects.ts';
-import type { Exchange } from '../exchange.ts';
-import { chatBody, type HttpRequest, post } from '../http-shapes.ts';
+import { requireDestination } from '../destination.ts';
+import {
+  allDialects,
+  type Dialect,
+  dialects,
+  duplexDialects,
+  responseDialects,
+  turnDialects,
+} from '../dialects.ts';
+import { chatBody, post } from '../http-shapes.ts';
 import { require } from '../outcome.ts';
+import type { Session } from '../session.ts';
 import { bodyMessage } from '../wire/processing-request.ts';
+import { requireBody, requireGoodEnd } from './requirements.ts';
 
 /** Envoy gives up on a reply after this time, unless it is told otherwise. */
 const messageTimeoutMs = 200;
@@ -49,13 +58,7 @@ export const orderCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: [...turnDialects, dialects.none],
     async run(session, dialect) {
-      session.requirePool();
-      const exchange = await session.start(dialect);
-      exchange.sendRequestHeaders(session.chat());
-      const startedMs = performance.now();
-      const event = await exchange.call.nextReply(session.timeoutMs);
-      exchange.cancel();
-      const tookMs = Math.round(performance.now() - startedMs);
+      const { event, tookMs } = await answerToHeaders(session, dialect);
       const isHeaders = event.kind === 'reply' && event.reply.kind === 'headers';
       require(isHeaders, 'the reply to the headers', event.kind === 'reply' ? event.reply.kind : event.kind);
       return `after ${tookMs} ms`;
@@ -68,13 +71,7 @@ export const orderCases: readonly ConformanceCase[] = [
     level: 'SHOULD',
     dialects: [dialects.buffered],
     async run(session, dialect) {
-      session.requirePool();
-      const exchange = await session.start({ ...dialect, modes: undefined });
-      exchange.sendRequestHeaders(session.chat());
-      const startedMs = performance.now();
-      const event = await exchange.call.nextReply(session.timeoutMs);
-      exchange.cancel();
-      const tookMs = Math.round(performance.now() - startedMs);
+      const { event, tookMs } = await answerToHeaders(session, { ...dialect, modes: undefined });
       const isInTime = event.kind === 'reply' && tookMs < messageTimeoutMs;
       require(isInTime, `a reply within ${messageTimeoutMs} ms`, `${event.kind} after ${tookMs} ms`);
       return `after ${tookMs} ms`;
@@ -109,50 +106,13 @@ export const orderCases: readonly ConformanceCase[] = [
     },
   },
   {
-    id: 'request-trailers',
-    clause: '4.1.3',
-    title:
-      '4.1 rule 3: a request that ends with trailers gets its body without end_of_stream, then their reply',
-    level: 'MUST',
-    dialects: [...duplexDialects, ...turnDialects],
-    async run(session, dialect) {
-      session.requirePool();
-      const request = session.chat({ hasTrailers: true });
-      const exchange = (await session.ask(dialect, request)).requirePicked();
-      require(exchange.hasTrailersReply('request'), 'a reply to the trailers', exchange.describe());
-      requireNoEnd(exchange, 'request');
-      requireBody(exchange, request);
-      return exchange.describe();
-    },
-  },
-  {
-    id: 'response-trailers',
-    clause: '4.1.3',
-    title:
-      '4.1 rule 3: a response that ends with trailers gets its body without end_of_stream, then their reply',
-    level: 'MUST',
-    dialects: duplexDialects,
-    async run(session, dialect) {
-      session.requirePool();
-      const exchange = await (await session.start(dialect)).request(session.chat());
-      exchange.requirePicked();
-      await exchange.response({ ...session.events(false), hasTrailers: true });
-      require(exchange.hasTrailersReply('response'), 'a reply to the trailers', exchange.describe());
-      requireNoEnd(exchange, 'response');
-      await exchange.finish();
-      return exchange.describe();
-    },
-  },
-  {
     id: 'response-without-body',
     clause: '4.1',
     title: '4.1: a response without a body is answered on its headers',
     level: 'MUST',
     dialects: responseDialects,
     async run(session, dialect) {
-      session.requirePool();
-      const exchange = await (await session.start(dialect)).request(session.chat());
-      exchange.requirePicked();
+      const exchange = await session.picked(dialect);
       await exchange.response({ ...session.events(false), status: 204, headers: {}, chunks: [] });
       require(exchange.headersReply('response') !== undefined, 'a headers reply', exchange.describe());
       requireGoodEnd(await exchange.finish());
@@ -167,9 +127,7 @@ export const orderCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: duplexDialects,
     async run(session, dialect) {
-      session.requirePool();
-      const exchange = await (await session.start(dialect)).request(session.chat());
-      exchange.requirePicked();
+      const exchange = await session.picked(dialect);
       exchange.call.send(bodyMessage('request', 'twice', true));
       await exchange.response(session.events(false));
       await exchange.finish();
@@ -211,11 +169,7 @@ export const orderCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: [...duplexDialects, dialects.streamed],
     async run(session, dialect) {
-      session.requirePool();
-      const exchange = await (await session.start({ ...dialect, endsWithEmptyChunk: true })).request(
-        session.chat(),
-      );
-      exchange.requirePicked();
+      const exchange = await session.picked({ ...dialect, endsWithEmptyChunk: true });
       await exchange.response(session.events(false));
       requireBody(exchange, session.chat());
       requireGoodEnd(await exchange.finish());
@@ -257,39 +211,18 @@ export const orderCases: readonly ConformanceCase[] = [
       return requireDestination(exchange);
     },
   },
-  {
-    id: 'observability',
-    clause: '4.2',
-    title: '4.2: observability mode, where replies are ignored, ends with OK',
-    level: 'SHOULD',
-    dialects: [dialects.streamed],
-    async run(session, dialect) {
-      const exchange = await session.start({ ...dialect, modes: undefined });
-      exchange.sendRequestHeaders(session.chat(), { isObservedOnly: true });
-      exchange.call.send(bodyMessage('request', chatBody(session.options.model), true));
-      requireGoodEnd(await exchange.finish());
-      require(destinationHeader(exchange) === undefined, 'no pick', exchange.describe());
-      return exchange.describe();
-    },
-  },
 ];
 
-export function requireGoodEnd(exchange: Exchange): void {
-  const { stop } = exchange;
-  const isGood = stop?.kind === 'end' && stop.end.kind === 'status' && stop.end.code === 0;
-  require(isGood && exchange.missed === undefined, 'the end of the stream with OK', exchange.describe());
-}
-
-function requireNoEnd(exchange: Exchange, direction: 'request' | 'response'): void {
-  const ended = exchange
-    .bodyReplies(direction)
-    .some(({ body }) => body.kind === 'streamed' && body.endOfStream);
-  require(!ended, 'no end_of_stream on the body', 'end_of_stream before the trailers');
-}
-
-export function requireBody(exchange: Exchange, request: HttpRequest): void {
-  const sent = Buffer.concat(request.chunks ?? []);
-  const found = exchange.body('request');
-  const how = found.length === sent.length ? 'other bytes' : `${found.length} bytes`;
-  require(found.equals(sent), `the ${sent.length} bytes that were sent`, `${how}: ${exchange.describe()}`);
+/** What comes when the headers are sent and nothing else. */
+async function answerToHeaders(
+  session: Session,
+  dialect: Dialect,
+): Promise<{ readonly event: ReplyEvent; readonly tookMs: number }> {
+  session.requirePool();
+  const exchange = await session.start(dialect);
+  exchange.sendRequestHeaders(session.chat());
+  const startedMs = performance.now();
+  const event = await exchange.call.nextReply(session.timeoutMs);
+  exchange.cancel();
+  return { event, tookMs: Math.round(performance.now() - startedMs) };
 }

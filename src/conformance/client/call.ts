@@ -67,6 +67,11 @@ export class Call {
     return this.#messages.length;
   }
 
+  /** Bytes that wait for flow control. */
+  get unsentBytes(): number {
+    return this.#unsent.reduce((sum, { length }) => sum + length, 0);
+  }
+
   async next(timeoutMs: number): Promise<CallEvent> {
     if (this.#messages.length === 0 && this.#end === undefined) await this.#news(timeoutMs);
     const bytes = this.#messages.shift();

@@ -20,7 +20,15 @@ export interface Target {
   readonly usesTls: boolean;
 }
 
-const streamWindowBytes = 16 << 20;
+const usualWindowBytes = 16 << 20;
+
+/** How a connection takes what the picker sends. */
+export interface Reading {
+  /** What one stream may be sent before more is granted. */
+  readonly streamWindowBytes: number;
+  /** False: nothing more is granted until `readOn`, as by a data plane whose own client does not read. */
+  readonly grants: boolean;
+}
 
 /**
  * A small HTTP/2 client for gRPC that can be made to misbehave: the bytes of a call can be had before they are
@@ -40,13 +48,21 @@ export class ClientConnection {
   #captured: Buffer[] | undefined;
   #isOpen = true;
   #isGoingAway = false;
+  #grants: boolean;
+  /** Bytes that were read and not granted again, by stream. */
+  readonly #owed = new Map<number, number>();
 
-  static async open(target: Target, timeoutMs: number): Promise<ClientConnection> {
+  static async open(
+    target: Target,
+    timeoutMs: number,
+    reading: Reading = { streamWindowBytes: usualWindowBytes, grants: true },
+  ): Promise<ClientConnection> {
     const socket = await openSocket(target, timeoutMs);
-    return new ClientConnection(socket, `${target.host}:${target.port}`);
+    return new ClientConnection(socket, `${target.host}:${target.port}`, reading);
   }
 
-  private constructor(socket: Socket, authority: string) {
+  private constructor(socket: Socket, authority: string, { streamWindowBytes, grants }: Reading) {
+    this.#grants = grants;
     this.#socket = socket;
     this.#authority = authority;
     socket.on('data', (chunk: Buffer) => this.#onData(chunk));
@@ -107,6 +123,13 @@ export class ClientConnection {
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
     this.#writeNow(bytes.subarray(at), ...this.#captured);
     this.#captured = undefined;
+  }
+
+  /** Grants what was held back, and all that comes from now on. */
+  readOn(): void {
+    this.#grants = true;
+    for (const [id, bytes] of this.#owed) this.#grant(id, bytes);
+    this.#owed.clear();
   }
 
   /** Cuts the connection, calls and all. */
@@ -217,16 +240,20 @@ export class ClientConnection {
   #onBody({ flags, id, payload }: Frame): void {
     const padding = (flags & Flag.Padded) === 0 ? 0 : 1 + payload[0]!;
     const body = padding === 0 ? payload : payload.subarray(1, payload.length - padding + 1);
-    if (payload.length > 0) {
-      const more = uint32(payload.length);
-      this.#write(encodeFrame(FrameType.WindowUpdate, 0, 0, more));
-      if (this.#calls.has(id)) this.#write(encodeFrame(FrameType.WindowUpdate, 0, id, more));
-    }
+    if (this.#grants) this.#grant(id, payload.length);
+    else this.#owed.set(id, (this.#owed.get(id) ?? 0) + payload.length);
     this.#calls.get(id)?.onData(body);
     if ((flags & Flag.EndStream) !== 0) {
       this.#calls.get(id)?.onLost();
       this.#forget(id);
     }
+  }
+
+  #grant(id: number, bytes: number): void {
+    if (bytes === 0) return;
+    const more = uint32(bytes);
+    this.#write(encodeFrame(FrameType.WindowUpdate, 0, 0, more));
+    if (this.#calls.has(id)) this.#write(encodeFrame(FrameType.WindowUpdate, 0, id, more));
   }
 
   #onClose(): void {

@@ -9,6 +9,7 @@ export const bodyModes = {
   BUFFERED: 2,
   BUFFERED_PARTIAL: 3,
   FULL_DUPLEX_STREAMED: 4,
+  GRPC: 5,
 } as const;
 export type BodyMode = keyof typeof bodyModes;
 
