@@ -1,33 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { parseOrReadHeaders } from '../../src/endpoint-picker/inference-request.ts';
-import { modelRewrites } from '../../src/endpoint-picker/model-rewrites.ts';
-import type { StreamCollaborators } from '../../src/ext-proc/stream.ts';
-import { createFleet } from '../endpoint-picker/support.ts';
-import { seededRandom } from '../scheduling/support.ts';
-import type { FakePicker } from './fakes.ts';
-import { type Harness, type HeaderOptions, openStream, outline, settle } from './stream-harness.ts';
+import { all, ask, bodySent, destination, direct, type Given, three } from './hermetic-fixture.ts';
+import { outline } from './stream-harness.ts';
 
 /**
  * The cases of llm-d's integration suite for its endpoint picker, by its numbers: real picker, pool, profile and
  * stream. Where we differ on purpose, the name says "ours" and the reason stands beside it. Pod i is at
  * 192.168.1.(i+1):8000; its state is queue, KV cache usage, adapters in the batch.
  */
-interface Pod {
-  readonly queue: number;
-  readonly kv: number;
-  readonly adapters?: readonly string[];
-}
-
-interface Given {
-  readonly pods: readonly Pod[];
-  readonly model?: string;
-  readonly body?: string;
-  /** Cuts the body in two. */
-  readonly cutAt?: number;
-  readonly headers?: HeaderOptions;
-  readonly subset?: readonly string[];
-}
-
 interface Expected {
   /** Index of the pod that is chosen. */
   readonly pod?: number;
@@ -36,88 +15,6 @@ interface Expected {
   readonly message?: RegExp;
   readonly body?: string;
 }
-
-const rules = [{ match: 'model-to-be-rewritten', targets: [{ model: 'rewritten-model' }] }];
-const objectives = new Map([
-  ['sql-lora', { priority: 2 }],
-  ['my-model', { priority: 2 }],
-  ['direct-model', { priority: 2 }],
-  ['sql-lora-sheddable', { priority: 0 }],
-]);
-
-function open(pods: readonly Pod[]) {
-  const fleet = createFleet({ endpoints: 0 });
-  for (const [index, { queue, kv, adapters = [] }] of pods.entries()) {
-    const name = `pod${index}`;
-    fleet.pool.upsert({ name, address: `192.168.1.${index + 1}:8000` });
-    fleet.scrape(name, {
-      queuedRequests: queue,
-      kvCacheUsage: kv,
-      runningAdapters: adapters,
-      maxAdapters: 4,
-    });
-  }
-  const parseRequest: StreamCollaborators['parseRequest'] = (http) =>
-    parseOrReadHeaders(http, {
-      blockTokens: 64,
-      maxPrefixTokens: 1024,
-      objectives,
-      rewriteModel: modelRewrites(rules, seededRandom(1)),
-    });
-  const harness = openStream({
-    modes: { request: 'FULL_DUPLEX_STREAMED' },
-    // Only what the stream uses of it.
-    picker: fleet.picker as unknown as FakePicker,
-    collaborators: { parseRequest },
-  });
-  return { fleet, harness };
-}
-
-function metadataOf(subset: readonly string[]) {
-  const values = subset.map((stringValue) => ({ stringValue }));
-  const fields = { 'x-gateway-destination-endpoint-subset': { listValue: { values } } };
-  return { 'envoy.lb.subset_hint': { fields } };
-}
-
-async function ask(given: Given) {
-  const { fleet, harness } = open(given.pods);
-  const body =
-    given.body ?? JSON.stringify({ model: given.model ?? 'my-model', prompt: 'test', max_tokens: 100 });
-  harness.headers({
-    ...given.headers,
-    headers: { ':path': '/v1/completions', ...given.headers?.headers },
-    ...(given.subset === undefined ? {} : { metadata: metadataOf(given.subset) }),
-  });
-  if (given.headers?.endOfStream !== true) {
-    const cut = given.cutAt ?? 0;
-    if (cut > 0) harness.body(body.slice(0, cut));
-    harness.body(body.slice(cut), true);
-  }
-  await settle();
-  return { fleet, harness, body };
-}
-
-function destination({ sent }: Harness): string | undefined {
-  const [first] = sent;
-  if (first?.kind !== 'headers') return undefined;
-  const header = first.mutation?.set.find(([name]) => name === 'x-gateway-destination-endpoint')?.[1];
-  expect(first.metadata?.['envoy.lb']?.['x-gateway-destination-endpoint']).toBe(header);
-  return header;
-}
-
-function bodySent({ sent }: Harness): string {
-  return sent
-    .map((reply) => (reply.kind === 'body' ? Buffer.from(reply.streamed!.body).toString() : ''))
-    .join('');
-}
-
-const three = [
-  { queue: 3, kv: 0.2 },
-  { queue: 0, kv: 0.1 },
-  { queue: 10, kv: 0.2 },
-];
-const all = ['192.168.1.1:8000', '192.168.1.2:8000', '192.168.1.3:8000'];
-const direct = '{"model":"direct-model","prompt":"test"}';
 
 const cases: readonly (readonly [name: string, given: Given, expected: Expected])[] = [
   ['1 the least loaded pod', { pods: three }, { pod: 1 }],
