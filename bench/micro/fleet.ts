@@ -1,6 +1,7 @@
 import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
 import prefixCache from '../../scorers/prefix-cache.ts';
 import queueDepth from '../../scorers/queue-depth.ts';
+import shadowPrice from '../../scorers/shadow-price.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/index.ts';
 import { InferencePool, unknownMetrics } from '../../src/pool/index.ts';
 import { ApproximateIndex } from '../../src/prefix-index/index.ts';
@@ -17,8 +18,21 @@ import maxScore from '../../src/scheduling/pickers/max-score.ts';
 export const blockTokens = 64;
 export const hashOptions = { blockTokens, maxTokens: 131_072 };
 
+type Scorers = Parameters<typeof createProfile>[0]['scorers'];
+
+/** The default scorers of the configuration. */
+export const defaultScorers: Scorers = [
+  { name: 'prefix-cache', weight: 2, scorer: prefixCache.create({}) },
+  { name: 'queue-depth', weight: 3, scorer: queueDepth.create(queueDepth.defaults) },
+  { name: 'kv-cache-usage', weight: 1, scorer: kvCacheUsage.create({}) },
+];
+
+export function costScorers(): Scorers {
+  return [{ name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) }];
+}
+
 /** The scheduling core as the gateway builds it, with engines that serve the model "m" and look alive. */
-export function createFleet(endpoints: number) {
+export function createFleet(endpoints: number, scorers: Scorers = defaultScorers) {
   const clock = () => performance.now();
   const prefixIndex = new ApproximateIndex({ blockTokens, blocksPerEndpoint: 31_250 });
   const pool = new InferencePool({ clock, prefixIndex });
@@ -40,11 +54,7 @@ export function createFleet(endpoints: number) {
       { name: 'ready', filter: ready.create({}) },
       { name: 'model', filter: model.create({}) },
     ],
-    scorers: [
-      { name: 'prefix-cache', weight: 2, scorer: prefixCache.create({}) },
-      { name: 'queue-depth', weight: 3, scorer: queueDepth.create(queueDepth.defaults) },
-      { name: 'kv-cache-usage', weight: 1, scorer: kvCacheUsage.create({}) },
-    ],
+    scorers,
     picker: { name: 'max-score', picker: maxScore.create({}) },
   });
   const picker = createEndpointPicker({

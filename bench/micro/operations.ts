@@ -1,9 +1,19 @@
+import type { Assignment } from '../../src/endpoint-picker/index.ts';
 import { parseInferenceRequest } from '../../src/endpoint-picker/inference-request.ts';
 import { hashBlocks } from '../../src/prefix-index/index.ts';
 import { scanEngineMetrics } from '../../src/protocol/engine-metrics.ts';
 import { scanJson } from '../../src/protocol/json-scan.ts';
 import type { SchedulingContext } from '../../src/scheduling/index.ts';
-import { blockTokens, createFleet, hashOptions, promptsOf, requestOf, vllmMetricsPage } from './fleet.ts';
+import {
+  blockTokens,
+  costScorers,
+  createFleet,
+  defaultScorers,
+  hashOptions,
+  promptsOf,
+  requestOf,
+  vllmMetricsPage,
+} from './fleet.ts';
 import { deeplyMixed, manySmallMessages, oneLongString } from './large-bodies.ts';
 
 export interface Operation {
@@ -47,6 +57,27 @@ const largeBodies = [
   ['deeply mixed', deeplyMixed],
 ] as const;
 const scannedKeys: ReadonlySet<string> = new Set(['model', 'stream', 'messages', 'tools']);
+
+/** From a prompt to an assignment, of which `inFlight` are open at any time. */
+function decision(op: string, inFlight: number, scorers: () => typeof defaultScorers): Operation {
+  return {
+    op,
+    tokens,
+    endpoints,
+    prepare: () => {
+      const fleet = createFleet(endpoints, scorers());
+      const prompt = inTurn(promptsOf(tokens, groups, perGroup));
+      const signal = new AbortController().signal;
+      const open: Assignment[] = [];
+      return async (call) => {
+        const prefix = hashBlocks('m', [prompt(call)], hashOptions);
+        open.push(await fleet.picker.pick(requestOf(tokens, prefix), { subset: undefined, signal }));
+        if (open.length > inFlight)
+          open.shift()?.finish({ kind: 'completed', status: 200, usage: undefined });
+      };
+    },
+  };
+}
 
 export const operations: readonly Operation[] = [
   {
@@ -118,37 +149,10 @@ export const operations: readonly Operation[] = [
       return () => profile.run(context, snapshot);
     },
   },
-  {
-    op: 'full decision: hash, pick, finish',
-    tokens,
-    endpoints,
-    prepare: () => {
-      const fleet = createFleet(endpoints);
-      const prompt = inTurn(promptsOf(tokens, groups, perGroup));
-      const signal = new AbortController().signal;
-      return async (call) => {
-        const prefix = hashBlocks('m', [prompt(call)], hashOptions);
-        const assignment = await fleet.picker.pick(requestOf(tokens, prefix), { subset: undefined, signal });
-        assignment.finish({ kind: 'completed', status: 200, usage: undefined });
-      };
-    },
-  },
-  {
-    op: 'full decision with 500 requests in flight',
-    tokens,
-    endpoints,
-    prepare: () => {
-      const fleet = createFleet(endpoints);
-      const prompt = inTurn(promptsOf(tokens, groups, perGroup));
-      const signal = new AbortController().signal;
-      const inFlight: { finish(outcome: { kind: 'client_aborted' }): void }[] = [];
-      return async (call) => {
-        const prefix = hashBlocks('m', [prompt(call)], hashOptions);
-        inFlight.push(await fleet.picker.pick(requestOf(tokens, prefix), { subset: undefined, signal }));
-        if (inFlight.length > 500) inFlight.shift()?.finish({ kind: 'client_aborted' });
-      };
-    },
-  },
+  decision('full decision: hash, pick, finish', 0, () => defaultScorers),
+  decision('full decision with 500 requests in flight', 500, () => defaultScorers),
+  decision('full decision by cost: hash, pick, finish', 0, costScorers),
+  decision('full decision by cost with 500 requests in flight', 500, costScorers),
   {
     op: 'scan metrics of vLLM, 612 lines',
     prepare: () => {
