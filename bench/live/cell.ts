@@ -30,6 +30,8 @@ export interface CellOptions {
   readonly seed: number;
   /** Begins every prompt, so that no cell finds the prompts of another in the caches. */
   readonly salt: string;
+  /** What is not answered so long after the last request was sent has failed. */
+  readonly drainMs: number;
   /** Open loop at this rate; without it a closed loop with `clients`. */
   readonly ratePerSecond?: number;
   readonly clients?: number;
@@ -71,7 +73,9 @@ export async function runCell(options: CellOptions): Promise<Cell> {
     const pids = [...engines, gateway].map(({ pid }) => pid);
     const timeBefore = processorTime(pids);
     const loads = sampleLoads(gateway.url, 250);
+    const cut = setTimeout(() => void client.abort(), options.durationMs + options.drainMs);
     const { results, elapsedMs } = await load(options, client.send);
+    clearTimeout(cut);
     await loads.stop();
     const others = othersShare(timeBefore, processorTime(pids));
     const after = await prefixCounters(engines);

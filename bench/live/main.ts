@@ -36,6 +36,9 @@ const usage = `Profiles compared on real engines.
 
 const model = fileURLToPath(new URL('../../../config/models/pointsman-mini', import.meta.url));
 const tpotTargetMs = 100;
+const drainMs = 6000;
+/** Of the run that measures capacity: caches are cold in the beginning. */
+const capacityRun = { warmUpMs: 5000, durationMs: 14_000 };
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -60,58 +63,82 @@ async function main(): Promise<void> {
     process.stdout.write(usage);
     return;
   }
-  const compared = values.profile?.map(findProfile) ?? profiles;
   const workload: Workload = {
     tenants: positive('--tenants', values.tenants),
     sharedPrefixTokens: positive('--prefix-tokens', values['prefix-tokens']),
     promptTokens: positive('--prompt-tokens', values['prompt-tokens']),
     outputTokens: positive('--output-tokens', values['output-tokens']),
   };
-  const durationMs = 1000 * positive('--duration', values.duration);
-  const rounds = positive('--rounds', values.rounds);
-  const firstSeed = positive('--seed', values.seed);
+  const plan = {
+    compared: values.profile?.map(findProfile) ?? profiles,
+    workload,
+    durationMs: 1000 * positive('--duration', values.duration),
+    rounds: positive('--rounds', values.rounds),
+    firstSeed: positive('--seed', values.seed),
+    showsLoads: values.loads,
+  };
   const loads = values.load.map((each) => positive('--load', each));
-
-  const args = ['--num-gpu-blocks-override', values['kv-blocks']];
+  const known = values.capacity === undefined ? undefined : positive('--capacity', values.capacity);
   const count = positive('--engines', values.engines);
+  const args = ['--num-gpu-blocks-override', values['kv-blocks']];
   const engines = await Promise.all(Array.from({ length: count }, () => startEngine(model, args)));
   try {
     const targets = await targetsFor(engines, workload);
-    const capacity =
-      values.capacity === undefined
-        ? await measureCapacity(engines, workload)
-        : positive('--capacity', values.capacity);
+    const capacity = known ?? (await measureCapacity(engines, workload));
     const { length: cores, 0: core } = cpus();
     print(`node ${process.version}, ${cores} x ${core?.model ?? 'unknown processor'}`);
     print(`${count} engines; capacity ${capacity.toFixed(1)} requests/s`);
     print(`targets: TTFT ${targets.ttftMs.toFixed(0)} ms, TPOT ${targets.tpotMs} ms\n`);
-    for (const load of loads) {
-      const ratePerSecond = load * capacity;
-      const cells: Cell[] = [];
-      for (let round = 0; round < rounds; round++) {
-        for (let turn = 0; turn < compared.length; turn++) {
-          const profile = compared[(turn + round) % compared.length]!;
-          const seed = firstSeed + round;
-          const salt = `${profile.name} ${load} ${round}`;
-          progress(`load ${load}, round ${round + 1}: ${profile.name}`);
-          cells.push(
-            await runCell({ profile, engines, workload, durationMs, seed, salt, ratePerSecond, targets }),
-          );
-        }
-      }
-      print(`load=${load} rate=${ratePerSecond.toFixed(1)}/s rounds=${rounds} seconds=${durationMs / 1000}`);
-      print(
-        liveTable(
-          compared.map(({ name }) => name),
-          cells,
-          targets,
-        ),
-      );
-      if (values.loads) for (const { profile, samples } of cells) print(`${profile}\n${loadLines(samples)}`);
-    }
+    for (const load of loads) await compare({ ...plan, engines, targets, load, capacity });
   } finally {
     await Promise.all(engines.map((engine) => engine.stop()));
   }
+}
+
+interface ComparedLoad {
+  readonly compared: readonly LiveProfile[];
+  readonly engines: readonly RunningProcess[];
+  readonly workload: Workload;
+  readonly targets: Targets;
+  readonly durationMs: number;
+  readonly rounds: number;
+  readonly firstSeed: number;
+  readonly showsLoads: boolean;
+  readonly load: number;
+  readonly capacity: number;
+}
+
+/** All profiles in turn, round by round, each round beginning with another one. Prints the table. */
+async function compare(options: ComparedLoad): Promise<void> {
+  const { compared, engines, workload, targets, durationMs, rounds, firstSeed, load, capacity } = options;
+  const names = compared.map(({ name }) => name);
+  const ratePerSecond = load * capacity;
+  const cells: Cell[] = [];
+  const printTable = () => {
+    const whole = Math.floor(cells.length / compared.length);
+    print(`load=${load} rate=${ratePerSecond.toFixed(1)}/s rounds=${whole} seconds=${durationMs / 1000}`);
+    print(liveTable(names, cells.slice(0, whole * compared.length), targets));
+  };
+  // What has been measured is worth more than nothing.
+  const onStop = () => {
+    printTable();
+    process.exit(1);
+  };
+  process.once('SIGTERM', onStop);
+  for (let round = 0; round < rounds; round++) {
+    for (let turn = 0; turn < compared.length; turn++) {
+      const profile = compared[(turn + round) % compared.length]!;
+      const seed = firstSeed + round;
+      const salt = `${profile.name} ${load} ${round}`;
+      progress(`load ${load}, round ${round + 1}: ${profile.name}`);
+      const times = { durationMs, drainMs, ratePerSecond };
+      cells.push(await runCell({ ...times, profile, engines, workload, seed, salt, targets }));
+    }
+  }
+  process.off('SIGTERM', onStop);
+  printTable();
+  if (options.showsLoads)
+    for (const { profile, samples } of cells) print(`${profile}\n${loadLines(samples)}`);
 }
 
 /** From requests that are alone and find nothing cached. */
@@ -127,6 +154,7 @@ async function targetsFor(engines: readonly RunningProcess[], workload: Workload
       outputTokens: workload.outputTokens,
     },
     durationMs: 2000,
+    drainMs,
     seed: 1,
     salt: 'cold',
     clients: 1,
@@ -137,18 +165,23 @@ async function targetsFor(engines: readonly RunningProcess[], workload: Workload
 
 async function measureCapacity(engines: readonly RunningProcess[], workload: Workload): Promise<number> {
   progress('capacity');
-  const { results, elapsedMs } = await runCell({
+  const { results } = await runCell({
     profile: findProfile('shadow-price'),
     engines,
     workload,
-    durationMs: 15_000,
+    durationMs: capacityRun.durationMs,
+    drainMs,
     seed: 1,
     salt: 'capacity',
     clients: 4 * engines.length,
   });
   const errors = results.filter(({ error }) => error !== undefined);
   if (errors.length > 0) throw new Error(`${errors.length} requests failed: ${errors[0]!.error}`);
-  return (1000 * results.length) / elapsedMs;
+  const endings = results.map(({ intendedMs, durationMs }) => intendedMs + durationMs);
+  const startMs = Math.min(...results.map(({ intendedMs }) => intendedMs));
+  const { warmUpMs, durationMs } = capacityRun;
+  const counted = endings.filter((ms) => ms - startMs > warmUpMs && ms - startMs < durationMs);
+  return (1000 * counted.length) / (durationMs - warmUpMs);
 }
 
 function findProfile(name: string): LiveProfile {

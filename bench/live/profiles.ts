@@ -13,7 +13,6 @@ const roundRobin = fileURLToPath(new URL('./round-robin.js', import.meta.url));
 export const profiles: readonly LiveProfile[] = [
   { name: 'llm-d-3-2-2', yaml: 'profile: { strategy: llm-d-3-2-2 }' },
   { name: 'round-robin', yaml: picker(roundRobin) },
-  { name: 'random', yaml: picker('random') },
   { name: 'default', yaml: '' },
   { name: 'shadow-price', yaml: 'profile: { strategy: shadow-price }' },
   {

@@ -36,6 +36,8 @@ export interface StreamClient {
   /** Never rejects; `intendedMs` is on the clock of `performance.now()`. */
   send(prompt: Prompt, intendedMs: number): Promise<StreamResult>;
   close(): Promise<void>;
+  /** Ends with an error what is not answered yet. */
+  abort(): Promise<void>;
 }
 
 export async function createStreamClient(options: StreamClientOptions): Promise<StreamClient> {
@@ -111,7 +113,13 @@ export async function createStreamClient(options: StreamClientOptions): Promise<
     };
   }
 
-  return { send, close: () => dispatcher.close() };
+  return {
+    send,
+    close: async () => {
+      if (!dispatcher.destroyed) await dispatcher.close();
+    },
+    abort: () => dispatcher.destroy(new Error('not answered in time')),
+  };
 }
 
 async function firstModel(url: string, headers: Record<string, string>, dispatcher: Agent): Promise<string> {
