@@ -4,11 +4,11 @@ import { type SchemaProblem, schemaProblems } from '../schema-problems.ts';
 import { type EndpointPickerConfig, endpointPickerConfigSchema } from './endpoint-picker-config.ts';
 import { type Instance, problem, readInstances } from './instances.ts';
 import { formatParameters, type MappingRow } from './mapping-table.ts';
-import type { Mapping } from './plugin-type.ts';
+import type { Mapping, Setting } from './plugin-type.ts';
 import { pluginTypes } from './plugins/index.ts';
 import { parserReferences, referenceProblems } from './references.ts';
 import { schedulingProfile, type Use } from './scheduling-profile.ts';
-import { sectionProblems } from './sections.ts';
+import { readSections } from './sections.ts';
 
 export interface Imported {
   /** A configuration of ours, not yet validated. */
@@ -38,7 +38,7 @@ export function importEndpointPickerConfig(document: unknown): Imported {
   const config = parsed.data;
   const { instances, problems } = readInstances(config.plugins);
   const { uses, problems: profileProblems } = schedulingProfile(config, instances);
-  const sections = sectionProblems(config);
+  const sections = readSections(config);
   const errors = [...problems, ...referenceProblems(config), ...profileProblems, ...sections.errors];
   const warnings = [...sections.warnings];
   const rows: MappingRow[] = [];
@@ -59,8 +59,8 @@ export function importEndpointPickerConfig(document: unknown): Imported {
   }
   errors.push(...secondIndexes(instances));
   return {
-    ...toConfiguration(instances, uses ?? [], config),
-    rows: [...rows, ...implicitRows(uses)],
+    ...toConfiguration(instances, uses ?? [], config, sections.settings),
+    rows: [...rows, ...implicitRows(uses), ...sectionRows(sections.settings)],
     errors,
     warnings,
   };
@@ -81,8 +81,7 @@ function rowOf(
   const isUsed = use !== undefined || isActive(instance, config);
   if (!isUsed && mapping.kind !== 'built in') return { plugin, verdict: 'not used', ours: '', note: unused };
   if (mapping.kind === 'settings') {
-    const ours = mapping.values.map(({ path, value }) => `${path.join('.')}: ${short(value)}`).join(', ');
-    return { plugin, verdict: 'mapped', ours, note: mapping.note ?? '' };
+    return { plugin, verdict: 'mapped', ours: settingsText(mapping.values), note: mapping.note ?? '' };
   }
   if (mapping.kind !== 'plugin') return { plugin, verdict: mapping.kind, ours: '', note: mapping.note };
   if (use === undefined) {
@@ -99,6 +98,16 @@ function rowOf(
   const weight = mapping.role === 'scorer' ? `${use.weight} x ` : '';
   const ours = `${mapping.role} ${weight}${mapping.name}${formatParameters(mapping.parameters)}`;
   return { plugin, verdict: 'mapped', ours, note: mapping.note ?? '' };
+}
+
+function settingsText(settings: readonly Setting[]): string {
+  return settings.map(({ path, value }) => `${path.join('.')}: ${short(value)}`).join(', ');
+}
+
+function sectionRows(settings: readonly Setting[]): MappingRow[] {
+  if (settings.length === 0) return [];
+  const note = 'priorities first, tenants in turn by the tokens they were served';
+  return [{ plugin: '(flowControl)', verdict: 'mapped', ours: settingsText(settings), note }];
 }
 
 function short(value: unknown): string {
@@ -143,6 +152,7 @@ function toConfiguration(
   instances: readonly Instance[],
   uses: readonly Use[],
   config: EndpointPickerConfig,
+  settings: readonly Setting[],
 ): Pick<Imported, 'value' | 'origins'> {
   const origins: Origin[] = [];
   const filters: unknown[] = [{ name: 'ready' }];
@@ -179,6 +189,10 @@ function toConfiguration(
       origins.push({ ours: setting.path, theirs: ['plugins', at, 'parameters'] });
       value = withSetting(value, setting.path, setting.value);
     }
+  }
+  for (const { path, value: set } of settings) {
+    origins.push({ ours: path, theirs: ['flowControl'] });
+    value = withSetting(value, path, set);
   }
   return { value, origins };
 }

@@ -1,14 +1,18 @@
 import { didYouMean } from '../nearest-name.ts';
 import type { SchemaProblem } from '../schema-problems.ts';
 import type { EndpointPickerConfig } from './endpoint-picker-config.ts';
+import { flowControlSettings } from './flow-control-settings.ts';
 import { problem } from './instances.ts';
+import type { Setting } from './plugin-type.ts';
 
 const featureGates = ['flowControl', 'haPopulateNonLeaderDatastore'];
 
-/** What is wrong with the sections that are no plugins, and which of them have no effect. */
-export function sectionProblems(config: EndpointPickerConfig): {
+/** What the sections that are no plugins come to, what is wrong with them, and which have no effect. */
+export function readSections(config: EndpointPickerConfig): {
   readonly errors: readonly SchemaProblem[];
   readonly warnings: readonly SchemaProblem[];
+  /** Of flow control; empty while it is off. */
+  readonly settings: readonly Setting[];
 } {
   const { dataLayer, flowControl } = config;
   const errors: SchemaProblem[] = [];
@@ -22,15 +26,7 @@ export function sectionProblems(config: EndpointPickerConfig): {
       );
     else if (state !== 'true' && state !== 'false')
       errors.push(problem(['featureGates', at], `expected ${gate}=true or ${gate}=false, found "${text}"`));
-    else if (gate === 'flowControl' && state === 'true') {
-      hasFlowControl = true;
-      errors.push(
-        problem(
-          ['featureGates', at],
-          'flowControl is refused: requests do not wait in this picker yet, so priorities and fairness would be lost; remove the gate to send every request at once',
-        ),
-      );
-    }
+    else if (gate === 'flowControl') hasFlowControl = state === 'true';
   }
   if (flowControl !== undefined && !hasFlowControl) {
     const keys = Object.keys(flowControl).filter((key) => key !== 'saturationDetector');
@@ -39,13 +35,15 @@ export function sectionProblems(config: EndpointPickerConfig): {
         problem(['flowControl', key], 'is ignored: without the feature gate flowControl llm-d does so, too'),
       );
   }
+  const flow = hasFlowControl ? flowControlSettings(flowControl ?? {}) : { settings: [], warnings: [] };
+  warnings.push(...flow.warnings);
   errors.push(...priorityProblems(flowControl));
   if (dataLayer?.injectDefaults === false && dataLayer.sources.length === 0)
     warnings.push(problem(['dataLayer', 'injectDefaults'], 'is ignored: engines are always scraped'));
   for (const key of ['peerDiscovery', 'crossReplicaSyncerPluginRef', 'crossReplicaSyncInterval'] as const)
     if (dataLayer?.[key] !== undefined)
       warnings.push(problem(['dataLayer', key], 'is ignored: replicas do not share their counts'));
-  return { errors, warnings };
+  return { errors, warnings, settings: flow.settings };
 }
 
 function priorityProblems(flowControl: EndpointPickerConfig['flowControl']): SchemaProblem[] {

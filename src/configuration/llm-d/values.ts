@@ -9,6 +9,30 @@ export const quantity = z.custom<string | number>(
   { error: 'expected a quantity such as 1000, 20k or 8Gi' },
 );
 
+const factors: Readonly<Record<string, number>> = {
+  '': 1,
+  m: 1e-3,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  E: 1e18,
+  Ki: 1024,
+  Mi: 1024 ** 2,
+  Gi: 1024 ** 3,
+  Ti: 1024 ** 4,
+  Pi: 1024 ** 5,
+  Ei: 1024 ** 6,
+};
+
+/** A quantity as a whole number, rounded up as Kubernetes does. */
+export function quantityOf(value: string | number): number {
+  if (typeof value === 'number') return Math.ceil(value);
+  const [, number = '', suffix = ''] = /^([\d.]+)([a-zA-Z]*)$/.exec(value.trim()) ?? [];
+  return Math.ceil(Number(number) * (factors[suffix] ?? Number.NaN));
+}
+
 export const duration = z.custom<string>(
   (value) => typeof value === 'string' && durationMs(value) !== undefined,
   {

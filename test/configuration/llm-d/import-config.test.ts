@@ -90,7 +90,6 @@ describe("llm-d's EndpointPickerConfig", () => {
     const error = await load(everything).catch((reason: unknown) => reason);
     if (!(error instanceof ImportError)) throw new Error('expected an ImportError');
     expect(error.problems.map(formatProblem)).toEqual([
-      expect.stringMatching(/^epp\.yaml:4:5 {2}featureGates\[0\]: flowControl is refused: .*remove the gate/),
       expect.stringMatching(/^epp\.yaml:53:5 {2}plugins\[11\]: disagg-profile-handler is refused: disagg/),
     ]);
     const warnings = error.importation.warnings.map(formatProblem);
@@ -101,9 +100,56 @@ describe("llm-d's EndpointPickerConfig", () => {
       'plugins[13]',
       'plugins[14]',
       'dataLayer.crossReplicaSyncInterval',
+      'flowControl.noEndpointRequestTTL',
+      'flowControl.saturationDetector',
+      'flowControl.usageLimitPolicyPluginRef',
+      'flowControl.defaultPriorityBand',
+      'flowControl.defaultNegativePriorityBand',
+      'flowControl.priorityBands',
     ]);
     const engines = error.importation.rows.find(({ plugin }) => plugin === 'core-metrics-extractor');
     expect(engines?.ours).toContain('"queuedRequests":"my:waiting"');
+  });
+
+  it('turns flow control on with the gate, within the limits of its section', async () => {
+    const section =
+      'featureGates: [flowControl]\nflowControl: {maxRequests: "20k", maxBytes: 8Gi, defaultRequestTTL: 1m30s}\n';
+    const { configuration, importation } = await load(`${chartDefaults}${section}`);
+    expect(configuration.flowControl).toMatchObject({
+      enabled: true,
+      maxQueuedRequests: 20_000,
+      maxQueuedBytes: 8 * 1024 ** 3,
+      ttlMs: 90_000,
+    });
+    expect(importation?.warnings).toEqual([]);
+    expect(importation?.rows.at(-1)).toMatchObject({
+      plugin: '(flowControl)',
+      ours: expect.stringContaining('flowControl.maxQueuedRequests: 20000'),
+    });
+    const off = await load(`${chartDefaults}${section.replace('[flowControl]', '[flowControl=false]')}`);
+    expect(off.configuration.flowControl.enabled).toBe(false);
+    expect(off.importation?.warnings).toHaveLength(3);
+  });
+
+  it("runs KServe's default document, and names its disaggregation once each", async () => {
+    const kserve = withPlugins(
+      [
+        'queue-scorer',
+        'kv-cache-utilization-scorer',
+        'prefix-cache-scorer',
+        'no-hit-lru-scorer',
+        'max-score-picker',
+      ]
+        .map((type) => `- type: ${type}`)
+        .join('\n'),
+    );
+    expect((await load(kserve)).profile.scorers).toHaveLength(4);
+    const disaggregated = ['disagg-headers-handler', 'disagg-profile-handler', 'decode-filter']
+      .map((type) => `- type: ${type}`)
+      .join('\n');
+    const error = await load(withPlugins(disaggregated)).catch((reason: unknown) => reason);
+    if (!(error instanceof ImportError)) throw new Error('expected an ImportError');
+    expect(error.problems.map(({ path }) => path)).toEqual(['plugins[0]', 'plugins[1]']);
   });
 
   it('without profiles has one of every filter, scorer and picker, in the order of the file', async () => {

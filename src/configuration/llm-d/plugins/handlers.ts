@@ -2,11 +2,11 @@ import { noParameters, type PluginType, pluginType, withoutEffect } from '../plu
 
 const handler = ['handler'] as const;
 
-const disaggregation = withoutEffect(
-  'refused',
-  handler,
-  'disaggregation is not served yet, and its decode part alone would be another deployment; for engines that prefill and decode themselves use single-profile-handler with one profile',
-);
+const notServed =
+  'disaggregation is not served yet, and its decode part alone would be another deployment; for engines that prefill and decode themselves use single-profile-handler with one profile';
+const disaggregation = withoutEffect('refused', handler, notServed);
+/** Sets headers for the profiles that a handler has run; it is none itself. */
+const headersHandler = withoutEffect('refused', ['request'], notServed);
 const decider = withoutEffect('ignored', ['request'], 'decides for a disaggregation handler only');
 
 export const handlers: Readonly<Record<string, PluginType>> = {
@@ -17,8 +17,8 @@ export const handlers: Readonly<Record<string, PluginType>> = {
   }),
   'disagg-profile-handler': disaggregation,
   'pd-profile-handler': disaggregation,
-  'disagg-headers-handler': disaggregation,
-  'prefill-header-handler': disaggregation,
+  'disagg-headers-handler': headersHandler,
+  'prefill-header-handler': headersHandler,
   'data-parallel-profile-handler': withoutEffect(
     'refused',
     handler,

@@ -6,14 +6,14 @@ const parser = (note: string) => withoutEffect('built in', ['parser'], note);
 const policy = withoutEffect(
   'ignored',
   ['flow control'],
-  'requests do not wait here, so there is no order among them',
+  'waiting requests have an order of their own: priorities first, then tenants in turn by the tokens they were served',
 );
 const usageLimit = withoutEffect(
   'ignored',
   ['flow control'],
-  'requests do not wait here, so there is no ceiling',
+  'every priority may use all the room that there is',
 );
-const saturation = 'saturation neither holds requests back nor sheds them here';
+const saturation = "requests wait for an engine's undone prefill and its KV memory, not for a saturated pool";
 
 const utilizationDetector = z.strictObject({
   queueDepthThreshold: z.int().positive().default(5),
@@ -93,8 +93,8 @@ export const requestPlugins: Readonly<Record<string, PluginType>> = {
   ),
   'openai-parser': parser('OpenAI requests are told by their path'),
   'anthropic-parser': parser('Anthropic requests are told by their path'),
-  'vllmhttp-parser': parser('served; the whole body counts as the prompt'),
-  'sglanghttp-parser': parser('served; the whole body counts as the prompt'),
+  'vllmhttp-parser': parser("vLLM's generate is told by its path"),
+  'sglanghttp-parser': parser("SGLang's generate is told by its path"),
   'passthrough-parser': parser('other paths are passed on'),
   'vllmgrpc-parser': withoutEffect(
     'refused',
