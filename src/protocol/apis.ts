@@ -38,6 +38,15 @@ export interface Api {
 
 export const tokenLimitFields = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'] as const;
 
+/** Change what a chat template makes of a conversation from its first token on. */
+export const templateFields = [
+  'chat_template',
+  'chat_template_kwargs',
+  'documents',
+  'reasoning',
+  'reasoning_effort',
+] as const;
+
 const chat = api('chat', { prompt: ['tools', 'messages'], arrays: ['messages'] });
 const completions = api('completions', { prompt: ['prompt'] });
 const responses = api('responses', {
@@ -101,7 +110,7 @@ function api(name: ApiName, given: Partial<Omit<Api, 'name' | 'fields'>>): Api {
     alwaysStreams: false,
     ...given,
     prompt,
-    fields: new Set(['model', 'stream', 'cache_salt', ...tokenLimitFields, ...prompt]),
+    fields: new Set(['model', 'stream', 'cache_salt', ...tokenLimitFields, ...templateFields, ...prompt]),
   };
 }
 

@@ -8,8 +8,8 @@ export interface TokenIds {
 }
 
 /**
- * The ids of a flat array of whole numbers, of which `limit` are kept; undefined for any other value. The scanner
- * has found the range to be valid JSON.
+ * The ids of an array of whole numbers, or of a list of such arrays one after the other, of which `limit` are
+ * kept; undefined for any other value. The scanner has found the range to be valid JSON.
  */
 export function readTokenIds(body: Buffer, range: JsonRange, limit: number): TokenIds | undefined {
   if (range.type !== 'array' || !beginsWithNumber(body, range)) return undefined;
@@ -23,13 +23,14 @@ export function readTokenIds(body: Buffer, range: JsonRange, limit: number): Tok
       id = id * 10 + byte - 0x30;
       hasDigits = true;
     } else if (byte === 0x2c || byte === 0x5d) {
-      if (!hasDigits) return undefined;
+      if (!hasDigits) continue; // behind an inner array, or in an empty one
       if (count < ids.length) ids[count] = id;
       count += 1;
       id = 0;
       hasDigits = false;
-    } else if (byte !== 0x20 && byte !== 0x0a && byte !== 0x0d && byte !== 0x09) return undefined;
+    } else if (byte > 0x20 && byte !== 0x5b) return undefined;
   }
+  if (count === 0) return undefined;
   return { count, bytes: new Uint8Array(ids.buffer, 0, 4 * Math.min(count, ids.length)) };
 }
 

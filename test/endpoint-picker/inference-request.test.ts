@@ -170,6 +170,100 @@ describe('parseInferenceRequest', () => {
     expect(parse({ path, body: { model: 'm', [field]: [-1.5, 'x'] } }).request.promptTokens).toBe(3);
   });
 
+  it('counts lists of token ids as their ids, the first one being the beginning', () => {
+    const ids = Array.from({ length: 40 }, (_, i) => 100_000 + i);
+    const one = parse({ path: '/generate', body: { input_ids: ids } }).request;
+    const list = parse({ path: '/generate', body: { input_ids: [ids, [1, 2, 3, 4]] } }).request;
+    expect([list.promptTokens, list.prefix.count]).toEqual([44, 11]);
+    expect(lanes(list.prefix).slice(0, 10)).toEqual(lanes(one.prefix));
+    expect(
+      parse({ path: '/v1/embeddings', body: { model: 'm', input: [[], []] } }).request.promptTokens,
+    ).toBe(2);
+  });
+
+  const image = Buffer.alloc(60_000, 'picture').toString('base64');
+  const other = Buffer.alloc(60_000, 'another').toString('base64');
+  const openAiImage = (data: string) => ({
+    type: 'image_url',
+    image_url: { url: `data:image/png;base64,${data}` },
+  });
+  const anthropicImage = (data: string) => ({
+    type: 'image',
+    source: { type: 'base64', media_type: 'image/png', data },
+  });
+  const sound = (data: string) => ({ type: 'input_audio', input_audio: { data, format: 'wav' } });
+
+  it.each([
+    ['/v1/chat/completions', openAiImage],
+    ['/v1/chat/completions', sound],
+    ['/v1/messages', anthropicImage],
+  ])('counts a medium at %s as some tokens, and tells it from others', (path, part) => {
+    const bodyWith = (data: string) => ({
+      model: 'm',
+      messages: [{ role: 'user', content: [part(data), { type: 'text', text }] }],
+    });
+    const { request } = parse({ path, body: bodyWith(image) });
+    expect(request.promptTokens).toBeGreaterThan(256);
+    expect(request.promptTokens).toBeLessThan(256 + text.length);
+    expect(prefixOf({ path, body: bodyWith(image) })).toEqual(lanes(request.prefix));
+    expect(prefixOf({ path, body: bodyWith(other) })[0]).toEqual(lanes(request.prefix)[0]);
+    expect(prefixOf({ path, body: bodyWith(other) }).at(-1)).not.toEqual(lanes(request.prefix).at(-1));
+  });
+
+  it.each([
+    `{"data":"${'words of a text '.repeat(60)}"}`,
+    `data: ${'{"delta":"x"} '.repeat(60)}`,
+    `"data:image/png;base64,${'A'.repeat(900)}`,
+  ])('takes a text that only looks like a medium for text', (content) => {
+    const body = { model: 'm', messages: [{ role: 'user', content }] };
+    const { promptTokens } = parse({ path: '/v1/chat/completions', body }).request;
+    expect(promptTokens).toBe(Math.ceil(JSON.stringify(body.messages).length / 4));
+  });
+
+  it.each([
+    ['/v1/chat/completions', { chat_template_kwargs: { enable_thinking: false } }],
+    ['/v1/chat/completions', { reasoning_effort: 'low' }],
+    ['/v1/chat/completions', { documents: [{ text: 'a' }] }],
+    ['/v1/responses', { reasoning: { effort: 'low' } }],
+  ])('keeps prompts apart that a template makes different at %s: %j', (path, difference) => {
+    const body = { model: 'm', messages: [{ role: 'user', content: text }], input: text };
+    expect(prefixOf({ path, body: { ...body, ...difference } })).not.toEqual(prefixOf({ path, body }));
+    expect(prefixOf({ path, body: { ...body, temperature: 1 } })).toEqual(prefixOf({ path, body }));
+  });
+
+  it.each([
+    // Of the vendors' references.
+    [
+      '/v1/chat/completions',
+      { model: 'm', messages: [{ role: 'developer', content: text }], tools: [] },
+      true,
+    ],
+    [
+      '/v1/responses',
+      { model: 'm', input: [{ role: 'user', content: [{ type: 'input_text', text }] }] },
+      true,
+    ],
+    ['/v1/responses', { model: 'm', instructions: text, input: 'Hi', previous_response_id: 'resp_1' }, true],
+    [
+      '/v1/conversations',
+      { metadata: { topic: 'demo' }, items: [{ type: 'message', role: 'user', content: text }] },
+      true,
+    ],
+    ['/v1/messages', { model: 'm', max_tokens: 9, system: [{ type: 'text', text }], messages: [] }, true],
+    ['/v1/embeddings', { model: 'm', input: [text, 'second'], encoding_format: 'float' }, true],
+    ['/v1/completions', { model: 'm', prompt: [text, 'second'] }, true],
+    ['/inference/v1/generate', { token_ids: Array(40).fill(7), sampling_params: { max_tokens: 4 } }, true],
+    ['/generate', { text: [text, 'second'], sampling_params: { max_new_tokens: 4 } }, true],
+    ['/v2/models/m/infer', { inputs: [{ name: 't', shape: [1], datatype: 'BYTES', data: [text] }] }, true],
+    ['/v2/models/m/generate', { text_input: text, parameters: { stream: false } }, true],
+    ['/v1/images/generations', { prompt: 'a cat', n: 1, size: '1024x1024' }, false],
+  ])('reads the prompt of %s', (path, body, hasPrefix) => {
+    const { request } = parse({ path, body });
+    expect(request.promptTokens).toBeGreaterThan(1);
+    expect(request.prefix.count > 0).toBe(hasPrefix);
+    expect(request.bodyBytes).toBe(JSON.stringify(body).length);
+  });
+
   it('lets other paths pass, with the model when a JSON object names one', () => {
     expect(parse({ path: '/tokenize', body: { model: 'm', prompt: 1 } }).request.model).toBe('m');
     expect(parse({ path: '/v1/audio', body: '--boundary' }).request.model).toBeUndefined();
