@@ -3,6 +3,7 @@ import type { Configuration, LoadedConfiguration, LoadedProfile } from '../confi
 import {
   createEndpointPicker,
   type InspectableEndpointPicker,
+  modelAliases,
   modelRewrites,
   type Objective,
   type RequestRules,
@@ -169,6 +170,7 @@ function rulesOf({ objectives, flowControl, ...rest }: Configuration): RequestRu
   return {
     objectives: new Map(named),
     rewriteModel: modelRewrites(rest.modelRewrites, Math.random),
+    modelAliases: modelAliases(rest.modelRewrites),
     tenantHeader: flowControl.tenantHeader,
   };
 }

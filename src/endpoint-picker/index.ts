@@ -28,5 +28,11 @@ export type {
 export { createEndpointPicker } from './endpoint-picker.ts';
 export type { FinishedRequest, PickerObserver } from './finished-request.ts';
 export type { Objective, RequestRules } from './inference-request.ts';
-export { type ModelRewriteRule, modelRewrites, type RewriteModel } from './model-rewrites.ts';
+export {
+  type ModelAlias,
+  type ModelRewriteRule,
+  modelAliases,
+  modelRewrites,
+  type RewriteModel,
+} from './model-rewrites.ts';
 export type { RoomRule } from './room-round.ts';

@@ -10,7 +10,7 @@ import { spliceModel } from '../protocol/model-splice.ts';
 import { emptyPrefix, type InferenceRequest, type Slo } from '../scheduling/inference-request.ts';
 import { asksForStream, checkFields, missingModel, readModelName, scanBody } from './body-fields.ts';
 import { firstHeader, type HttpRequest } from './http-request.ts';
-import type { RewriteModel } from './model-rewrites.ts';
+import type { ModelAlias, RewriteModel } from './model-rewrites.ts';
 import { type PromptOptions, readPrompt } from './prompt.ts';
 
 /** What an inference objective stands for. */
@@ -25,6 +25,8 @@ export interface RequestRules {
   /** By name; an unknown name means priority 0 and no targets. */
   readonly objectives?: ReadonlyMap<string, Objective> | undefined;
   readonly rewriteModel?: RewriteModel | undefined;
+  /** Names of its making, for lists of models. */
+  readonly modelAliases?: readonly ModelAlias[] | undefined;
   /** Names the tenant, in lower case, where the usual headers do not. */
   readonly tenantHeader?: string | undefined;
 }

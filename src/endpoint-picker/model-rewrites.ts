@@ -15,6 +15,23 @@ export interface ModelTarget {
 /** The model to use instead of this one, or of none; undefined = leave it. */
 export type RewriteModel = (model: string | undefined) => string | undefined;
 
+/** A name that clients may use for other models. */
+export interface ModelAlias {
+  readonly name: string;
+  /** The models that a request for it may go to. */
+  readonly targets: readonly string[];
+}
+
+/** The names that rules make up, the first rule of each. */
+export function modelAliases(rules: readonly ModelRewriteRule[]): readonly ModelAlias[] {
+  const aliases = new Map<string, ModelAlias>();
+  for (const { match, targets } of rules) {
+    if (match === undefined || aliases.has(match)) continue;
+    aliases.set(match, { name: match, targets: targets.map(({ model }) => model) });
+  }
+  return [...aliases.values()];
+}
+
 /** The first exact rule wins, then the first generic one. `random` is uniform in [0, 1). */
 export function modelRewrites(rules: readonly ModelRewriteRule[], random: () => number): RewriteModel {
   const exact = new Map<string, ModelRewriteRule>();

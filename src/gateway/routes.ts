@@ -8,6 +8,8 @@ export const inferencePaths = [
   '/v1/embeddings',
   '/v1/responses',
   '/v1/responses/input_tokens',
+  '/v1/responses/compact',
+  '/v1/conversations',
   '/v1/images/generations',
   '/v1/messages',
   '/v1/messages/count_tokens',

@@ -42,6 +42,7 @@ export async function serveGateway(options: GatewayOptions): Promise<RunningServ
   answerErrors(app, options, limits);
   addOwnRoutes(app, {
     picker: options.picker,
+    aliases: () => options.rules?.().modelAliases ?? [],
     metricsText: options.metricsText,
     isDraining,
     startedAtSeconds: Math.floor(Date.now() / 1000),

@@ -34,6 +34,7 @@ export const controlHeaders: readonly string[] = [
   'x-gateway-destination-endpoint-scores',
   'x-gateway-destination-endpoint-fallback',
   'x-prefiller-host-port',
+  'x-prefiller-url', // of sidecars before x-prefiller-host-port
   'x-encoder-hosts-ports',
   'x-data-parallel-host-port',
   'x-kv-cache-source-host-port',
