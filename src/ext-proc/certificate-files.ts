@@ -1,32 +1,36 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
 import type { experimental } from '@grpc/grpc-js';
+import type { Log } from '../telemetry/index.ts';
 
 type Update = Parameters<experimental.IdentityCertificateUpdateListener>[0];
 
-const reloadIntervalMs = 5_000;
+const reloadIntervalMs = 1000;
 
 /**
  * A certificate and its key from PEM files, read again while a server listens. A pair that cannot be read, or
- * does not fit together, is passed over: the last good one stays.
+ * does not fit together, is passed over: the last good one stays, and the log tells it once.
  */
 export class CertificateFiles implements experimental.CertificateProvider {
   readonly #cert: string;
   readonly #key: string;
+  readonly #log: Log;
   readonly #listeners = new Set<experimental.IdentityCertificateUpdateListener>();
   #latest: NonNullable<Update>;
   #timer: NodeJS.Timeout | undefined;
+  #problem: string | undefined;
 
-  private constructor(cert: string, key: string, first: NonNullable<Update>) {
+  private constructor(cert: string, key: string, log: Log, first: NonNullable<Update>) {
     this.#cert = cert;
     this.#key = key;
+    this.#log = log;
     this.#latest = first;
   }
 
   /** Throws if the files are not a usable pair now. */
-  static async open(cert: string, key: string): Promise<CertificateFiles> {
+  static async open(cert: string, key: string, log: Log): Promise<CertificateFiles> {
     try {
-      return new CertificateFiles(cert, key, await readPair(cert, key));
+      return new CertificateFiles(cert, key, log, await readPair(cert, key));
     } catch (cause) {
       throw new Error(`Expected a PEM certificate in ${cert} and its key in ${key}; check both files.`, {
         cause,
@@ -57,12 +61,22 @@ export class CertificateFiles implements experimental.CertificateProvider {
   removeCaCertificateListener(): void {}
 
   async reload(): Promise<void> {
-    const next = await readPair(this.#cert, this.#key).catch(() => this.#latest);
-    const isSame =
-      next.certificate.equals(this.#latest.certificate) && next.privateKey.equals(this.#latest.privateKey);
-    if (isSame) return;
-    this.#latest = next;
-    for (const listener of this.#listeners) listener(next);
+    const files = { cert: this.#cert, key: this.#key };
+    try {
+      const next = await readPair(this.#cert, this.#key);
+      this.#problem = undefined;
+      const isSame =
+        next.certificate.equals(this.#latest.certificate) && next.privateKey.equals(this.#latest.privateKey);
+      if (isSame) return;
+      this.#latest = next;
+      for (const listener of this.#listeners) listener(next);
+      this.#log.info(files, 'certificate reloaded');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== this.#problem)
+        this.#log.error({ ...files, reason }, 'certificate not reloaded; the last good one stays');
+      this.#problem = reason;
+    }
   }
 }
 

@@ -41,7 +41,7 @@ const defaultDeadlineMs = 10_000;
 /** External processing on our own HTTP/2: the same streams as with grpc-js, at a fraction of its cost. */
 export async function serveFast(options: TransportOptions): Promise<RunningServer> {
   const { host, port, log, collaborators, claims, beforeCut } = options;
-  const tls = await tlsContext(options.tls);
+  const tls = await tlsContext(options.tls, log);
   const http2 = createHttp2({ collaborators, log, tls: tls?.first, otherMethod: fastHealth(claims) });
   const { server } = http2;
   const stopWatching = tls?.watch((context) => (server as TlsServer).setSecureContext(context));

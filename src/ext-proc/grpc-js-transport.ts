@@ -17,14 +17,14 @@ const channelOptions: ChannelOptions = {
 
 /** External processing on the reference library. */
 export async function serveGrpcJs(options: TransportOptions): Promise<RunningServer> {
-  const { host, port, tls, collaborators, claims, beforeCut } = options;
+  const { host, port, tls, log, collaborators, claims, beforeCut } = options;
   const definitions = loadServiceDefinitions();
   const server = new Server(channelOptions);
   server.addService(definitions.externalProcessor, {
     Process: (call: ServerDuplexStream<WireRequest, object>) => serveStream(call, collaborators),
   });
   server.addService(definitions.health, healthService(claims));
-  return listen(server, { host, port, credentials: await serverCredentials(tls), beforeCut });
+  return listen(server, { host, port, credentials: await serverCredentials(tls, log), beforeCut });
 }
 
 function serveStream(

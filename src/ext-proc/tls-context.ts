@@ -1,4 +1,5 @@
 import type { SecureContextOptions } from 'node:tls';
+import type { Log } from '../telemetry/index.ts';
 import { CertificateFiles } from './certificate-files.ts';
 import { selfSignedPair } from './self-signed.ts';
 import type { TlsOptions } from './server-credentials.ts';
@@ -10,10 +11,10 @@ export interface TlsContext {
 }
 
 /** What a `node:tls` server needs; undefined for plain text. Throws if files are not a usable pair. */
-export async function tlsContext(tls: TlsOptions): Promise<TlsContext | undefined> {
+export async function tlsContext(tls: TlsOptions, log: Log): Promise<TlsContext | undefined> {
   if (tls.mode === 'off') return undefined;
   if (tls.mode === 'self-signed') return { first: await selfSignedPair(), watch: () => () => {} };
-  const files = await CertificateFiles.open(tls.cert, tls.key);
+  const files = await CertificateFiles.open(tls.cert, tls.key, log);
   const { certificate, privateKey } = files.latest;
   return {
     first: { cert: certificate, key: privateKey },

@@ -128,7 +128,7 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
     };
     await write('first');
     const { CertificateFiles } = await import('../../src/ext-proc/certificate-files.ts');
-    const files = await CertificateFiles.open(cert, key);
+    const files = await CertificateFiles.open(cert, key, silentLog);
     const seen: (Buffer | undefined)[] = [];
     const listener = (update: { certificate: Buffer } | null) => void seen.push(update?.certificate);
     files.addIdentityCertificateListener(listener);
