@@ -8,11 +8,15 @@ import { silentLog } from '../../src/telemetry/index.ts';
 export const model = 'conformance';
 const loopbacks = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
 
-/** Echo backends on free ports of loopback addresses. */
-export async function openBackends(): Promise<{ backends: EchoBackends; endpoints: readonly string[] }> {
+/** Echo backends on free ports of loopback addresses: three hosts, each with as many ports. */
+export async function openBackends(
+  ports = 1,
+): Promise<{ backends: EchoBackends; endpoints: readonly string[] }> {
   const backends = new EchoBackends(model);
   for (let port = 21_000 + (process.pid % 20_000); ; port += 7) {
-    const endpoints = loopbacks.map((host) => `${host}:${port}`);
+    const endpoints = loopbacks.flatMap((host) =>
+      Array.from({ length: ports }, (_, rank) => `${host}:${port + rank}`),
+    );
     if ((await backends.open(endpoints)).length === 0) return { backends, endpoints };
     await backends.close();
   }

@@ -17,12 +17,14 @@ async function soak(plan: Omit<SoakPlan, 'clients' | 'durationMs' | 'random'>) {
 }
 
 describeWithEnvoy('under load', (test) => {
-  for (const config of ['standalone', 'override-host'] as const) {
-    for (const mode of ['FULL_DUPLEX_STREAMED', 'BUFFERED'] as const) {
-      test(`${config}, ${mode}: the picked engine answers, and every byte arrives`, async (envoy) => {
-        await soak({ envoy, config, mode });
-      });
-    }
+  for (const [config, mode] of [
+    ['standalone', 'FULL_DUPLEX_STREAMED'],
+    ['standalone', 'BUFFERED'],
+    ['override-host', 'FULL_DUPLEX_STREAMED'],
+  ] as const) {
+    test(`${config}, ${mode}: the picked engine answers, and every byte arrives`, async (envoy) => {
+      await soak({ envoy, config, mode });
+    });
   }
 
   test('a picker that is killed and started again: clear errors in the gap, none after it', async (envoy) => {

@@ -37,8 +37,8 @@ interface Pool {
   readonly stopPicker: () => Promise<void>;
 }
 
-async function startPool(): Promise<Pool> {
-  const { backends, endpoints } = await openBackends();
+async function startPool(ports = 1): Promise<Pool> {
+  const { backends, endpoints } = await openBackends(ports);
   onTestFinished(() => backends.close());
   const picker = await servePicker({ endpoints, transport: 'fast', isEncrypted: true });
   onTestFinished(() => picker.close(0));
@@ -123,34 +123,35 @@ function setRoutes(bootstrap: Bootstrap, routes: readonly object[]): void {
 }
 
 describeWithEnvoy('Gateway API Inference Extension conformance', (test) => {
-  test('GatewayFollowingEPPRouting: 1, 2 and 3 selected pods serve, and none else', async (envoy) => {
-    const { endpoints, extProcPort } = await startPool();
+  /** A pool whose gateway passes the selection on. */
+  const selectable = async (envoy: InstalledEnvoy, ports: number) => {
+    const { endpoints, extProcPort } = await startPool(ports);
     const ask = await startGateway(envoy, {
       config: 'standalone',
       extProcPorts: [extProcPort],
       adjust: selecting,
     });
     await ready(ask, [{}]);
+    const servedBy = async (selected: readonly string[]) =>
+      hundred(() => ask({ [selection]: selected.join(',') }));
+    return { endpoints, servedBy };
+  };
+
+  test('GatewayFollowingEPPRouting: 1, 2 and 3 selected pods serve, and none else', async (envoy) => {
+    const { endpoints, servedBy } = await selectable(envoy, 1);
     const hosts = endpoints.map((address) => address.split(':')[0]!);
     for (const count of [1, 2, 3]) {
       const selected = hosts.slice(0, count);
-      const served = await hundred(() => ask({ [selection]: selected.join(',') }));
-      expect([...new Set(served.map((address) => address?.split(':')[0]))].sort()).toEqual(selected);
+      const served = (await servedBy(selected)).map((address) => address?.split(':')[0]);
+      expect([...new Set(served)].sort()).toEqual(selected);
     }
   });
 
   test('GatewayFollowingEPPRoutingWithDataParallelism: the selected ports of a pod serve, and none else', async (envoy) => {
-    const { endpoints, extProcPort } = await startPool();
-    const ask = await startGateway(envoy, {
-      config: 'standalone',
-      extProcPorts: [extProcPort],
-      adjust: selecting,
-    });
-    await ready(ask, [{}]);
-    for (const selected of [endpoints.slice(2), endpoints.slice(0, 2)]) {
-      const served = await hundred(() => ask({ [selection]: selected.join(',') }));
-      expect([...new Set(served)].sort()).toEqual(selected);
-    }
+    const { endpoints, servedBy } = await selectable(envoy, 3);
+    const [first, second, third, other] = endpoints as [string, string, string, string];
+    for (const selected of [[second], [first, third], [first, second, other]])
+      expect([...new Set(await servedBy(selected))].sort()).toEqual(selected);
   });
 
   test('HTTPRouteMultipleRulesDifferentPools, HTTPRouteMultipleGatewaysDifferentPools: each rule reaches its pool', async (envoy) => {
