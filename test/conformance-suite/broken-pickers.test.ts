@@ -130,7 +130,7 @@ const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, fa
     ['ends a health Watch', { endsWatch: true }, /^health-watch/, ['health-watch', 'health-watch-unknown']],
   ];
 
-async function failing(faults: Faults, only = judged, timeoutMs = 400): Promise<readonly string[]> {
+async function failing(faults: Faults, only = judged, timeoutMs = 1000): Promise<readonly string[]> {
   const server = await serveFakePicker(endpoints, faults);
   const session = sessionWith(server.address, { backends, endpoints, timeoutMs, warmUpMs: 2000 });
   try {

@@ -29,10 +29,9 @@ export const endpointCases: readonly ConformanceCase[] = [
     level: 'MUST',
     dialects: forwarding,
     async run(session, dialect) {
-      session.requirePool();
       const body = chatBody(session.options.model, { user: 'x'.repeat(5000) });
       const request = post(body, { chunks: inChunks(body, 999) });
-      const exchange = (await (await session.start(dialect)).request(request)).requirePicked();
+      const exchange = await session.picked(dialect, request);
       const destination = effectiveDestination(exchange, request.headers)?.split(',')[0] ?? '';
       const { backends } = session.options;
       if (!backends.addresses.includes(destination)) {

@@ -1,10 +1,10 @@
-import { describeEnd, grpcMessage } from '../client/call.ts';
+import { grpcMessage } from '../client/call.ts';
 import type { ConformanceCase } from '../conformance-case.ts';
 import { dialects } from '../dialects.ts';
 import type { Exchange } from '../exchange.ts';
-import { require } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import { bodyMessage, headersMessage } from '../wire/processing-request.ts';
+import { requireAlive, requireOver } from './requirements.ts';
 
 /** Places of an exchange at which a data plane may stop. */
 const states: readonly {
@@ -67,12 +67,7 @@ export const closingCases: readonly ConformanceCase[] = states.flatMap(({ id, ti
         session.requirePool();
         const exchange = await session.start(dialects.duplex);
         await reach(session, exchange);
-        await exchange.finish();
-        const { stop } = exchange;
-        const isOver = stop?.kind === 'end' || stop?.kind === 'immediate';
-        require(isOver, 'the end of the stream', exchange.describe());
-        await requireAlive(session);
-        return stop.kind === 'end' ? describeEnd(stop.end) : exchange.describe();
+        return requireOver(session, exchange);
       },
     },
     {
@@ -128,10 +123,4 @@ async function reachResponse(session: Session, exchange: Exchange): Promise<void
   exchange.call.send(headersMessage('response', { ':status': '200', 'content-type': 'text/event-stream' }));
   exchange.call.send(bodyMessage('response', 'data: {"choi', false));
   await exchange.call.nextReply(session.timeoutMs);
-}
-
-export async function requireAlive(session: Session): Promise<string> {
-  const exchange = await session.ask(dialects.duplex);
-  require(exchange.headersReply('request') !== undefined, 'a pick for the next request', exchange.describe());
-  return 'the next request is picked for';
 }

@@ -6,8 +6,7 @@ import { type Level, require } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import { bodyMessage, headersMessage, trailersMessage } from '../wire/processing-request.ts';
 import { bytesField, messageField, varint, varintField } from '../wire/protobuf.ts';
-import { requireAlive } from './fault-closing.ts';
-import { requireBody } from './requirements.ts';
+import { requireBody, requireOver } from './requirements.ts';
 
 interface Junk {
   readonly id: string;
@@ -115,12 +114,7 @@ export const junkCases: readonly ConformanceCase[] = [
         session.requirePool();
         const exchange = await session.start(dialects.duplex);
         exchange.call.sendBytes(bytes(session));
-        await exchange.finish();
-        const { stop } = exchange;
-        const isOver = stop?.kind === 'end' || stop?.kind === 'immediate';
-        require(isOver, 'the end of the stream', exchange.describe());
-        await requireAlive(session);
-        return stop.kind === 'end' ? describeEnd(stop.end) : exchange.describe();
+        return requireOver(session, exchange);
       },
     }),
   ),

@@ -20,6 +20,16 @@ const services: readonly (readonly [name: string, level: Level, why: string])[] 
   ['inference-extension', 'SHOULD', ', which the conformance manifests probe'],
 ];
 
+const watched: readonly (readonly [id: string, service: string, title: string, status: string])[] = [
+  ['health-watch', 'readiness', 'tells the status at once, and stays open to tell the next', 'SERVING'],
+  [
+    'health-watch-unknown',
+    'no.such.Service',
+    'of a service that is not there tells SERVICE_UNKNOWN, and waits for it to come',
+    'SERVICE_UNKNOWN',
+  ],
+];
+
 /** Clause 13, on the port of the service or on the one that `--health` names. */
 export const healthCases: readonly ConformanceCase[] = [
   ...services.map(
@@ -48,30 +58,20 @@ export const healthCases: readonly ConformanceCase[] = [
       return status;
     },
   },
-  {
-    id: 'health-watch',
-    clause: '13',
-    title: '13: health Watch tells the status at once, and stays open to tell the next',
-    level: 'SHOULD',
-    dialects: 'any',
-    run: async (session) => {
-      const statuses = await watch(session, 'readiness');
-      require(statuses === 'SERVING, then open', 'SERVING, then open', statuses);
-      return statuses;
-    },
-  },
-  {
-    id: 'health-watch-unknown',
-    clause: '13',
-    title: '13: health Watch of a service that is not there tells SERVICE_UNKNOWN, and waits for it to come',
-    level: 'SHOULD',
-    dialects: 'any',
-    run: async (session) => {
-      const statuses = await watch(session, 'no.such.Service');
-      require(statuses === 'SERVICE_UNKNOWN, then open', 'SERVICE_UNKNOWN, then open', statuses);
-      return statuses;
-    },
-  },
+  ...watched.map(
+    ([id, service, title, status]): ConformanceCase => ({
+      id,
+      clause: '13',
+      title: `13: health Watch ${title}`,
+      level: 'SHOULD',
+      dialects: 'any',
+      run: async (session) => {
+        const found = await watch(session, service);
+        require(found === `${status}, then open`, `${status}, then open`, found);
+        return found;
+      },
+    }),
+  ),
   {
     id: 'health-readiness',
     clause: '13',
