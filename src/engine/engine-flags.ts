@@ -150,6 +150,14 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'How weights are held in memory; auto is as in the checkpoint.',
   },
   {
+    name: 'quantization',
+    option: 'quantization',
+    type: 'string',
+    choices: ['int8'],
+    default: undefined,
+    help: 'int8: projections and embeddings are quantized on load, in groups of 32; replaces --dtype for them.',
+  },
+  {
     name: 'load-format',
     option: 'loadFormat',
     type: 'string',

@@ -28,6 +28,8 @@ export interface EngineOptions {
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';
+  /** `int8`: projections and embeddings are quantized on load. */
+  readonly quantization?: 'int8';
   readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32';
   readonly threads?: number;
   readonly seed?: number;

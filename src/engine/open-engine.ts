@@ -8,7 +8,7 @@ import { planKvCache } from './kv-cache-size.ts';
 import { readModelConfig } from './model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
-import type { NativeModule, WeightDtype } from './native/native.ts';
+import type { ModelPlan, NativeModule } from './native/native.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
@@ -16,7 +16,7 @@ import type { SchedulingPolicy } from './waiting-queue.ts';
 export interface OpenEngineOptions {
   readonly model: string;
   readonly loadFormat: 'safetensors' | 'dummy';
-  readonly weightDtype: 'auto' | WeightDtype;
+  readonly weightDtype: ModelPlan['weightDtype'];
   readonly kvCacheDtype: 'F32' | 'BF16';
   readonly threads: number;
   /** Absent: the model's own, or what the KV cache holds if that is less. */

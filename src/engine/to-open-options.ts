@@ -22,7 +22,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
   return {
     model: options.model,
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
-    weightDtype: weightDtypes[options.dtype ?? 'auto'],
+    weightDtype: options.quantization === 'int8' ? 'I8' : weightDtypes[options.dtype ?? 'auto'],
     kvCacheDtype: options.kvCacheDtype === 'float32' ? 'F32' : 'BF16',
     threads: options.threads ?? availableParallelism(),
     maxModelLen: options.maxModelLen,
