@@ -10,6 +10,8 @@ import type { Vocabulary } from './structured-output/index.ts';
 
 export interface EngineClientOptions {
   readonly transport: EngineTransport;
+  /** Told the part of the weights that is loaded, 0 to 1, until the engine is open. */
+  readonly onLoading?: (part: number) => void;
   /** The engine ended without having been asked to. */
   readonly onCrash?: (error: Error) => void;
 }
@@ -64,7 +66,8 @@ export class EngineClient {
       let client: EngineClient | undefined;
       options.transport.start({
         onMessage: (message) => {
-          if (message.type === 'failed') reject(new Error(message.message));
+          if (message.type === 'loading') options.onLoading?.(message.part);
+          else if (message.type === 'failed') reject(new Error(message.message));
           else if (message.type === 'ready') {
             client = new EngineClient(options.transport, message.info);
             resolve(client);

@@ -170,7 +170,7 @@ export const engineFlags: readonly EngineFlag[] = [
     option: 'threads',
     type: 'integer',
     default: undefined,
-    help: 'Threads that compute. Default: the processors that this process may use.',
+    help: 'Threads that compute. Default: the physical cores that this process may use.',
   },
   {
     name: 'seed',

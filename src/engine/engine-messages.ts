@@ -15,6 +15,8 @@ export type EngineCommand =
 
 /** What the engine's thread tells the server's thread: one message a step. */
 export type EngineMessage =
+  /** The part of the weights that is loaded, 0 to 1. */
+  | { readonly type: 'loading'; readonly part: number }
   | { readonly type: 'ready'; readonly info: EngineInfo }
   /** The model could not be opened; the message is for the person who started the engine. */
   | { readonly type: 'failed'; readonly message: string }

@@ -17,7 +17,7 @@ function runEngine(port: MessagePort, options: OpenEngineOptions): void {
   const post = (message: EngineMessage) => port.postMessage(message);
   let opened: ReturnType<typeof openEngine>;
   try {
-    opened = openEngine(options);
+    opened = openEngine(options, undefined, (part) => post({ type: 'loading', part }));
   } catch (error) {
     post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
     port.close();

@@ -41,10 +41,14 @@ export interface OpenEngineOptions {
   readonly seed: number;
 }
 
-/** Reads the checkpoint, loads the weights, allocates the KV cache. Blocks; throws with what to change. */
+/**
+ * Reads the checkpoint, loads the weights, allocates the KV cache. Blocks, and tells the part of the weights that
+ * is loaded; throws with what to change.
+ */
 export function openEngine(
   options: OpenEngineOptions,
   native: NativeModule = loadNative(),
+  onProgress?: (part: number) => void,
 ): { readonly core: EngineCore; readonly info: EngineInfo } {
   const config = readModelConfig(options.model);
   const { blocks, maxModelLen } = planKvCache({
@@ -72,7 +76,7 @@ export function openEngine(
     },
     config,
   );
-  const model = native.open(plan);
+  const model = native.open(plan, onProgress);
   const core = new EngineCore({
     model,
     reopenModel: () => native.open(plan),

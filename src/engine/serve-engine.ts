@@ -45,6 +45,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const opening = toOpenOptions(options, eosTokenIds);
   const engine = await EngineClient.open({
     transport: createWorkerTransport(opening),
+    onLoading: logProgress(log),
     onCrash: options.onCrash ?? exitAfterCrash(log),
   });
   let prompts: PromptEncoder | undefined;
@@ -147,6 +148,17 @@ function readOutputFormats(options: EngineOptions): OutputFormats {
     toolCalls:
       enableAutoToolChoice && toolCallParser !== undefined ? toolCallFormats[toolCallParser] : undefined,
     reasoning: reasoningParser === undefined ? undefined : reasoningFormats[reasoningParser],
+  };
+}
+
+/** One line a second, so that a model that loads at once has none. */
+function logProgress(log: Log): (part: number) => void {
+  const intervalMs = 1000;
+  let nextMs = performance.now() + intervalMs;
+  return (part) => {
+    if (performance.now() < nextMs) return;
+    nextMs = performance.now() + intervalMs;
+    log.info({ percent: Math.round(100 * part) }, 'loading weights');
   };
 }
 

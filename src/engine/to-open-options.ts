@@ -1,4 +1,4 @@
-import { availableParallelism } from 'node:os';
+import { computeCores } from './compute-cores.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
 import { BLOCK_SIZE } from './model/model-plan.ts';
@@ -24,7 +24,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
     weightDtype: options.quantization === 'int8' ? 'I8' : weightDtypes[options.dtype ?? 'auto'],
     kvCacheDtype: options.kvCacheDtype === 'float32' ? 'F32' : 'BF16',
-    threads: options.threads ?? availableParallelism(),
+    threads: options.threads ?? computeCores(),
     maxModelLen: options.maxModelLen,
     maxNumSeqs: options.maxNumSeqs ?? Math.min(256, maxNumBatchedTokens),
     maxNumBatchedTokens,

@@ -108,6 +108,9 @@ typedef struct {
   pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint; PM_I8: quantized on load, groups of 32 */
   pm_dtype kv_cache_dtype; /* PM_F32 or PM_BF16 */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
+  /* Told the part of the weights that is loaded, 0 to 1, from the calling thread; may be null. */
+  void (*progress)(void* context, double part);
+  void* progress_context;
   const char* isa; /* kernels to use; null or "" = the best that the processor runs */
 } pm_plan;
 

@@ -11,6 +11,7 @@
 #include "backend.h"
 #include "batch-check.h"
 #include "kernels/kernels.h"
+#include "processor.h"
 #include "role-names.h"
 #include "self-test.h"
 
@@ -251,6 +252,15 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         throw Refusal(std::string("plan: ") + refusal.what());
       }
       limits = {plan.c.vocab_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples};
+      Napi::Function listener;
+      if (info.Length() > 1 && info[1].IsFunction()) {
+        listener = info[1].As<Napi::Function>();
+        plan.c.progress_context = &listener;
+        plan.c.progress = [](void* context, double part) {
+          auto* told = static_cast<Napi::Function*>(context);
+          told->Call({Napi::Number::New(told->Env(), part)});
+        };
+      }
       char error[kErrorSize] = "";
       if (pm_open(&plan.c, &model, error, sizeof error) != 0) throw std::runtime_error(error);
       return info.Env().Undefined();
@@ -307,13 +317,15 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 class Addon : public Napi::Addon<Addon> {
  public:
   Addon(Napi::Env env, Napi::Object exports) {
+    const std::string problem = pm::baselineProblem(pm::presentFeatures());
+    if (!problem.empty()) throw Napi::Error::New(env, problem);
     constructor = Napi::Persistent(NativeModel::define(env));
     DefineAddon(exports, {InstanceMethod("cpuInfo", &Addon::cpuInfo), InstanceMethod("open", &Addon::open),
-                          InstanceMethod("selfTest", &Addon::selfTest)});
+                          InstanceMethod("selfTest", &Addon::selfTest), InstanceMethod("baselineProblem", &Addon::baselineProblem)});
   }
 
  private:
-  Napi::Value open(const Napi::CallbackInfo& info) { return constructor.New({info[0]}); }
+  Napi::Value open(const Napi::CallbackInfo& info) { return constructor.New({info[0], info[1]}); }
 
   Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
     int count = 0;
@@ -336,6 +348,14 @@ class Addon : public Napi::Addon<Addon> {
       for (const auto& check : pm::selfTest(*kernels)) out.Set(check.name, check.error);
       return out;
     });
+  }
+
+  // For tests: what a processor with these features is told.
+  Napi::Value baselineProblem(const Napi::CallbackInfo& info) {
+    const auto names = info[0].As<Napi::Array>();
+    std::vector<std::string> present;
+    for (uint32_t i = 0; i < names.Length(); i++) present.push_back(names.Get(i).ToString().Utf8Value());
+    return Napi::String::New(info.Env(), pm::baselineProblem(present));
   }
 
   Napi::FunctionReference constructor;

@@ -12,6 +12,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, '../../..');
 const require = createRequire(import.meta.url);
 
+/** x86-64-v2; processor.cc refuses less before any of it runs. */
+const BASELINE = process.arch === 'x64' ? ['-mssse3', '-msse4.2', '-mpopcnt'] : [];
+const UNGUARDED_FILES = new Set(['binding.cc', 'processor.cc']);
 const AVX2 = ['-mavx2', '-mfma', '-mf16c'];
 const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
 /**
@@ -21,7 +24,7 @@ const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
 const SETS =
   process.arch === 'x64'
     ? [
-        { isa: 'portable', flags: [] },
+        { isa: 'portable', flags: BASELINE },
         { isa: 'avx2', flags: AVX2 },
         { isa: 'avx512', flags: AVX512, without: 'gemm-int8.cc' },
         { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: 'gemm-int8.cc' },
@@ -74,12 +77,21 @@ function listUnits(objects) {
     readdirSync(folder)
       .filter((file) => file.endsWith('.cc'))
       .sort();
+  const isUnguarded = (file) => UNGUARDED_FILES.has(file);
   const plain = [
-    ...sources(here).map((file) => join(here, file)),
+    // First, so that inline functions that several objects hold are linked from those that any processor runs.
+    ...sources(here)
+      .sort((a, b) => isUnguarded(b) - isUnguarded(a))
+      .map((file) => join(here, file)),
     ...sources(join(here, 'kernels'))
       .filter((file) => PLAIN_KERNEL_FILES.has(file))
       .map((file) => join(here, 'kernels', file)),
-  ].map((source) => ({ source, isa: '', flags: [], object: join(objects, `${basename(source, '.cc')}.o`) }));
+  ].map((source) => ({
+    source,
+    isa: '',
+    flags: isUnguarded(basename(source)) ? [] : BASELINE,
+    object: join(objects, `${basename(source, '.cc')}.o`),
+  }));
   const kernels = sources(join(here, 'kernels')).filter((file) => !PLAIN_KERNEL_FILES.has(file));
   const perIsa = SETS.flatMap(({ isa, flags, only, without }) =>
     kernels

@@ -121,6 +121,7 @@ void Decoder::loadWeights(const pm_plan& plan) {
       layer.qNorm = source.norm(PM_Q_NORM, i, headDim);
       layer.kNorm = source.norm(PM_K_NORM, i, headDim);
     }
+    if (plan.progress) plan.progress(plan.progress_context, (double)(i + 1) / plan.layers);
     layer.ropeTable = (size_t)plan.rope_of_layer[i];
     layer.window = plan.sliding_windows[i] > 0 ? (size_t)plan.sliding_windows[i] : 0;
   }

@@ -25,8 +25,7 @@ export function loadNative(): NativeModule {
   try {
     return createRequire(import.meta.url)(file) as NativeModule;
   } catch (cause) {
-    throw new Error(`the native engine at ${file} does not load on this machine; run \`npm run build\``, {
-      cause,
-    });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`the native engine at ${file} does not load: ${reason}`, { cause });
   }
 }

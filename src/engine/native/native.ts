@@ -224,6 +224,9 @@ export interface NativeModel {
 export interface NativeModule {
   /** The kernels chosen at run time (`avx512_bf16`, …, `portable`) and all that the processor can run, best first. */
   cpuInfo(): { readonly isa: string; readonly available: readonly string[] };
-  /** Maps the files, packs the weights, allocates the KV cache. Throws with the tensor and the reason. */
-  open(plan: ModelPlan): NativeModel;
+  /**
+   * Maps the files, packs the weights, allocates the KV cache. Throws with the tensor and the reason.
+   * `onProgress` is told the part of the weights that is loaded, 0 to 1, while the call blocks.
+   */
+  open(plan: ModelPlan, onProgress?: (part: number) => void): NativeModel;
 }

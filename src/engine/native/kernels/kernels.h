@@ -40,7 +40,7 @@ struct Kernels {
   void gemm(const GemmTask& task) const;
 };
 
-// Tables that this processor can run, best first; `count` receives how many. Empty below x86-64-v2.
+// Tables that this processor can run, best first; `count` receives how many.
 const Kernels* const* availableKernels(int* count);
 
 // The best table, or the one named; null when the processor cannot run it.
