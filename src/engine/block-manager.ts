@@ -9,6 +9,8 @@ export interface BlockManagerOptions {
   /** Tokens per block. */
   readonly blockSize: number;
   readonly hasPrefixCaching: boolean;
+  /** A sequence takes one run of adjacent blocks, once, and shares none. Not with prefix caching. */
+  readonly isContiguous?: boolean;
   /** Parent digest of every chain; see `rootDigest`. */
   readonly root: Uint8Array;
   /** Collect KV events until somebody drains them. */
@@ -35,6 +37,7 @@ export class BlockManager {
   readonly #hasher: BlockHasher;
   readonly #root: Uint8Array;
   readonly #hasPrefixCaching: boolean;
+  readonly #isContiguous: boolean;
   readonly #collectsEvents: boolean;
   /** Tables that hold at least one block. */
   readonly #tables = new Set<BlockTable>();
@@ -48,7 +51,10 @@ export class BlockManager {
     this.#hasher = new BlockHasher(options.blockSize);
     this.#root = options.root;
     this.#hasPrefixCaching = options.hasPrefixCaching;
+    this.#isContiguous = options.isContiguous ?? false;
     this.#collectsEvents = options.collectsEvents ?? false;
+    if (this.#isContiguous && this.#hasPrefixCaching)
+      throw new Error('block manager: contiguous blocks cannot be shared, so prefixes cannot be cached');
   }
 
   get blocks(): number {
@@ -87,7 +93,7 @@ export class BlockManager {
         this.#matched[count] = block;
       }
     }
-    if (leader !== undefined) {
+    if (leader !== undefined && !this.#isContiguous) {
       const computed = Math.min(leader.computed, leader.table.length * this.blockSize, commonTokens);
       const own = Math.min(limit, Math.floor(computed / this.blockSize));
       for (; count < own; count++) this.#matched[count] = leader.table.blocks[count]!;
@@ -109,6 +115,7 @@ export class BlockManager {
   allocate(holder: BlockHolder, tokens: number, shared?: SharedBlocks): boolean {
     if (this.needed(holder, tokens, shared) > this.#pool.free) return false;
     const { table } = holder;
+    if (this.#isContiguous && table.length === 0) return this.#allocateRun(table, tokens);
     if (shared !== undefined && shared.count > 0) {
       for (let i = 0; i < shared.count; i++) {
         this.#pool.retain(shared.blocks[i]!);
@@ -120,6 +127,12 @@ export class BlockManager {
       table.push(this.#acquire());
     if (table.length > 0) this.#tables.add(table);
     return true;
+  }
+
+  /** Whether there are enough free blocks for that many tokens, but not next to each other where they must be. */
+  isFragmentedFor(tokens: number): boolean {
+    const count = Math.ceil(tokens / this.blockSize);
+    return this.#isContiguous && count <= this.#pool.free && this.#pool.findRun(count) === undefined;
   }
 
   /** Registers the holder's computed full blocks for reuse. Call after `computed` has grown. */
@@ -187,6 +200,18 @@ export class BlockManager {
     }
     this.#pool.checkIntegrity(references);
     this.#prefixes.checkIntegrity();
+  }
+
+  #allocateRun(table: BlockTable, tokens: number): boolean {
+    const count = Math.ceil(tokens / this.blockSize);
+    const first = this.#pool.findRun(count);
+    if (first === undefined) return false;
+    for (let block = first; block < first + count; block++) {
+      this.#pool.retain(block);
+      table.push(block);
+    }
+    this.#tables.add(table);
+    return true;
   }
 
   #acquire(): number {

@@ -41,6 +41,16 @@ export class BlockPool {
     return block;
   }
 
+  /** The first of `count` adjacent blocks that are all free; the lowest such. O(blocks). */
+  findRun(count: number): number | undefined {
+    let length = 0;
+    for (let block = 0; block < this.blocks; block++) {
+      length = this.#references[block] === 0 ? length + 1 : 0;
+      if (length === count) return block - count + 1;
+    }
+    return undefined;
+  }
+
   /** One more reference to a block, which leaves the free list if it was there. */
   retain(block: number): void {
     if (this.#references[block] === 0) this.#unlink(block);

@@ -1,5 +1,6 @@
 import { BatchBuilder } from './batch.ts';
 import { BlockManager } from './block-manager.ts';
+import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { NativeModel, StepBatch } from './native/native.ts';
 import { Scheduler } from './scheduler.ts';
@@ -32,6 +33,7 @@ export interface EngineCoreOptions {
   readonly prefixRoot: Uint8Array;
   readonly collectsKvEvents: boolean;
   readonly policy: SchedulingPolicy;
+  readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
   readonly speculation?: SpeculativeConfig | undefined;
   readonly maxLogprobs: number;
@@ -78,6 +80,7 @@ export class EngineCore {
       blocks: options.blocks,
       blockSize: options.blockSize,
       hasPrefixCaching: options.hasPrefixCaching,
+      isContiguous: options.kvAllocator !== 'paged',
       root: options.prefixRoot,
       collectsEvents: options.collectsKvEvents,
     });
@@ -155,6 +158,10 @@ export class EngineCore {
   /** What happened to cached blocks since the last call. */
   drainKvEvents(): readonly KvEvent[] {
     return this.#blocks.drainEvents();
+  }
+
+  get kvOccupancy(): KvOccupancy {
+    return this.#scheduler.kvOccupancy;
   }
 
   checkIntegrity(): void {

@@ -1,4 +1,5 @@
 import type { EngineOptions } from './engine-options.ts';
+import { kvAllocators } from './kv-allocator.ts';
 import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
 
 export interface EngineFlag {
@@ -118,6 +119,14 @@ export const engineFlags: readonly EngineFlag[] = [
     type: 'number',
     default: undefined,
     help: 'Part of the memory free at start that the KV cache may take, 0 to 1; on a CPU, of main memory.',
+  },
+  {
+    name: 'kv-allocator',
+    option: 'kvAllocator',
+    type: 'string',
+    choices: kvAllocators,
+    default: 'paged',
+    help: 'How sequences get KV memory; the reservations are for comparison and cache no prefixes.',
   },
   {
     name: 'kv-events-config',

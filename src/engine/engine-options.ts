@@ -1,4 +1,5 @@
 import type { Log } from '../telemetry/index.ts';
+import type { KvAllocator } from './kv-allocator.ts';
 
 /** How to serve one model; names as vLLM's, in camel case. Defaults are in `engineFlags`. */
 export interface EngineOptions {
@@ -25,6 +26,7 @@ export interface EngineOptions {
   readonly kvEventsConfig?: Readonly<Record<string, unknown>>;
   /** vLLM's keys; see `readSpeculativeConfig`. */
   readonly speculativeConfig?: Readonly<Record<string, unknown>>;
+  readonly kvAllocator?: KvAllocator;
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';

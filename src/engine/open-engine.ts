@@ -4,6 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { rootDigest } from './block-hash.ts';
 import { EngineCore, maxSamplesOf } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
+import type { KvAllocator } from './kv-allocator.ts';
 import { planKvCache } from './kv-cache-size.ts';
 import { readModelConfig } from './model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
@@ -34,6 +35,7 @@ export interface OpenEngineOptions {
   readonly prefixHashSeed: string | undefined;
   readonly collectsKvEvents: boolean;
   readonly policy: SchedulingPolicy;
+  readonly kvAllocator: KvAllocator;
   readonly speculation: SpeculativeConfig | undefined;
   readonly maxLogprobs: number;
   /** Besides those in the model's configuration. */
@@ -92,6 +94,7 @@ export function openEngine(
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
     collectsKvEvents: options.collectsKvEvents,
     policy: options.policy,
+    kvAllocator: options.kvAllocator,
     speculation: options.speculation,
     maxLogprobs: options.maxLogprobs,
     eosTokenIds: [...new Set([...config.eosTokenIds, ...options.eosTokenIds])],

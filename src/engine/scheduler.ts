@@ -1,4 +1,5 @@
 import type { BlockManager } from './block-manager.ts';
+import { type KvAllocator, type KvOccupancy, reservedTokens } from './kv-allocator.ts';
 import type { Sequence, SequenceGroup } from './sequence.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import { draftByNgram } from './speculation/index.ts';
@@ -16,6 +17,7 @@ export interface SchedulerOptions {
   /** Tokens that one sequence computes in one step, at most; 0 = no limit of its own. */
   readonly longPrefillTokenThreshold: number;
   readonly policy: SchedulingPolicy;
+  readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
   readonly speculation?: SpeculativeConfig | undefined;
   readonly maxModelLen: number;
@@ -137,6 +139,23 @@ export class Scheduler {
     }
   }
 
+  /** What KV memory holds now. O(running). */
+  get kvOccupancy(): KvOccupancy {
+    const { blockSize, freeBlocks } = this.#blocks;
+    const occupancy = { used: 0, reserved: 0, internal: 0, external: 0 };
+    for (const { computed, table, promptLength, sampling } of this.#running) {
+      const held = table.length * blockSize;
+      const due = Math.min(held, promptLength + sampling.maxTokens - 1);
+      occupancy.used += computed;
+      occupancy.reserved += due - computed;
+      occupancy.internal += held - due;
+    }
+    const next = this.#waiting.peek();
+    if (next !== undefined && this.#blocks.isFragmentedFor(this.#roomFor(next)))
+      occupancy.external = freeBlocks * blockSize;
+    return occupancy;
+  }
+
   /** Throws unless queues, statuses and block tables agree. */
   checkIntegrity(): void {
     this.#blocks.checkIntegrity();
@@ -191,13 +210,16 @@ export class Scheduler {
       const cached = shared.count * this.#blocks.blockSize;
       const missing = sequence.length - cached;
       if (!hasChunkedPrefill && missing > maxNumBatchedTokens - this.#step.tokens) return;
+      const room = this.#roomFor(sequence);
       // Room for the whole sequence is asked for, though only one chunk is allocated: otherwise long prompts
       // that run side by side would preempt each other.
-      const reserve = this.#running.length === 0 ? 0 : Math.ceil(this.#blocks.blocks * watermark);
-      if (this.#blocks.needed(sequence, sequence.length, shared) + reserve > this.#blocks.freeBlocks) return;
+      const grows = this.#options.kvAllocator === 'paged' && this.#running.length > 0;
+      const reserve = grows ? Math.ceil(this.#blocks.blocks * watermark) : 0;
+      if (this.#blocks.needed(sequence, room, shared) + reserve > this.#blocks.freeBlocks) return;
       sequence.computed = cached;
       const tokens = this.#tokensFor(sequence);
-      if (!this.#blocks.allocate(sequence, cached + tokens, shared)) {
+      const now = Math.max(cached + tokens, this.#reservationFor(sequence));
+      if (!this.#blocks.allocate(sequence, now, shared)) {
         sequence.computed = 0;
         return;
       }
@@ -212,6 +234,16 @@ export class Scheduler {
       }
       this.#record(sequence, tokens);
     }
+  }
+
+  /** Tokens that the sequence asks room for when it is admitted. */
+  #roomFor(sequence: Sequence): number {
+    return Math.max(sequence.length, this.#reservationFor(sequence));
+  }
+
+  #reservationFor(sequence: Sequence): number {
+    const { kvAllocator, maxModelLen } = this.#options;
+    return reservedTokens(kvAllocator, sequence, maxModelLen);
   }
 
   #tokensFor(sequence: Sequence): number {

@@ -19,6 +19,11 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
   if (blockSize !== BLOCK_SIZE)
     throw new Error(`block_size must be ${BLOCK_SIZE}: the kernels are written for it; got ${blockSize}`);
   const maxNumBatchedTokens = options.maxNumBatchedTokens ?? 2048;
+  const kvAllocator = options.kvAllocator ?? 'paged';
+  if (kvAllocator !== 'paged' && options.enablePrefixCaching === true)
+    throw new Error(
+      `kv_allocator ${kvAllocator} reserves memory that sequences cannot share: leave out --enable-prefix-caching`,
+    );
   return {
     model: options.model,
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
@@ -33,11 +38,12 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     numGpuBlocksOverride: options.numGpuBlocksOverride,
     kvCacheMemoryBytes: options.kvCacheMemoryBytes,
     gpuMemoryUtilization: options.gpuMemoryUtilization,
-    hasPrefixCaching: options.enablePrefixCaching ?? true,
+    hasPrefixCaching: options.enablePrefixCaching ?? kvAllocator === 'paged',
     hasChunkedPrefill: options.enableChunkedPrefill ?? true,
     prefixHashSeed: options.prefixHashSeed,
     collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
     policy: options.schedulingPolicy ?? 'fcfs',
+    kvAllocator,
     speculation: readSpeculativeConfig(options.speculativeConfig),
     maxLogprobs: options.maxLogprobs ?? 20,
     eosTokenIds,

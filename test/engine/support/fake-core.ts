@@ -28,6 +28,7 @@ export function createFakeCore(options: Partial<EngineCoreOptions> = {}): Engine
     prefixRoot: rootDigest('test'),
     collectsKvEvents: false,
     policy: 'fcfs',
+    kvAllocator: 'paged',
     maxLogprobs: 5,
     eosTokenIds: [fakeEos],
     seed: 0,
