@@ -34,12 +34,15 @@ const lateTokensPerFailure = 5;
 /** How long an endpoint without an answer may still be taken for busy. */
 const longestSilenceMs = 30_000;
 
+/** The problem of an endpoint that was just added. */
+export const notYetScraped = 'not yet scraped';
+
 type Probe = 'none' | 'open' | 'taken';
 
 export class EndpointHealth {
   /** How often the endpoint was ejected. */
   ejections = 0;
-  #scrapeProblem: string | undefined = 'not yet scraped';
+  #scrapeProblem: string | undefined = notYetScraped;
   #silentSinceMs: number | undefined;
   #ejection: Ejection | undefined;
   #awaitsScrape = false;

@@ -62,8 +62,8 @@ export class EndpointState {
   readonly load: InFlightLoad;
   readonly calibration: Calibration;
   readonly firstTokenDelay = new FirstTokenDelay();
-  /** Whether it answers scrapes, as listeners were last told. */
-  isKnownReady = false;
+  /** Whether it answers scrapes, as listeners were last told; undefined before its first. */
+  isKnownReady: boolean | undefined;
   /** Capacity that the prefix index was last told. */
   indexedBlocks: number | undefined;
   /** When a request of ours last got its first token or its end. */

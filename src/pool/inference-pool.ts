@@ -3,7 +3,7 @@ import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
 import { parseAddress } from './address.ts';
 import { FleetCalibration } from './calibration.ts';
-import type { Ejection } from './endpoint-health.ts';
+import { type Ejection, notYetScraped } from './endpoint-health.ts';
 import {
   type EndpointModels,
   type EndpointSpec,
@@ -331,6 +331,7 @@ export class InferencePool {
       if (ejection !== undefined && ejections > ejectionsBefore) listener.ejected?.(state, ejection);
       if (ejection === undefined && ejectionBefore !== undefined) listener.restored?.(state, ejectionBefore);
     }
+    if (scrapeProblem === notYetScraped) return;
     if (state.isKnownReady === (scrapeProblem === undefined)) return;
     state.isKnownReady = scrapeProblem === undefined;
     for (const listener of this.#listeners) listener.readinessChanged?.(state, scrapeProblem);

@@ -136,6 +136,15 @@ describe('the pool', () => {
     expect(told).toEqual(['+e0', 'e0: ready', 'e0: refused', 'e0: ready', '-e0']);
   });
 
+  it('tells listeners why an endpoint has never been ready, once', () => {
+    const { pool, told, endpoint } = createPool();
+    pool.upsert({ name: 'e0', address: '10.0.0.1:8000' });
+    pool.recordModels(endpoint('e0'), { models: ['m'], adapters: [] });
+    pool.recordScrapeFailure(endpoint('e0'), 'refused');
+    pool.recordScrapeFailure(endpoint('e0'), 'refused');
+    expect(told).toEqual(['+e0', 'e0: refused']);
+  });
+
   it('tells the prefix index what an endpoint holds, in blocks of the index', () => {
     const { scrape, capacities } = createReady();
     const metrics = { ...unknownMetrics, totalBlocks: 1000, blockSizeTokens: 16 };
