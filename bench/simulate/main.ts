@@ -3,6 +3,8 @@
  *
  *   node dist/bench/simulate/main.js --seeds 10 --json results.jsonl
  *   node dist/bench/simulate/main.js --only trace-conversation --policy llm-d-3-2-2 --policy default
+ *   node dist/bench/simulate/main.js --goals --seeds 10          what must be reached, and whether it is
+ *   node dist/bench/simulate/main.js --goals --only tenants-0.7  a piece of it
  *   node dist/bench/simulate/main.js --speed
  *
  * Seeds 1 to 9 are for tuning; what is reported starts at 11.
@@ -19,6 +21,7 @@ import {
   markdownReport,
   runExperiment,
 } from '../../src/simulation/index.ts';
+import { pieceNames, runPiece, tableHead } from './goals.ts';
 import { speedTable } from './speed.ts';
 import { policiesOf, type SuiteEntry, suite } from './suite.ts';
 
@@ -40,6 +43,7 @@ function main(): void {
       policy: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
       speed: { type: 'boolean', default: false },
+      goals: { type: 'boolean', default: false },
     },
   });
   if (values.speed) {
@@ -53,6 +57,10 @@ function main(): void {
     policies: values.policy,
     json: values.json,
   };
+  if (values.goals) {
+    runGoals(values.only.length > 0 ? values.only : pieceNames, flags);
+    return;
+  }
   const chosen = suite.filter(({ workload }) => values.only.length === 0 || values.only.includes(workload));
   for (const entry of chosen) for (const load of entry.loads) runEntry(entry, load, flags);
 }
@@ -82,6 +90,17 @@ function runEntry(entry: SuiteEntry, load: number, flags: SuiteFlags): void {
   process.stdout.write(`${markdownReport(result)}\n`);
   process.stdout.write(`${claimLines(result).join('\n')}\n\n`);
   if (flags.json !== undefined) appendFileSync(flags.json, jsonLines(result));
+}
+
+function runGoals(names: readonly string[], { seeds, firstSeed }: SuiteFlags): void {
+  const options = {
+    seeds: Array.from({ length: seeds }, (_, i) => firstSeed + i),
+    progress: (line: string) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
+    },
+  };
+  process.stdout.write(`${tableHead.join('\n')}\n`);
+  for (const name of names) process.stdout.write(`${runPiece(name, options).join('\n')}\n`);
 }
 
 main();
