@@ -5,6 +5,12 @@
 export type { AdapterPlacement } from './adapters.ts';
 export { adapterPlacement, isKnownAdapter } from './adapters.ts';
 export { memoryWaitMs, ownPrefillMs, prefillWork, uncachedTokens } from './delay-estimate.ts';
+export type {
+  DisaggregationParameters,
+  Placement,
+  PlacementQuestion,
+} from './disaggregation.ts';
+export { Disaggregation, defaultDisaggregation } from './disaggregation.ts';
 export type { Endpoint, EndpointInFlight, EndpointLearned, EndpointMetrics } from './endpoint.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';

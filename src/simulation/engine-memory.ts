@@ -43,6 +43,14 @@ export class EngineMemory {
     return true;
   }
 
+  /** Blocks that come from another engine, kept like those of a request that has ended; not if they do not fit. */
+  receive(request: RunningRequest, generatedTokens: number): void {
+    const free = this.capacityBlocks - Math.ceil(generatedTokens / blockTokens) - this.cache.referencedBlocks;
+    if (this.cache.unreferencedCount(request.blocks) > free) return;
+    this.cache.reference(request.blocks);
+    this.cache.release(request.blocks);
+  }
+
   release(request: RunningRequest): void {
     this.cache.release(request.blocks);
   }

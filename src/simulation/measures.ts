@@ -26,6 +26,8 @@ export interface RunMeasures {
   readonly offeredRps: number;
   readonly outputTokensPerSecond: number;
   readonly busyShare: number;
+  /** Prompts that another engine computed than the one that decoded. */
+  readonly splitShare: number;
   /** Longest wait for a first token. */
   readonly ttftMaxMs: number;
   readonly tenants: readonly TenantMeasures[];
@@ -78,6 +80,7 @@ export function measure(result: SimulationResult, model: EngineModel, warmShare:
     offeredRps: ((requests.length - 1) * 1000) / Math.max(1, lastArrivalMs(requests)),
     outputTokensPerSecond: (sum(requests, producedTokens) * 1000) / durationMs,
     busyShare: busyMs / (engines.length * durationMs),
+    splitShare: counted.filter(({ isSplit }) => isSplit).length / counted.length,
     ttftMaxMs: ttfts.at(-1) ?? Number.NaN,
     tenants,
     fairness: jainIndex(tenants.map((tenant) => tenant.servedShare)),

@@ -1,5 +1,6 @@
 import type { RoomRule } from '../endpoint-picker/room-round.ts';
 import type { FlowControlLimits } from '../flow-control/index.ts';
+import type { DisaggregationParameters } from '../scheduling/disaggregation.ts';
 import type { ProfileOptions } from '../scheduling/profile.ts';
 import type { EngineModel } from './engine-model.ts';
 import type { Random } from './random.ts';
@@ -11,11 +12,21 @@ export interface PolicyEnvironment {
   readonly random: Random;
 }
 
+export interface DisaggregationPolicy {
+  /** Share of the engines that only prefill; they come first. */
+  readonly prefillShare: number;
+  readonly parameters: DisaggregationParameters;
+  /** The rule of algorithm C, or the uncached tokens from which on a prompt is always prefilled elsewhere. */
+  readonly rule: 'drift' | { readonly uncachedTokens: number };
+}
+
 /** One way to route: a profile of the product, and what it needs besides. */
 export interface PolicyInstance {
   readonly profile: ProfileOptions;
   /** What the router believes to be cached: its own decisions, or the engines' KV events. */
   readonly residency: 'approximate' | 'events';
+  /** Some engines only prefill, and send what they computed to those that decode. */
+  readonly disaggregation?: DisaggregationPolicy | undefined;
   /** Requests wait until their endpoint has room. */
   readonly flowControl?: { readonly room: RoomRule; readonly limits: FlowControlLimits } | undefined;
 }

@@ -23,6 +23,9 @@ export class RunningRequest {
   /** What the router believed was cached there when it sent it. */
   predictedCachedTokens = 0;
   preemptions = 0;
+  /** Prefilled on another engine than it decodes on, and what that one found in its cache. */
+  isSplit = false;
+  prefilledCachedTokens = 0;
 
   /** Tokens generated so far, as of the last time it left the decode batch. */
   generatedTokens = 0;

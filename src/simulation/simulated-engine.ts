@@ -122,6 +122,12 @@ export class SimulatedEngine {
     else if (this.#state === 'decoding') this.#cutRun(nowMs);
   }
 
+  /** The same for a request whose prompt another engine has computed and sent. */
+  enqueuePrefilled(request: RunningRequest, nowMs: number): void {
+    this.memory.receive(request, this.#generatedTokens);
+    this.enqueue(request, nowMs);
+  }
+
   /** The step or the run of steps that `version` announced is over. */
   stepEnd(version: number, nowMs: number): void {
     if (version !== this.#version) return;

@@ -4,7 +4,7 @@ import type { Fault } from './faults.ts';
 import { GaugeScraper } from './gauge-scraper.ts';
 import { seededRandom } from './random.ts';
 import { ResidencyFeed } from './residency-feed.ts';
-import type { Router, RouterFactory } from './router.ts';
+import type { Router, RouterFactory, Split } from './router.ts';
 import { RunningRequest } from './running-request.ts';
 import { type EngineCounters, SimulatedEngine } from './simulated-engine.ts';
 import type { RequestSource, WorkloadRequest } from './workload.ts';
@@ -33,10 +33,15 @@ export interface SimulationResult {
   readonly decisions: number;
 }
 
+interface Transfer extends Split {
+  readonly request: RunningRequest;
+}
+
 /** Targets of events that are not engines. */
 const followUpTarget = -1;
 const faultTarget = -2;
 const routerTarget = -3;
+const transferTarget = -4;
 
 /** Runs one workload on one fleet, from the first arrival until nothing is left to do. */
 export function simulate(options: SimulationOptions): SimulationResult {
@@ -57,6 +62,11 @@ class Simulation {
   readonly #requests: RunningRequest[] = [];
   readonly #followUps: WorkloadRequest[] = [];
   readonly #faults: readonly Fault[];
+  /** Prefills of split requests, by the request that stands for them on the prefill engine. */
+  readonly #prefills = new Map<RunningRequest, Transfer>();
+  readonly #transfers: Transfer[] = [];
+  /** When the transfers to an engine that are known now will have arrived. */
+  readonly #linkFreeMs: number[] = [];
   #nowMs = 0;
   #lastEndMs = 0;
 
@@ -78,6 +88,7 @@ class Simulation {
         nextScrapeMs: () => this.#scraper.nextMs(this.#nowMs),
         isUp: (engine) => this.#isUp[engine] === true,
         dispatch: (request, engine) => this.#dispatch(request, engine),
+        dispatchSplit: (request, split) => this.#dispatchSplit(request, split),
         reject: (request) => this.#end(request, 'rejected'),
         wakeAt: (timeMs) => this.#queue.push(Math.max(timeMs, this.#nowMs), routerTarget, replica),
       }),
@@ -120,7 +131,11 @@ class Simulation {
       listener: {
         beforeChange: (engine, nowMs) => this.#scraper.beforeChange(engine, nowMs),
         firstToken: (request) => this.#routerOf.get(request)?.firstToken(request),
-        completed: (request) => this.#end(request, 'completed'),
+        completed: (request) => {
+          const transfer = this.#prefills.get(request);
+          if (transfer === undefined) this.#end(request, 'completed');
+          else this.#transfer(request, transfer);
+        },
       },
     });
   }
@@ -133,6 +148,7 @@ class Simulation {
       this.#engines[index]!.stepEnd(queue.version, this.#nowMs);
       this.#residency.flush(index);
     } else if (queue.target === followUpTarget) this.#arrive(this.#followUps[queue.version]!);
+    else if (queue.target === transferTarget) this.#transferred(this.#transfers[queue.version]!);
     else if (queue.target === routerTarget) this.#routers[queue.version]!.onTimer?.();
     else this.#changeEngine(queue.version);
   }
@@ -157,11 +173,39 @@ class Simulation {
     return true;
   }
 
+  #dispatchSplit(request: RunningRequest, split: Split): void {
+    const { source } = request;
+    const prefill = new RunningRequest({ ...source, outputTokens: 1 });
+    request.dispatchedMs = this.#nowMs;
+    request.isSplit = true;
+    this.#prefills.set(prefill, { request, ...split });
+    this.#dispatch(prefill, split.prefillEngine);
+  }
+
+  #transfer(prefill: RunningRequest, transfer: Transfer): void {
+    this.#prefills.delete(prefill);
+    const { request, decodeEngine, transferMs } = transfer;
+    request.prefilledCachedTokens = prefill.cachedTokens;
+    this.#routerOf.get(request)?.prefilled?.(request);
+    const arrivesMs = Math.max(this.#nowMs, this.#linkFreeMs[decodeEngine] ?? 0) + transferMs;
+    this.#linkFreeMs[decodeEngine] = arrivesMs;
+    this.#transfers.push(transfer);
+    this.#queue.push(arrivesMs, transferTarget, this.#transfers.length - 1);
+  }
+
+  #transferred({ request, decodeEngine }: Transfer): void {
+    const engine = this.#engines[decodeEngine]!;
+    request.engine = decodeEngine;
+    engine.enqueuePrefilled(request, this.#nowMs);
+    this.#residency.flush(decodeEngine);
+  }
+
   #end(request: RunningRequest, ending: 'completed' | 'rejected' | 'failed'): void {
     const router = this.#routerOf.get(request);
     this.#routerOf.delete(request);
     request.ending = ending;
     request.endedMs = this.#nowMs;
+    if (request.isSplit) request.cachedTokens = request.prefilledCachedTokens;
     this.#lastEndMs = this.#nowMs;
     if (ending !== 'rejected') router?.ended(request);
     const following = this.#source.next?.(request.source, this.#nowMs);

@@ -1,5 +1,6 @@
 import type { Policy } from '../policy.ts';
 import { costPolicies } from './cost-policies.ts';
+import { disaggregationPolicies } from './disaggregation-policies.ts';
 import { llmDPolicies } from './llm-d-policies.ts';
 import { plainPolicies } from './plain-pickers.ts';
 import { shadowPricePolicies } from './shadow-price-policies.ts';
@@ -10,6 +11,7 @@ export const policies: readonly Policy[] = [
   ...llmDPolicies,
   ...costPolicies,
   ...shadowPricePolicies,
+  ...disaggregationPolicies,
 ];
 
 /** Throws an Error that lists the known names. */

@@ -1,6 +1,7 @@
 import type { Fault } from '../faults.ts';
 import type { Workload } from '../workload.ts';
 import { mixWorkloads } from './mixes.ts';
+import { randomPromptWorkloads } from './random-prompts.ts';
 import { scaleWorkloads } from './scale.ts';
 import { sessionWorkloads } from './sessions.ts';
 import { sharedPrefixWorkloads } from './shared-prefix.ts';
@@ -75,6 +76,7 @@ export const workloads: readonly Workload[] = [
   ...sessionWorkloads,
   ...mixWorkloads,
   ...faultWorkloads,
+  ...randomPromptWorkloads,
   ...scaleWorkloads,
 ];
 
