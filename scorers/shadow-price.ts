@@ -45,7 +45,7 @@ export default defineScorer({
     maxPrice: 50,
     decodeDelay: 0.02,
     decodeTime: 0.05,
-    memoryTarget: 0.95,
+    memoryTarget: 0.98,
     sloFit: 'filter',
   },
   create: ({ sloFit, ...weights }): Scorer => {

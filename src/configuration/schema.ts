@@ -231,7 +231,7 @@ const flowControl = z
       .number()
       .positive()
       .max(1)
-      .default(0.95)
+      .default(0.98)
       .describe(
         "Share of an engine's KV memory that may be in use or promised; the rest is for answers to grow.",
       ),

@@ -10,7 +10,7 @@ export interface RoomRule {
   readonly memoryTarget: number;
 }
 
-export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.95 });
+export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.98 });
 
 /** An idle engine has room whatever its gauges say: nothing that it does would make any. */
 export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): boolean {
@@ -118,7 +118,8 @@ function laden(endpoint: Endpoint, { ownMs, uncachedTokens, neededTokens }: Burd
     learned: Object.freeze({
       ...learned,
       pendingPrefillMs: learned.pendingPrefillMs + ownMs,
-      heldTokens: learned.heldTokens + neededTokens,
+      // Half of its answer, as much as running ones hold of theirs in the mean.
+      heldTokens: learned.heldTokens + neededTokens + learned.meanOutputTokens / 2,
     }),
   });
 }

@@ -192,6 +192,7 @@ export class EndpointState {
         pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
+        releasableTokens: this.load.releasableTokens(nowMs, stepMs),
         meanOutputTokens: this.calibration.meanOutputTokens,
       }),
       slot: this.slot,

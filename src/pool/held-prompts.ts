@@ -4,6 +4,16 @@ import type { PrefixHashes } from '../scheduling/inference-request.ts';
 /** Blocks are counted in runs of about this many tokens, which bounds the cost for small blocks. */
 const runTokens = 512;
 
+/** What the prompts on one endpoint hold; `HeldPrompts` keeps the sums. */
+export interface PromptTokens {
+  /** Never given twice, unlike slots. */
+  readonly serial: number;
+  /** A prefix that several requests share counts once. */
+  all: number;
+  /** Of these, what one request holds alone: its end gives them back. */
+  alone: number;
+}
+
 /**
  * KV memory that the prompts of our running requests hold on each endpoint: a prefix that several of them share
  * is there once. A hash stands for all blocks before it, so the last block of a run stands for the run.
@@ -12,48 +22,58 @@ export class HeldPrompts {
   readonly #runs = new PairTable();
   readonly #holders = new IdColumn();
 
-  /** `owner` is the endpoint's serial number. Returns the tokens that this request holds alone, as the first to do so. O(tokens / 512). */
-  add(owner: number, prefix: PrefixHashes, promptTokens: number): number {
+  /** O(tokens / 512). */
+  add(held: PromptTokens, prefix: PrefixHashes, promptTokens: number): void {
     const stride = strideOf(prefix);
-    let alone = tailTokens(prefix, stride, promptTokens);
+    const tokens = stride * prefix.blockTokens;
+    const tail = tailTokens(prefix, stride, promptTokens);
+    held.all += tail;
+    held.alone += tail;
     for (let i = stride - 1; i < prefix.count; i += stride) {
-      const [first, second] = keyOf(owner, prefix, i);
+      const [first, second] = keyOf(held.serial, prefix, i);
       let id = this.#runs.find(first, second, 0);
       if (id === 0) {
         id = this.#runs.add(first, second);
         this.#holders.reach(id);
-        this.#holders.set(id, 0);
-        alone += stride * prefix.blockTokens;
+        this.#holders.set(id, 1);
+        held.all += tokens;
+        held.alone += tokens;
+        continue;
       }
-      this.#holders.set(id, this.#holders.get(id) + 1);
+      const holders = this.#holders.get(id) + 1;
+      this.#holders.set(id, holders);
+      if (holders === 2) held.alone -= tokens;
     }
-    return alone;
   }
 
-  /** Of a request that was added there. Returns the tokens that nobody else holds. */
-  remove(owner: number, prefix: PrefixHashes, promptTokens: number): number {
+  /** Of a request that was added there. */
+  remove(held: PromptTokens, prefix: PrefixHashes, promptTokens: number): void {
     const stride = strideOf(prefix);
-    let alone = tailTokens(prefix, stride, promptTokens);
+    const tokens = stride * prefix.blockTokens;
+    const tail = tailTokens(prefix, stride, promptTokens);
+    held.all -= tail;
+    held.alone -= tail;
     for (let i = stride - 1; i < prefix.count; i += stride) {
-      const [first, second] = keyOf(owner, prefix, i);
+      const [first, second] = keyOf(held.serial, prefix, i);
       const id = this.#runs.find(first, second, 0);
-      const left = this.#holders.get(id) - 1;
-      this.#holders.set(id, left);
-      if (left > 0) continue;
+      const holders = this.#holders.get(id) - 1;
+      this.#holders.set(id, holders);
+      if (holders === 1) held.alone += tokens;
+      if (holders > 0) continue;
       this.#runs.remove(id);
-      alone += stride * prefix.blockTokens;
+      held.all -= tokens;
+      held.alone -= tokens;
     }
-    return alone;
   }
 
   /** Leading tokens of the prompt that others hold there. What is held is held from the root on: O(log blocks). */
-  shared(owner: number, prefix: PrefixHashes): number {
+  shared({ serial }: Pick<PromptTokens, 'serial'>, prefix: PrefixHashes): number {
     const stride = strideOf(prefix);
     let held = 0;
     let open = Math.floor(prefix.count / stride);
     while (held < open) {
       const middle = (held + open) >> 1;
-      const [first, second] = keyOf(owner, prefix, (middle + 1) * stride - 1);
+      const [first, second] = keyOf(serial, prefix, (middle + 1) * stride - 1);
       if (this.#runs.find(first, second, 0) === 0) open = middle;
       else held = middle + 1;
     }
@@ -71,6 +91,6 @@ function tailTokens({ count, blockTokens }: PrefixHashes, stride: number, prompt
 }
 
 /** The block on this endpoint: both words are unsigned. */
-function keyOf(owner: number, { low, high }: PrefixHashes, i: number): readonly [number, number] {
-  return [(low[i]! ^ Math.imul(owner + 1, 0x9e3779b1)) >>> 0, (high[i]! + owner) >>> 0];
+function keyOf(serial: number, { low, high }: PrefixHashes, i: number): readonly [number, number] {
+  return [(low[i]! ^ Math.imul(serial + 1, 0x9e3779b1)) >>> 0, (high[i]! + serial) >>> 0];
 }

@@ -165,7 +165,7 @@ export class InferencePool {
   /** Leading tokens of a prompt that our running requests hold in the endpoint's memory. */
   heldTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
     const state = this.#find(endpoint);
-    return state === undefined ? 0 : this.#prompts.shared(state.serial, prefix);
+    return state === undefined ? 0 : this.#prompts.shared(state, prefix);
   }
 
   /** Counts a request against the endpoint at once, so that the next decision sees it. */

@@ -54,6 +54,7 @@ const endpoint = z.object({
     pendingPrefillMs: count,
     kvCapacityTokens: unknowable,
     heldTokens: count,
+    releasableTokens: count,
     meanOutputTokens: number,
   }),
   slot: z.int().nonnegative(),

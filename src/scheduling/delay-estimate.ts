@@ -29,11 +29,11 @@ export function ownPrefillMs({ learned }: Endpoint, promptTokens: number, uncach
 /**
  * How long a request that needs `tokens` more of KV memory would wait there until others have ended: what is
  * missing to `target`, a share of the memory, over the rate at which answers of the usual length give back what
- * is held. 0 where there is room, on an idle endpoint, and for an engine that does not tell its cache's size.
+ * their requests hold alone. 0 where there is room, on an idle endpoint, and for an engine that does not tell its cache's size.
  */
 export function memoryWaitMs({ inFlight, learned }: Endpoint, tokens: number, target: number): number {
-  const { heldTokens, kvCapacityTokens, stepMs, meanOutputTokens } = learned;
+  const { heldTokens, releasableTokens, kvCapacityTokens, stepMs, meanOutputTokens } = learned;
   if (kvCapacityTokens === undefined || inFlight.requests === 0) return 0;
   const missing = heldTokens + tokens - target * kvCapacityTokens;
-  return missing > 0 ? (missing * stepMs * meanOutputTokens) / Math.max(1, heldTokens) : 0;
+  return missing > 0 ? (missing * stepMs * meanOutputTokens) / Math.max(1, releasableTokens) : 0;
 }

@@ -48,6 +48,8 @@ export interface EndpointLearned {
    * and as we have counted since.
    */
   readonly heldTokens: number;
+  /** Of what our own requests hold there, the part that their ends give back: no prefix that several share. */
+  readonly releasableTokens: number;
   /** Length of the answers that the whole pool gives. */
   readonly meanOutputTokens: number;
 }

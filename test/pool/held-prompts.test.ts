@@ -19,45 +19,52 @@ function prompt(runs: readonly number[], blockTokens = 512): PrefixHashes {
 }
 
 describe('HeldPrompts', () => {
-  it('counts once what several requests share', () => {
-    const held = new HeldPrompts();
-    expect(held.add(0, prompt([1, 2, 3]), 1600)).toBe(1600);
-    expect(held.add(0, prompt([1, 2, 9]), 1536)).toBe(512);
-    expect(held.add(1, prompt([1, 2, 3]), 1600)).toBe(1600);
-    expect(held.remove(0, prompt([1, 2, 3]), 1600)).toBe(512 + 64);
-    expect(held.remove(0, prompt([1, 2, 9]), 1536)).toBe(1536);
+  it('counts once what several requests share, and apart what one holds alone', () => {
+    const prompts = new HeldPrompts();
+    const [here, there] = [
+      { serial: 0, all: 0, alone: 0 },
+      { serial: 1, all: 0, alone: 0 },
+    ];
+    prompts.add(here, prompt([1, 2, 3]), 1600);
+    expect(here).toMatchObject({ all: 1600, alone: 1600 });
+    prompts.add(here, prompt([1, 2, 9]), 1536);
+    expect(here).toMatchObject({ all: 1600 + 512, alone: 576 + 512 });
+    prompts.add(there, prompt([1, 2, 3]), 1600);
+    expect(there).toMatchObject({ all: 1600, alone: 1600 });
+    prompts.remove(here, prompt([1, 2, 3]), 1600);
+    expect(here).toMatchObject({ all: 1536, alone: 1536 });
+    prompts.remove(here, prompt([1, 2, 9]), 1536);
+    expect(here).toMatchObject({ all: 0, alone: 0 });
   });
 
   it('tells how much of a prompt others hold, with small blocks too', () => {
-    const held = new HeldPrompts();
-    held.add(3, prompt([1, 2, 3, 4], 64), 2048);
-    expect(held.shared(3, prompt([1, 2, 3, 4, 5], 64))).toBe(2048);
-    expect(held.shared(3, prompt([1, 2, 8], 64))).toBe(1024);
-    expect(held.shared(3, prompt([8, 2, 3], 64))).toBe(0);
-    expect(held.shared(4, prompt([1, 2], 64))).toBe(0);
+    const prompts = new HeldPrompts();
+    prompts.add({ serial: 3, all: 0, alone: 0 }, prompt([1, 2, 3, 4], 64), 2048);
+    expect(prompts.shared({ serial: 3 }, prompt([1, 2, 3, 4, 5], 64))).toBe(2048);
+    expect(prompts.shared({ serial: 3 }, prompt([1, 2, 8], 64))).toBe(1024);
+    expect(prompts.shared({ serial: 3 }, prompt([8, 2, 3], 64))).toBe(0);
+    expect(prompts.shared({ serial: 4 }, prompt([1, 2], 64))).toBe(0);
   });
 
   it('agrees with sets of prefixes over any history', () => {
     const runs = fc.array(fc.nat(2), { minLength: 1, maxLength: 5 });
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(1), runs), { maxLength: 60 }), (steps) => {
-        const held = new HeldPrompts();
-        const present: (readonly [number, readonly number[]])[] = [];
-        const distinct = () => {
-          const names = present.flatMap(([owner, all]) =>
-            all.map((_, i) => `${owner}:${all.slice(0, i + 1).join()}`),
-          );
-          return new Set(names).size * 512;
-        };
-        let tokens = 0;
-        for (const [isEnd, owner, all] of steps) {
+      fc.property(fc.array(fc.tuple(fc.boolean(), runs), { maxLength: 60 }), (steps) => {
+        const prompts = new HeldPrompts();
+        const held = { serial: 5, all: 0, alone: 0 };
+        const present: (readonly number[])[] = [];
+        for (const [isEnd, all] of steps) {
           const ended = isEnd ? present.pop() : undefined;
-          if (ended !== undefined) tokens -= held.remove(ended[0], prompt(ended[1]), ended[1].length * 512);
-          else {
-            present.push([owner, all]);
-            tokens += held.add(owner, prompt(all), all.length * 512);
+          if (ended === undefined) {
+            present.push(all);
+            prompts.add(held, prompt(all), all.length * 512);
+          } else prompts.remove(held, prompt(ended), ended.length * 512);
+          const holders = new Map<string, number>();
+          for (const name of present.flatMap((each) => each.map((_, i) => each.slice(0, i + 1).join()))) {
+            holders.set(name, (holders.get(name) ?? 0) + 1);
           }
-          expect(tokens).toBe(distinct());
+          expect(held.all).toBe(holders.size * 512);
+          expect(held.alone).toBe([...holders.values()].filter((count) => count === 1).length * 512);
         }
       }),
     );

@@ -33,6 +33,7 @@ export function makeEndpoint({ metrics, inFlight, learned, ...parts }: EndpointP
       ...usual,
       pendingPrefillMs: prefillMsPerToken * uncachedTokens,
       heldTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
+      releasableTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
       ...learned,
     },
     slot,

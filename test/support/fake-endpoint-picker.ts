@@ -131,6 +131,7 @@ function fakeEndpoint({ name, address }: FakeEndpoint, slot: number): Endpoint {
       meanOutputTokens: 300,
       pendingPrefillMs: 0,
       heldTokens: 0,
+      releasableTokens: 0,
     },
     slot,
   };
