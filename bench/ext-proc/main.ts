@@ -98,9 +98,7 @@ for (const scenario of scenarios) {
 }
 
 async function measure(scenario: Scenario, transport: string): Promise<Row> {
-  const child = fork(values.server, [transport, values.endpoints], {
-    execArgv: ['--max-semi-space-size=32'],
-  });
+  const child = fork(values.server, [transport, values.endpoints]);
   try {
     const [{ port }] = (await once(child, 'message')) as [{ port: number }];
     // By CPU time and not by the clock: on a shared machine a second may be little work, and code still cold.
