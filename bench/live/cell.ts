@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { seededRandom } from '../../src/scheduling/seeded-random.ts';
 import { runClosedLoop } from '../load/closed-loop.ts';
 import { type LoadSample, sampleLoads } from '../load/load-samples.ts';
@@ -25,6 +26,9 @@ export interface CellOptions {
   readonly profile: LiveProfile;
   readonly engines: readonly RunningProcess[];
   readonly workload: Workload;
+  /** Not counted in the beginning: caches are cold, and nothing is learned of the engines. */
+  readonly warmUpMs: number;
+  /** After it. */
   readonly durationMs: number;
   /** Arrivals, tenants and texts follow from it. */
   readonly seed: number;
@@ -40,8 +44,8 @@ export interface CellOptions {
 
 export interface Cell {
   readonly profile: string;
+  /** Of requests sent after the warm-up. */
   readonly results: readonly StreamResult[];
-  readonly elapsedMs: number;
   readonly samples: readonly LoadSample[];
   /** By the engines' own counters. */
   readonly hitRatio: number;
@@ -69,24 +73,25 @@ export async function runCell(options: CellOptions): Promise<Cell> {
             },
           }),
     });
-    const before = await prefixCounters(engines);
     const pids = [...engines, gateway].map(({ pid }) => pid);
-    const timeBefore = processorTime(pids);
+    const { warmUpMs, durationMs, drainMs } = options;
+    const countedFromMs = performance.now() + warmUpMs;
+    const cut = setTimeout(() => void client.abort(), warmUpMs + durationMs + drainMs);
+    const loading = load(options, client.send);
+    await delay(warmUpMs);
+    const before = { prefix: await prefixCounters(engines), time: processorTime(pids) };
     const loads = sampleLoads(gateway.url, 250);
-    const cut = setTimeout(() => void client.abort(), options.durationMs + options.drainMs);
-    const { results, elapsedMs } = await load(options, client.send);
+    const { results } = await loading;
     clearTimeout(cut);
     await loads.stop();
-    const others = othersShare(timeBefore, processorTime(pids));
+    const others = othersShare(before.time, processorTime(pids));
     const after = await prefixCounters(engines);
     await client.close();
-    const hitRatio = (after.hits - before.hits) / (after.queries - before.queries);
     return {
       profile: profile.name,
-      results,
-      elapsedMs,
+      results: results.filter(({ intendedMs }) => intendedMs >= countedFromMs),
       samples: loads.samples,
-      hitRatio,
+      hitRatio: (after.hits - before.prefix.hits) / (after.queries - before.prefix.queries),
       othersShare: others,
     };
   } finally {
@@ -95,7 +100,7 @@ export async function runCell(options: CellOptions): Promise<Cell> {
 }
 
 function load(
-  { workload, salt, seed, durationMs, ratePerSecond, clients = 1 }: CellOptions,
+  { workload, salt, seed, warmUpMs, durationMs, ratePerSecond, clients = 1 }: CellOptions,
   send: (prompt: Prompt, intendedMs: number) => Promise<StreamResult>,
 ): Promise<LoadResults> {
   const random = seededRandom(seed);
@@ -104,7 +109,7 @@ function load(
     const { tenant, text } = prompts();
     return { tenant, text: `${salt} ${text}` };
   };
-  const plan = { durationMs, nextPrompt, send };
+  const plan = { durationMs: warmUpMs + durationMs, nextPrompt, send };
   if (ratePerSecond === undefined) return runClosedLoop({ ...plan, clients });
   return runOpenLoop({ ...plan, random, ratePerSecond, concurrencyLimit: Number.POSITIVE_INFINITY });
 }

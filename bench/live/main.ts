@@ -22,7 +22,8 @@ const usage = `Profiles compared on real engines.
   --load SHARE          of the capacity; may be repeated (0.8 and 1.3)
   --capacity N          requests per second, instead of measuring it
   --profile NAME        may be repeated (all: ${profiles.map(({ name }) => name).join('; ')})
-  --duration SECONDS    of each run (12)
+  --warm-up SECONDS     of each run, not counted: caches are cold, nothing is learned (5)
+  --duration SECONDS    of each run, after it (10)
   --rounds N            runs of each profile at each load, with other arrivals each (2)
   --engines N           each with one thread (4)
   --kv-blocks N         KV blocks of 16 tokens that each engine has (900)
@@ -37,8 +38,7 @@ const usage = `Profiles compared on real engines.
 const model = fileURLToPath(new URL('../../../config/models/pointsman-mini', import.meta.url));
 const tpotTargetMs = 100;
 const drainMs = 6000;
-/** Of the run that measures capacity: caches are cold in the beginning. */
-const capacityRun = { warmUpMs: 5000, durationMs: 14_000 };
+const capacityRun = { warmUpMs: 6000, durationMs: 9000 };
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
@@ -46,7 +46,8 @@ async function main(): Promise<void> {
       load: { type: 'string', multiple: true, default: ['0.8', '1.3'] },
       capacity: { type: 'string' },
       profile: { type: 'string', multiple: true },
-      duration: { type: 'string', default: '12' },
+      'warm-up': { type: 'string', default: '5' },
+      duration: { type: 'string', default: '10' },
       rounds: { type: 'string', default: '2' },
       engines: { type: 'string', default: '4' },
       'kv-blocks': { type: 'string', default: '900' },
@@ -72,6 +73,7 @@ async function main(): Promise<void> {
   const plan = {
     compared: values.profile?.map(findProfile) ?? profiles,
     workload,
+    warmUpMs: 1000 * positive('--warm-up', values['warm-up']),
     durationMs: 1000 * positive('--duration', values.duration),
     rounds: positive('--rounds', values.rounds),
     firstSeed: positive('--seed', values.seed),
@@ -100,6 +102,7 @@ interface ComparedLoad {
   readonly engines: readonly RunningProcess[];
   readonly workload: Workload;
   readonly targets: Targets;
+  readonly warmUpMs: number;
   readonly durationMs: number;
   readonly rounds: number;
   readonly firstSeed: number;
@@ -110,7 +113,8 @@ interface ComparedLoad {
 
 /** All profiles in turn, round by round, each round beginning with another one. Prints the table. */
 async function compare(options: ComparedLoad): Promise<void> {
-  const { compared, engines, workload, targets, durationMs, rounds, firstSeed, load, capacity } = options;
+  const { compared, engines, workload, targets, warmUpMs, durationMs, rounds, firstSeed } = options;
+  const { load, capacity } = options;
   const names = compared.map(({ name }) => name);
   const ratePerSecond = load * capacity;
   const cells: Cell[] = [];
@@ -131,7 +135,7 @@ async function compare(options: ComparedLoad): Promise<void> {
       const seed = firstSeed + round;
       const salt = `${profile.name} ${load} ${round}`;
       progress(`load ${load}, round ${round + 1}: ${profile.name}`);
-      const times = { durationMs, drainMs, ratePerSecond };
+      const times = { warmUpMs, durationMs, drainMs, ratePerSecond };
       cells.push(await runCell({ ...times, profile, engines, workload, seed, salt, targets }));
     }
   }
@@ -153,6 +157,7 @@ async function targetsFor(engines: readonly RunningProcess[], workload: Workload
       promptTokens: workload.sharedPrefixTokens + workload.promptTokens,
       outputTokens: workload.outputTokens,
     },
+    warmUpMs: 500,
     durationMs: 2000,
     drainMs,
     seed: 1,
@@ -169,7 +174,7 @@ async function measureCapacity(engines: readonly RunningProcess[], workload: Wor
     profile: findProfile('shadow-price'),
     engines,
     workload,
-    durationMs: capacityRun.durationMs,
+    ...capacityRun,
     drainMs,
     seed: 1,
     salt: 'capacity',
@@ -177,11 +182,11 @@ async function measureCapacity(engines: readonly RunningProcess[], workload: Wor
   });
   const errors = results.filter(({ error }) => error !== undefined);
   if (errors.length > 0) throw new Error(`${errors.length} requests failed: ${errors[0]!.error}`);
-  const endings = results.map(({ intendedMs, durationMs }) => intendedMs + durationMs);
   const startMs = Math.min(...results.map(({ intendedMs }) => intendedMs));
-  const { warmUpMs, durationMs } = capacityRun;
-  const counted = endings.filter((ms) => ms - startMs > warmUpMs && ms - startMs < durationMs);
-  return (1000 * counted.length) / (durationMs - warmUpMs);
+  const counted = results.filter(
+    ({ intendedMs, durationMs }) => intendedMs + durationMs < startMs + capacityRun.durationMs,
+  );
+  return (1000 * counted.length) / capacityRun.durationMs;
 }
 
 function findProfile(name: string): LiveProfile {

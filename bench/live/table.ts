@@ -2,9 +2,6 @@ import { timePerToken } from '../load/report.ts';
 import type { StreamResult } from '../load/stream-client.ts';
 import type { Cell, Targets } from './cell.ts';
 
-/** Leading share of each run that is not counted: caches are cold and nothing is learned yet. */
-const warmUpShare = 0.15;
-
 const columns = [
   'profile',
   'requests',
@@ -64,10 +61,7 @@ export function liveTable(profiles: readonly string[], cells: readonly Cell[], t
 }
 
 function figuresOf(cells: readonly Cell[], targets: Targets) {
-  const results = cells.flatMap((cell) => {
-    const inOrder = [...cell.results].sort((a, b) => a.intendedMs - b.intendedMs);
-    return inOrder.slice(Math.floor(warmUpShare * inOrder.length));
-  });
+  const results = cells.flatMap((cell) => cell.results);
   const good = results.filter(({ error }) => error === undefined);
   const refused = results.filter(({ status }) => status === 429 || status === 503).length;
   const ttft = good.map(({ ttftMs }) => ttftMs ?? Number.NaN).sort((a, b) => a - b);
