@@ -39,16 +39,16 @@ export function liveTable(profiles: readonly string[], cells: readonly Cell[], t
       own.done,
       own.refused,
       own.failed,
-      own.mean.toFixed(0),
-      own.p50.toFixed(0),
-      own.p90.toFixed(0),
-      own.p99.toFixed(0),
-      own.tpot.toFixed(1),
+      told(own.mean, 0),
+      told(own.p50, 0),
+      told(own.p90, 0),
+      told(own.p99, 0),
+      told(own.tpot, 1),
       (100 * own.hitRatio).toFixed(1),
       (100 * own.attained).toFixed(1),
       own.inFlight.toFixed(1),
-      (100 * own.others).toFixed(0),
-      median(pairedRatios(name, profiles[0]!, cells, targets)).toFixed(2),
+      told(100 * own.others, 0),
+      told(median(pairedRatios(name, profiles[0]!, cells, targets)), 2),
     ];
   });
   const line = (row: readonly (string | number)[]) => `| ${row.join(' | ')} |`;
@@ -95,10 +95,19 @@ function pairedRatios(
   const ofRounds = (name: string) =>
     cells.filter((cell) => cell.profile === name).map((cell) => figuresOf([cell], targets).mean);
   const references = ofRounds(reference);
-  return ofRounds(profile).map((each, round) => each / references[round]!);
+  // A round in which one of the two answered nothing compares nothing.
+  return ofRounds(profile)
+    .map((each, round) => each / references[round]!)
+    .filter(Number.isFinite);
+}
+
+/** `-` where there is nothing to tell. */
+function told(value: number, digits: number): string {
+  return Number.isFinite(value) ? value.toFixed(digits) : '-';
 }
 
 function median(values: readonly number[]): number {
+  if (values.length === 0) return Number.NaN;
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
