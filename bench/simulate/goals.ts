@@ -9,6 +9,7 @@ import {
   enginePresets,
   findPolicy,
   findWorkload,
+  jainIndex,
   pairedRatio,
   type RunMeasures,
   runExperiment,
@@ -41,7 +42,7 @@ interface Interval {
 }
 
 type RunsOf = (policy: string) => readonly RunMeasures[];
-type Field = 'ttftMeanMs' | 'ttftP50Ms' | 'ttftP99Ms' | 'tpotMeanMs' | 'outputTokensPerSecond';
+type Field = 'ttftMeanMs' | 'ttftP50Ms' | 'ttftP99Ms' | 'ttftMaxMs' | 'tpotMeanMs' | 'outputTokensPerSecond';
 
 const ours = 'default';
 const codeDefault = 'llm-d-3-2-2';
@@ -183,6 +184,7 @@ export const pieces: readonly Piece[] = [
       { goal: '7', asks: 'mean TTFT / llm-d', measure: against(codeDefault), atMost: 0.3 },
       { goal: '7', asks: 'SLO %', measure: slo, atLeast: 40 },
       { goal: '7', asks: 'p99 TTFT / llm-d', measure: against(codeDefault, 'ttftP99Ms'), atMost: 1 },
+      { goal: '7', asks: 'longest TTFT / llm-d', measure: against(codeDefault, 'ttftMaxMs') },
       never,
     ],
   })),
@@ -212,7 +214,13 @@ const staleness = [
   { name: 'two-routers', asks: 'mean TTFT, two routers and 1 s / one and 50 ms', scrapeMs: 1000, routers: 2 },
 ] as const;
 
-export const pieceNames: readonly string[] = [...pieces, ...staleness].map(({ name }) => name);
+/** One tenant floods; what that does to the others is measured against the same requests without it. */
+const floodName = 'flood';
+
+export const pieceNames: readonly string[] = [
+  ...[...pieces, ...staleness].map(({ name }) => name),
+  floodName,
+];
 
 export interface GoalOptions {
   readonly seeds: readonly number[];
@@ -231,6 +239,7 @@ export function runPiece(name: string, options: GoalOptions): readonly string[] 
     const check = { goal: '9', asks: stale.asks, ...('atMost' in stale ? { atMost: stale.atMost } : {}) };
     return [row(base, check, { value: ratio, low, high })];
   }
+  if (name === floodName) return floodRows(options);
   const piece = pieces.find((each) => each.name === name);
   if (piece === undefined) throw new Error(`piece "${name}" is unknown; known: ${pieceNames.join(', ')}`);
   const result = runSetting(piece.setting, options);
@@ -242,6 +251,31 @@ export const tableHead: readonly string[] = [
   '| goal | scenario | seen in tuning | asked | bound | found (95 % over seeds) | |',
   '|---|---|---|---|---|---|---|',
 ];
+
+function floodRows(options: GoalOptions): readonly string[] {
+  const setting = { workload: 'tenants', load: 0.7, policies: [ours] } as const;
+  const others = ({ policies }: ExperimentResult) =>
+    policies[0]!.runs.map(({ tenants }) => tenants.filter(({ tenant }) => tenant !== 'tenant-0'));
+  const calm = others(runSetting({ ...setting, workload: 'tenants-calm' }, options));
+  const flooded = others(runSetting(setting, options));
+  const p99 = (tenants: RunMeasures['tenants']) =>
+    tenants.reduce((sum, { ttftP99Ms }) => sum + ttftP99Ms, 0) / tenants.length;
+  const { ratio, low, high } = pairedRatio(flooded.map(p99), calm.map(p99));
+  const jain = tInterval(flooded.map((tenants) => jainIndex(tenants.map(({ sloShare }) => sloShare))));
+  const interval = (value: number, half: number) => ({ value, low: value - half, high: value + half });
+  return [
+    row(
+      setting,
+      { goal: 'fair', asks: "others' p99 TTFT, flood / none", atMost: 1.2 },
+      { value: ratio, low, high },
+    ),
+    row(
+      setting,
+      { goal: 'fair', asks: "Jain over others' SLO share", atLeast: 0.95 },
+      interval(jain.mean, jain.halfWidth),
+    ),
+  ];
+}
 
 function runSetting(setting: Setting, { seeds, progress }: GoalOptions): ExperimentResult {
   const workload = findWorkload(setting.workload);

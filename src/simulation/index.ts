@@ -11,7 +11,7 @@ export { findPolicy, policies } from './policies/index.ts';
 export type { Policy } from './policy.ts';
 export { claimLines, jsonLines, markdownReport } from './report.ts';
 export { type SimulationOptions, type SimulationResult, simulate } from './simulation.ts';
-export { pairedRatio, tInterval } from './statistics.ts';
+export { jainIndex, pairedRatio, tInterval } from './statistics.ts';
 export type { Workload } from './workload.ts';
 export { findWorkload, workloads } from './workloads/index.ts';
 export { traceWorkload } from './workloads/trace-replay.ts';

@@ -60,8 +60,8 @@ const objectiveClasses: readonly RequestClass[] = [
   },
 ];
 
-/** Ten tenants of equal share; the first sends ten times its share in the middle of the run. */
-const tenantClasses: readonly RequestClass[] = Array.from({ length: 10 }, (_, tenant) => ({
+/** Ten tenants of equal share. */
+const calmTenants: readonly RequestClass[] = Array.from({ length: 10 }, (_, tenant) => ({
   name: `tenant-${tenant}`,
   share: 0.1,
   promptTokens: 3000,
@@ -71,22 +71,33 @@ const tenantClasses: readonly RequestClass[] = Array.from({ length: 10 }, (_, te
   systemTokens: 1024,
   priority: 0,
   slo: { ttftMs: undefined, tpotMs: undefined },
-  ...(tenant === 0 ? { flood: { factor: 10, from: 0.3, to: 0.7 } } : {}),
 }));
+
+/** The first sends ten times its share in the middle of the run. */
+const tenantClasses: readonly RequestClass[] = calmTenants.map((tenant, i) =>
+  i === 0 ? { ...tenant, flood: { factor: 10, from: 0.3, to: 0.7 } } : tenant,
+);
 
 export const mixWorkloads: readonly Workload[] = [
   mixWorkload('slo-mix', 'three classes with objectives of their own', objectiveClasses),
   mixWorkload('tenants', 'ten tenants; one sends ten times its share in the middle', tenantClasses),
+  mixWorkload('tenants-calm', 'the same without the flood, request for request', calmTenants, 'tenants'),
 ];
 
-function mixWorkload(name: string, description: string, classes: readonly RequestClass[]): Workload {
+/** `seedName`: workloads that share it have the same streams for classes that are the same. */
+function mixWorkload(
+  name: string,
+  description: string,
+  classes: readonly RequestClass[],
+  seedName = name,
+): Workload {
   return {
     name,
     description,
     pods: 16,
     preset: 'llama8b-h100',
     warmShare: 0.1,
-    create: (options) => ({ arrivals: mix(name, classes, options) }),
+    create: (options) => ({ arrivals: mix(seedName, classes, options) }),
   };
 }
 
