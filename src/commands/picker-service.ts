@@ -7,9 +7,7 @@ import {
   modelRewrites,
   type Objective,
   type RequestRules,
-  type RoomRule,
 } from '../endpoint-picker/index.ts';
-import { defaultLimits, type FlowControlLimits } from '../flow-control/index.ts';
 import {
   applyStaticEndpoints,
   type EndpointSpec,
@@ -32,6 +30,7 @@ import {
 } from '../telemetry/index.ts';
 import { startDecisionRecording } from './decision-recording.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { flowOf } from './flow-settings.ts';
 import { packageVersion } from './package-folder.ts';
 
 /** The decision service with its pool and telemetry: what every door of the process shares. */
@@ -179,20 +178,6 @@ function objectiveOf(value: Configuration['objectives'][string]): Objective {
   if (typeof value === 'number') return { priority: value };
   const { priority, ttftMs, tpotMs, strict } = value;
   return { priority, slo: { ttftMs, tpotMs, isStrict: strict } };
-}
-
-function flowOf({ flowControl }: Configuration): {
-  readonly limits: FlowControlLimits;
-  readonly room: RoomRule;
-} {
-  const { ttlMs, ttlMsByPriority, roomMs, memoryTarget, maxQueuedRequests, maxQueuedBytes, ageWeight } =
-    flowControl;
-  const limits = { maxQueuedRequests, maxQueuedBytes, ageWeight };
-  const byPriority = Object.entries(ttlMsByPriority).map(([priority, ms]) => [Number(priority), ms] as const);
-  return {
-    limits: { ...defaultLimits, ...limits, defaultTtlMs: ttlMs, ttlMs: new Map(byPriority) },
-    room: { roomMs, memoryTarget },
-  };
 }
 
 function afterDelay(delayMs: number, callback: () => void): () => void {

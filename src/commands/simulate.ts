@@ -19,6 +19,7 @@ import {
   workloads,
 } from '../simulation/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { flowOf } from './flow-settings.ts';
 
 interface SimulateFlags {
   readonly workload?: string;
@@ -56,7 +57,12 @@ export function simulateCommand(): Command {
     .option('--seeds <count>', 'runs per policy, with other arrivals each', whole('--seeds'), 3)
     .option('--first-seed <number>', 'the seeds count from here', whole('--first-seed'), 11)
     .option('--policy <name>', 'a policy to compare; may be repeated', collect, [])
-    .option('--config <file>', 'a configuration whose profile to compare; may be repeated', collect, [])
+    .option(
+      '--config <file>',
+      'a configuration whose profile and flow control to compare; may be repeated',
+      collect,
+      [],
+    )
     .option(
       '--share <share>',
       "run only this leading share of the workload's requests",
@@ -132,7 +138,11 @@ async function configuredPolicy(file: string, instances: number): Promise<Policy
   return {
     name,
     description: file,
-    create: () => ({ residency: 'approximate', profile: { ...loaded[next++]!.profile, name } }),
+    create: () => {
+      const { configuration, profile } = loaded[next++]!;
+      const flowControl = configuration.flowControl.enabled ? flowOf(configuration) : undefined;
+      return { residency: 'approximate', profile: { ...profile, name }, flowControl };
+    },
   };
 }
 

@@ -81,6 +81,29 @@ describe('pointsman simulate', () => {
     expect(output).toContain('vs today TTFT');
   });
 
+  it("holds requests as a configuration's flow control says", async () => {
+    const write = (name: string, isEnabled: boolean) => {
+      const file = join(folder, name);
+      const lines = [
+        'profile: { strategy: shadow-price }',
+        `flowControl: { enabled: ${isEnabled}, roomMs: 20 }`,
+      ];
+      writeFileSync(file, lines.join('\n'));
+      return file;
+    };
+    const { output } = await run(
+      ...['--share', '0.03', '--seeds', '1', '--load', '1.5', '--pods', '4'],
+      ...['--config', write('at-once.yaml', false), '--config', write('held.yaml', true)],
+    );
+    const figuresOf = (name: string) =>
+      output
+        .split('\n')
+        .find((line) => line.startsWith(`| ${name} |`))
+        ?.slice(name.length + 4);
+    expect(figuresOf('held')).toBeDefined();
+    expect(figuresOf('held')).not.toBe(figuresOf('at-once'));
+  });
+
   it.each([
     [['--workload', 'nothing'], 'workload "nothing" is unknown'],
     [['--policy', 'nothing'], 'policy "nothing" is unknown'],
