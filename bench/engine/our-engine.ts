@@ -87,6 +87,8 @@ export class OurEngine {
             model.step(batch, logits);
             this.#nativeMs += performance.now() - startMs;
           },
+          loadAdapter: (slot, adapter) => model.loadAdapter(slot, adapter),
+          unloadAdapter: (slot) => model.unloadAdapter(slot),
           memory: () => model.memory(),
           close: () => model.close(),
         };

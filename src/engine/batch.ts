@@ -26,7 +26,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  */
 export class BatchBuilder {
   readonly #limits: BatchLimits;
-  readonly #batch: Mutable<StepBatch>;
+  readonly #batch: Mutable<Required<StepBatch>>;
   #historyLength = 0;
   #biases = 0;
 
@@ -43,6 +43,7 @@ export class BatchBuilder {
       queryStarts: new Int32Array(maxSequences + 1),
       blockTables: new Int32Array(maxSequences * Math.ceil(maxModelLen / blockSize)),
       blockTableStride: 0,
+      adapters: new Int32Array(maxSequences),
       sampleRows: new Int32Array(maxSamples),
       samplingFloats: new Float32Array(maxSamples * SAMPLING_FLOATS),
       samplingInts: new Int32Array(maxSamples * SAMPLING_INTS),
@@ -81,6 +82,7 @@ export class BatchBuilder {
     const { computed, scheduled, table, tokens } = sequence;
     let row = batch.tokens;
     batch.queryStarts[index] = row;
+    batch.adapters[index] = sequence.adapterSlot;
     for (let position = computed; position < computed + scheduled; position++, row++) {
       const block = Math.floor(position / blockSize);
       batch.tokenIds[row] = tokens[position]!;

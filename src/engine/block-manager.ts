@@ -230,7 +230,7 @@ export class BlockManager {
     while (table.hashed < blocks) {
       const index = table.hashed;
       const parent = index === 0 ? this.#root : table.digest(index - 1);
-      const extra = index === 0 ? holder.extraKeys : undefined;
+      const extra = index === 0 ? holder.extraKeys : laterKeys(holder);
       table.pushDigest(this.#hasher.digest(parent, holder.tokens, index * this.blockSize, extra));
     }
   }
@@ -244,7 +244,13 @@ export class BlockManager {
       parentBlockHash: first === 0 ? undefined : Uint8Array.from(table.digest(first - 1)),
       tokenIds: holder.tokens.slice(first * this.blockSize, end * this.blockSize),
       blockSize: this.blockSize,
-      extraKeys: first === 0 ? holder.extraKeys : undefined,
+      extraKeys: first === 0 ? holder.extraKeys : laterKeys(holder),
+      adapterKey: holder.adapterKey,
     });
   }
+}
+
+/** Keys of every block but the first. */
+function laterKeys({ adapterKey }: BlockHolder): readonly string[] | undefined {
+  return adapterKey === undefined ? undefined : [adapterKey];
 }

@@ -40,8 +40,10 @@ export interface BlockHolder {
   readonly length: number;
   /** How many leading tokens have their K and V in the blocks. */
   readonly computed: number;
-  /** Keys that separate equal tokens from each other (cache salt); part of the first block's hash. */
+  /** Keys that separate equal tokens from each other (adapter, cache salt); part of the first block's hash. */
   readonly extraKeys: readonly string[] | undefined;
+  /** Of these, the one that is part of every block's hash, as in vLLM. */
+  readonly adapterKey?: string | undefined;
   readonly table: BlockTable;
 }
 

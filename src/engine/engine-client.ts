@@ -1,5 +1,5 @@
 import { ServiceError } from '../protocol/errors.ts';
-import type { EngineInfo, EngineMessage } from './engine-messages.ts';
+import type { EngineCommand, EngineInfo, EngineMessage } from './engine-messages.ts';
 import type { EngineTransport } from './engine-transport.ts';
 import { Generation } from './generation.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
@@ -27,6 +27,14 @@ export type SleepLevel = 0 | 1 | 2;
 
 type CallResult = Pick<Extract<EngineMessage, { type: 'call_result' }>, 'isDone' | 'error'>;
 
+/** A command that is answered, without the id that the answer bears. */
+type EngineCall =
+  Extract<EngineCommand, { callId: number }> extends infer Command
+    ? Command extends unknown
+      ? Omit<Command, 'callId'>
+      : never
+    : never;
+
 interface LiveRequest {
   readonly generation: Generation;
   /** Choices that have not ended. */
@@ -42,6 +50,7 @@ const noGauges: EngineGauges = {
   prefixQueries: 0,
   prefixHits: 0,
   drafts: { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt: [] },
+  adapters: { running: [], waiting: [] },
   stepTokens: 0,
 };
 
@@ -137,7 +146,17 @@ export class EngineClient {
 
   /** False if sequences run: what they hold cannot be forgotten. */
   resetPrefixCache(): Promise<boolean> {
-    return this.#call('reset_prefix_cache');
+    return this.#call({ type: 'reset_prefix_cache' });
+  }
+
+  /** Rejects with the engine's reason: what is wrong with the folder, or that there is no room. */
+  async loadAdapter(name: string, path: string): Promise<void> {
+    await this.#call({ type: 'load_adapter', name, path });
+  }
+
+  /** False if there is no such adapter. */
+  unloadAdapter(name: string): Promise<boolean> {
+    return this.#call({ type: 'unload_adapter', name });
   }
 
   /** 0 is awake; 1 and 2 are vLLM's levels, which are one here: weights and KV cache are given back. */
@@ -152,13 +171,13 @@ export class EngineClient {
       generation.end(asleep());
       this.abort(requestId);
     }
-    await this.#call('sleep');
+    await this.#call({ type: 'sleep' });
   }
 
   /** Resolves when the weights are there again. Rejects with the reason if they are not, and sleeps on. */
   async wake(): Promise<void> {
     if (this.#sleepLevel === 0) return;
-    await this.#call('wake');
+    await this.#call({ type: 'wake' });
     this.#sleepLevel = 0;
   }
 
@@ -195,7 +214,7 @@ export class EngineClient {
   }
 
   /** True if it was done, false if it was refused. Rejects with the engine's reason if it failed. */
-  #call(type: 'reset_prefix_cache' | 'sleep' | 'wake'): Promise<boolean> {
+  #call(call: EngineCall): Promise<boolean> {
     const callId = this.#calls++;
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(engineGone(this.#failure));
@@ -203,7 +222,7 @@ export class EngineClient {
         if (error === undefined) resolve(isDone);
         else reject(new ServiceError('internal', error));
       });
-      this.#transport.send({ type, callId });
+      this.#transport.send({ ...call, callId });
     });
   }
 

@@ -2,6 +2,7 @@ import { BatchBuilder } from './batch.ts';
 import { BlockManager } from './block-manager.ts';
 import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
+import type { AdapterSlots } from './lora/index.ts';
 import type { NativeModel, StepBatch } from './native/native.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
@@ -36,6 +37,8 @@ export interface EngineCoreOptions {
   readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
   readonly speculation?: SpeculativeConfig | undefined;
+  /** Absent: requests name no adapters. */
+  readonly lora?: { readonly maxLoras: number; readonly slots: AdapterSlots } | undefined;
   readonly maxLogprobs: number;
   readonly eosTokenIds: readonly number[];
   /** Seeds the sampling of requests that bring no seed. */
@@ -60,6 +63,7 @@ export class EngineCore {
   readonly #batch: BatchBuilder;
   readonly #structures = new StructureCache();
   readonly #limits: StopLimits;
+  readonly #adapters: AdapterSlots | undefined;
   readonly #now: () => number;
   readonly #seed: bigint;
   #arrivals = 0;
@@ -71,6 +75,7 @@ export class EngineCore {
     assertCapacity(options);
     this.#model = options.model;
     this.#reopenModel = options.reopenModel;
+    this.#adapters = options.lora?.slots;
     this.#now = options.now;
     this.#seed = BigInt(options.seed);
     const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
@@ -84,7 +89,11 @@ export class EngineCore {
       root: options.prefixRoot,
       collectsEvents: options.collectsKvEvents,
     });
-    this.#scheduler = new Scheduler({ ...options, blockManager: this.#blocks });
+    this.#scheduler = new Scheduler({
+      ...options,
+      maxLoras: options.lora?.maxLoras,
+      blockManager: this.#blocks,
+    });
     this.#batch = new BatchBuilder({
       maxTokens: options.maxNumBatchedTokens,
       maxSequences: options.maxNumSeqs,
@@ -109,6 +118,7 @@ export class EngineCore {
       cachedBlocks: this.#blocks.cachedBlocks,
       ...this.#scheduler.counters,
       drafts: this.#drafts,
+      adapters: this.#scheduler.adapters,
       stepTokens: this.#stepTokens,
     };
   }
@@ -123,13 +133,16 @@ export class EngineCore {
     if (length === 0 || length >= this.#limits.maxModelLen)
       throw new Error(`a prompt has 1 to ${this.#limits.maxModelLen - 1} tokens; this one has ${length}`);
     if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
+    const adapter = request.adapter === undefined ? undefined : this.#adapters?.find(request.adapter);
+    if (request.adapter !== undefined && adapter === undefined)
+      throw new Error(`the adapter ${request.adapter} is not loaded`);
     const { constraint } = request.sampling;
     const structured = () => (constraint === undefined ? undefined : this.#structures.begin(constraint));
     const sequences = Array.from({ length: request.choices }, (_, choice) => {
       const arrival = this.#arrivals++;
       const seed = request.sampling.seed ?? mixSeed(this.#seed, arrival);
       const own = request.sampling.seed === undefined ? seed : seed + BigInt(choice);
-      return new Sequence({ request, choice, arrival, seed: own, structured: structured() });
+      return new Sequence({ request, choice, arrival, seed: own, structured: structured(), adapter });
     });
     this.#scheduler.add({ id: request.id, sequences });
   }
@@ -148,6 +161,26 @@ export class EngineCore {
     if (this.#model === undefined) throw new Error('the engine sleeps: it cannot step');
     this.#model.step(batch);
     return this.#apply(sequences, batch);
+  }
+
+  /** Loads a PEFT folder under a name that requests may ask for. Throws with what to change. */
+  loadAdapter(name: string, path: string): void {
+    if (this.#adapters === undefined) throw new Error('LoRA is off; start with --enable-lora');
+    if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
+    this.#releaseAdapters();
+    this.#adapters.load(this.#model, name, path);
+  }
+
+  /** Requests that run with it go on; false if it is not loaded. */
+  unloadAdapter(name: string): boolean {
+    const isDone = this.#adapters?.unload(name) ?? false;
+    this.#releaseAdapters();
+    return isDone;
+  }
+
+  #releaseAdapters(): void {
+    if (this.#adapters?.hasRetired)
+      this.#adapters.release(this.#model, (slot) => this.#scheduler.usesAdapter(slot));
   }
 
   /** Forgets all cached prefixes; refused, with false, while sequences run. */
@@ -180,7 +213,9 @@ export class EngineCore {
 
   /** Loads the weights again, with an empty KV cache. Throws what opening a model throws, and sleeps on. */
   wake(): void {
-    this.#model ??= this.#reopenModel?.();
+    if (this.#model !== undefined) return;
+    this.#model = this.#reopenModel?.();
+    if (this.#model !== undefined) this.#adapters?.restore(this.#model);
   }
 
   close(): void {

@@ -62,6 +62,12 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       case 'wake':
         answer(command.callId, () => core.wake());
         break;
+      case 'load_adapter':
+        answer(command.callId, () => core.loadAdapter(command.name, command.path));
+        break;
+      case 'unload_adapter':
+        answer(command.callId, () => core.unloadAdapter(command.name));
+        break;
       case 'close':
         isClosed = true;
         core.close();

@@ -11,6 +11,13 @@ export type EngineCommand =
   | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
   | { readonly type: 'abort'; readonly requestId: number; readonly choice: number | undefined }
   | { readonly type: 'reset_prefix_cache' | 'sleep' | 'wake'; readonly callId: number }
+  | {
+      readonly type: 'load_adapter';
+      readonly callId: number;
+      readonly name: string;
+      readonly path: string;
+    }
+  | { readonly type: 'unload_adapter'; readonly callId: number; readonly name: string }
   | { readonly type: 'close' };
 
 /** What the engine's thread tells the server's thread: one message a step. */
@@ -47,6 +54,8 @@ export interface EngineInfo {
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   readonly maxLogprobs: number;
+  /** LoRA adapters in one step, at most; absent: LoRA is off. */
+  readonly maxLoras: number | undefined;
   readonly blockSize: number;
   readonly blocks: number;
   readonly hasPrefixCaching: boolean;

@@ -3,7 +3,7 @@ import type { KvAllocator } from './kv-allocator.ts';
 
 /** How to serve one model; names as vLLM's, in camel case. Defaults are in `engineFlags`. */
 export interface EngineOptions {
-  /** Folder with config.json, safetensors and tokenizer.json. */
+  /** Folder with config.json, safetensors and tokenizer.json, or a .gguf file. */
   readonly model: string;
   readonly host?: string;
   /** 0 = any free port. */
@@ -40,6 +40,12 @@ export interface EngineOptions {
   readonly maxLogprobs?: number;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
+  readonly enableLora?: boolean;
+  /** `name=path` each. */
+  readonly loraModules?: readonly string[];
+  readonly maxLoras?: number;
+  readonly maxCpuLoras?: number;
+  readonly maxLoraRank?: number;
   readonly enableSleepMode?: boolean;
   readonly enableAutoToolChoice?: boolean;
   readonly toolCallParser?: string;

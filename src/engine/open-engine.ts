@@ -6,6 +6,7 @@ import { EngineCore, maxSamplesOf } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
 import type { KvAllocator } from './kv-allocator.ts';
 import { planKvCache } from './kv-cache-size.ts';
+import { AdapterSlots, type LoraConfig, readAdapter } from './lora/index.ts';
 import { readModelConfig } from './model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
@@ -34,6 +35,8 @@ export interface OpenEngineOptions {
   /** Engines with the same seed hash equal prefixes equally; random if absent. */
   readonly prefixHashSeed: string | undefined;
   readonly collectsKvEvents: boolean;
+  /** Absent: no adapters. */
+  readonly lora: LoraConfig | undefined;
   readonly policy: SchedulingPolicy;
   readonly kvAllocator: KvAllocator;
   readonly speculation: SpeculativeConfig | undefined;
@@ -75,10 +78,14 @@ export function openEngine(
       dummySeed: options.seed,
       weightDtype: options.weightDtype,
       kvCacheDtype: options.kvCacheDtype,
+      ...(options.lora === undefined
+        ? {}
+        : { adapterSlots: options.lora.maxLoaded, maxAdapterRank: options.lora.maxRank }),
     },
     config,
   );
   const model = native.open(plan, onProgress);
+  const { lora } = options;
   const core = new EngineCore({
     model,
     reopenModel: () => native.open(plan),
@@ -93,6 +100,10 @@ export function openEngine(
     hasPrefixCaching: options.hasPrefixCaching,
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
     collectsKvEvents: options.collectsKvEvents,
+    lora: lora && {
+      maxLoras: lora.maxLoras,
+      slots: new AdapterSlots(lora.maxLoaded, (path) => readAdapter(path, config, lora.maxRank)),
+    },
     policy: options.policy,
     kvAllocator: options.kvAllocator,
     speculation: options.speculation,
@@ -102,6 +113,7 @@ export function openEngine(
     // Absolute, so that the server's thread can compare.
     now: () => performance.timeOrigin + performance.now(),
   });
+  for (const { name, path } of lora?.modules ?? []) core.loadAdapter(name, path);
   const info: EngineInfo = {
     device: 'cpu',
     isa: native.cpuInfo().isa,
@@ -110,6 +122,7 @@ export function openEngine(
     maxNumSeqs: options.maxNumSeqs,
     maxNumBatchedTokens: options.maxNumBatchedTokens,
     maxLogprobs: options.maxLogprobs,
+    maxLoras: lora?.maxLoras,
     blockSize: options.blockSize,
     blocks,
     hasPrefixCaching: options.hasPrefixCaching,

@@ -3,6 +3,7 @@ import { type KvAllocator, type KvOccupancy, reservedTokens } from './kv-allocat
 import type { Sequence, SequenceGroup } from './sequence.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import { draftByNgram } from './speculation/index.ts';
+import type { AdapterUse } from './step-output.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 import { runsBefore, WaitingQueue } from './waiting-queue.ts';
 
@@ -20,6 +21,8 @@ export interface SchedulerOptions {
   readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
   readonly speculation?: SpeculativeConfig | undefined;
+  /** Adapters that run in one step, at most; absent: no sequence has one. */
+  readonly maxLoras?: number | undefined;
   readonly maxModelLen: number;
 }
 
@@ -84,6 +87,27 @@ export class Scheduler {
     return this.#counters;
   }
 
+  get adapters(): AdapterUse {
+    if (this.#options.maxLoras === undefined) return noAdapters;
+    const running = new Set<string>();
+    const waiting = new Set<string>();
+    for (const { adapterName, status } of this.#live())
+      if (adapterName !== undefined && status !== 'finished')
+        (status === 'running' ? running : waiting).add(adapterName);
+    return { running: [...running], waiting: [...waiting] };
+  }
+
+  /** Whether a sequence that has not ended has the adapter in this slot. */
+  usesAdapter(slot: number): boolean {
+    for (const { adapterSlot, status } of this.#live())
+      if (adapterSlot === slot && status !== 'finished') return true;
+    return false;
+  }
+
+  *#live(): Iterable<Sequence> {
+    for (const group of this.#groups.values()) yield* group.sequences;
+  }
+
   add(group: SequenceGroup): void {
     if (this.#groups.has(group.id)) throw new Error(`request id ${group.id} is in use`);
     this.#groups.set(group.id, group);
@@ -114,7 +138,10 @@ export class Scheduler {
     step.sequences.length = 0;
     step.tokens = 0;
     const isStarved = this.#scheduleRunning();
-    if (!isStarved) this.#admitWaiting(nowMs);
+    if (isStarved) return step;
+    const passed: Sequence[] = [];
+    this.#admitWaiting(nowMs, passed);
+    for (const sequence of passed) this.#waiting.push(sequence);
     return step;
   }
 
@@ -200,11 +227,26 @@ export class Scheduler {
     return this.#counters.preemptions > before;
   }
 
-  #admitWaiting(nowMs: number): void {
+  /** Whether a step with this sequence would have more adapters than may run together. */
+  #exceedsAdapters(sequence: Sequence): boolean {
+    const { maxLoras } = this.#options;
+    if (maxLoras === undefined || sequence.adapterSlot < 0) return false;
+    const slots = new Set([sequence.adapterSlot]);
+    for (const { adapterSlot } of this.#running) if (adapterSlot >= 0) slots.add(adapterSlot);
+    return slots.size > maxLoras;
+  }
+
+  /** Sequences whose adapter finds no room are taken out of the queue into `passed`; others go before them. */
+  #admitWaiting(nowMs: number, passed: Sequence[]): void {
     const { maxNumSeqs, maxNumBatchedTokens, hasChunkedPrefill } = this.#options;
     while (this.#running.length < maxNumSeqs && this.#step.tokens < maxNumBatchedTokens) {
       const sequence = this.#waiting.peek();
       if (sequence === undefined) return;
+      if (this.#exceedsAdapters(sequence)) {
+        this.#waiting.remove(sequence);
+        passed.push(sequence);
+        continue;
+      }
       const leader = sequence.leader?.status === 'running' ? sequence.leader : undefined;
       const shared = this.#blocks.match(sequence, leader, sequence.promptLength);
       const cached = shared.count * this.#blocks.blockSize;
@@ -319,6 +361,8 @@ export class Scheduler {
     sequence.status = 'finished';
   }
 }
+
+const noAdapters: AdapterUse = { running: [], waiting: [] };
 
 function isRunning(sequence: Sequence): boolean {
   return sequence.status === 'running';

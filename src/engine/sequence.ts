@@ -16,6 +16,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Requests share cached prefixes only with requests of the same salt. */
   readonly cacheSalt: string | undefined;
+  /** Name of a loaded LoRA adapter; absent: the model as it is. */
+  readonly adapter?: string | undefined;
 }
 
 /**
@@ -40,6 +42,8 @@ export interface SequenceOptions {
   readonly seed: bigint;
   /** Of a request with a constraint. */
   readonly structured: StructuredText | undefined;
+  /** Of a request with an adapter: its slot, and what its blocks are hashed with. */
+  readonly adapter: { readonly slot: number; readonly key: string } | undefined;
 }
 
 /** One continuation of one prompt: its tokens, how many of them are computed, and its KV blocks. */
@@ -54,6 +58,10 @@ export class Sequence implements BlockHolder {
   readonly seedHigh: number;
   readonly promptLength: number;
   readonly extraKeys: readonly string[] | undefined;
+  readonly adapterKey: string | undefined;
+  /** Slot of its adapter, -1 = none. */
+  readonly adapterSlot: number;
+  readonly adapterName: string | undefined;
   /** How far the output has come in the structure that it is held to. */
   readonly structured: StructuredText | undefined;
   readonly table = new BlockTable();
@@ -74,7 +82,7 @@ export class Sequence implements BlockHolder {
   /** Where the waiting queue keeps it; meaningful while it waits. */
   queueIndex = 0;
 
-  constructor({ request, choice, arrival, seed, structured }: SequenceOptions) {
+  constructor({ request, choice, arrival, seed, structured, adapter }: SequenceOptions) {
     this.structured = structured;
     this.requestId = request.id;
     this.choice = choice;
@@ -84,7 +92,11 @@ export class Sequence implements BlockHolder {
     this.seedLow = Number(BigInt.asIntN(32, seed));
     this.seedHigh = Number(BigInt.asIntN(32, seed >> 32n));
     this.promptLength = request.promptTokens.length;
-    this.extraKeys = request.cacheSalt === undefined ? undefined : [request.cacheSalt];
+    this.adapterKey = adapter?.key;
+    this.adapterSlot = adapter?.slot ?? -1;
+    this.adapterName = request.adapter;
+    const keys = [adapter?.key, request.cacheSalt].filter((key) => key !== undefined);
+    this.extraKeys = keys.length === 0 ? undefined : keys;
     this.tokens = new Int32Array(this.promptLength + Math.min(request.sampling.maxTokens, 64));
     this.tokens.set(request.promptTokens);
     this.length = this.promptLength;

@@ -18,6 +18,7 @@ import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
 import { readGenerationConfig } from './generation-config.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
+import { readLoraConfig } from './lora/index.ts';
 import { readGguf } from './model/gguf/gguf-file.ts';
 import { ggufTokenizer } from './model/gguf/gguf-tokenizer.ts';
 import { isGgufFile, readModelConfig } from './model/model-files.ts';
@@ -57,6 +58,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       prompts,
       outputFormats,
       modelPath: options.model,
+      adapters: readLoraConfig(options)?.modules ?? [],
       modelNames: options.servedModelName ?? [options.model],
       defaults: options.generationConfig === 'vllm' ? {} : recommended,
       hasSleepMode: options.enableSleepMode ?? false,
@@ -82,12 +84,16 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
 }
 
 function checkModel(model: string): void {
-  if (!existsSync(model)) throw new Error(`${model} does not exist; the model must be ${expectedModel}`);
-  if (!statSync(model).isDirectory() && !isGgufFile(model))
-    throw new Error(`${model} is a file; the model must be ${expectedModel}`);
+  const found = existsSync(model)
+    ? statSync(model).isDirectory() || isGgufFile(model)
+      ? undefined
+      : 'is a file of another kind'
+    : 'does not exist';
+  if (found !== undefined)
+    throw new Error(
+      `the model must be a folder with config.json, safetensors and tokenizer.json, or a .gguf file; ${model} ${found}`,
+    );
 }
-
-const expectedModel = 'a folder with config.json, safetensors and tokenizer.json, or a .gguf file';
 
 /** The chat template of a model without a tokenizer: roles and contents, line by line. */
 const plainChatTemplate =

@@ -5,11 +5,14 @@ import type { PromptEncoder, Tokenizer } from '../tokenizer/index.ts';
 import type { EngineClient } from './engine-client.ts';
 import type { KvEventPublisher, KvEventsConfig } from './kv-events/index.ts';
 import { openKvEventPublisher } from './kv-events/index.ts';
+import type { LoraModule } from './lora/index.ts';
 import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
 import type { OutputFormats, ServerContext } from './server/index.ts';
 import { createEngineServer } from './server/index.ts';
+import { ServedAdapters } from './server/served-adapters.ts';
+import { nowSeconds } from './server/server-context.ts';
 
 export interface ServeOpenEngineOptions {
   /** Closed with the server. */
@@ -20,6 +23,8 @@ export interface ServeOpenEngineOptions {
   readonly outputFormats: OutputFormats;
   readonly modelPath: string;
   readonly modelNames: readonly string[];
+  /** Loaded with the engine. */
+  readonly adapters?: readonly LoraModule[];
   readonly defaults: GenerationDefaults;
   readonly hasSleepMode: boolean;
   readonly version: string;
@@ -65,6 +70,11 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     metrics,
     modelNames: options.modelNames,
     modelPath: options.modelPath,
+    adapters: new ServedAdapters(
+      engine,
+      options.modelNames,
+      (options.adapters ?? []).map((adapter) => ({ ...adapter, createdSeconds: nowSeconds() })),
+    ),
     limits: {
       vocabSize: engine.info.vocabSize,
       maxLogprobs: engine.info.maxLogprobs,
@@ -74,7 +84,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     },
     hasSleepMode: options.hasSleepMode,
     version: options.version,
-    createdSeconds: Math.floor(Date.now() / 1000),
+    createdSeconds: nowSeconds(),
     load: 0,
     isClosing: false,
   };

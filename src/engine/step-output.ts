@@ -37,6 +37,12 @@ export interface DraftCounters {
   readonly acceptedAt: readonly number[];
 }
 
+/** Names of adapters that sequences run with, and of those that some wait for. */
+export interface AdapterUse {
+  readonly running: readonly string[];
+  readonly waiting: readonly string[];
+}
+
 /** The engine's state after a step, for metrics. Counters count since the start. */
 export interface EngineGauges {
   readonly running: number;
@@ -48,6 +54,8 @@ export interface EngineGauges {
   readonly prefixQueries: number;
   readonly prefixHits: number;
   readonly drafts: DraftCounters;
+  /** LoRA adapters by what their sequences do; empty without LoRA. */
+  readonly adapters: AdapterUse;
   /** Tokens computed by the latest step. */
   readonly stepTokens: number;
 }

@@ -1,6 +1,7 @@
 import { computeCores } from './compute-cores.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
+import { readLoraConfig } from './lora/index.ts';
 import { BLOCK_SIZE } from './model/model-plan.ts';
 import type { WeightDtype } from './native/native.ts';
 import type { OpenEngineOptions } from './open-engine.ts';
@@ -42,6 +43,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     hasChunkedPrefill: options.enableChunkedPrefill ?? true,
     prefixHashSeed: options.prefixHashSeed,
     collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
+    lora: readLoraConfig(options),
     policy: options.schedulingPolicy ?? 'fcfs',
     kvAllocator,
     speculation: readSpeculativeConfig(options.speculativeConfig),

@@ -1,4 +1,4 @@
-import type { ModelPlan, NativeModule } from '../../src/engine/native/native.ts';
+import type { AdapterSource, ModelPlan, NativeModule } from '../../src/engine/native/native.ts';
 import { blocksFor, logitsOf, withModel } from './sequences.ts';
 
 /** Logits that a reference computed for a few rows of a few prompts. */
@@ -21,17 +21,20 @@ export function differences(
   plan: ModelPlan,
   expected: ExpectedLogits,
   measure = largest,
+  adapter?: AdapterSource,
 ): readonly number[] {
-  return withModel(native, plan, (model) =>
-    expected.cases.flatMap(({ prompt, rows }) => {
+  return withModel(native, plan, (model) => {
+    if (adapter !== undefined) model.loadAdapter(0, adapter);
+    return expected.cases.flatMap(({ prompt, rows }) => {
       const part = {
         tokens: prompt,
+        adapter: adapter === undefined ? -1 : 0,
         start: 0,
         blocks: blocksFor(prompt.length, 3, 2),
         rows: rows.map(({ row }) => row),
       };
       const found = logitsOf(model, [part], plan.vocabSize);
       return rows.map(({ logits }, i) => measure(logits, found[i]!));
-    }),
-  );
+    });
+  });
 }

@@ -73,6 +73,8 @@ export interface Part {
   /** Position of the first token. */
   readonly start: number;
   readonly blocks: readonly number[];
+  /** Slot of its adapter. */
+  readonly adapter?: number;
   readonly rows?: readonly number[];
   /** One per row of `rows`, in order; rows beyond are greedy. */
   readonly samplings?: readonly Sampling[];
@@ -104,6 +106,7 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
     queryStarts,
     blockTables: new Int32Array(parts.length * stride),
     blockTableStride: stride,
+    adapters: Int32Array.from(parts.map(({ adapter }) => adapter ?? -1)),
     sampleRows: Int32Array.from(picks.map(({ p, row }) => queryStarts[p]! + row)),
     samplingFloats: new Float32Array(picks.length * SAMPLING_FLOATS),
     samplingInts: new Int32Array(picks.length * SAMPLING_INTS),

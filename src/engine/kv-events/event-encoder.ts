@@ -65,8 +65,10 @@ export class EventEncoder {
     this.#key('lora_id').#out.nil();
     this.#key('medium').#out.text(medium);
     if (event.extraKeys !== undefined) {
-      this.#key('lora_name').#out.nil();
-      this.#key('extra_keys').#extraKeys(event.extraKeys, event.blockHashes.length);
+      this.#key('lora_name');
+      if (event.adapterKey === undefined) out.nil();
+      else out.text(event.adapterKey);
+      this.#key('extra_keys').#extraKeys(event.extraKeys, event);
     }
     if (this.#encoding === 'map') {
       this.#key('group_idx').#out.unsigned(0);
@@ -74,12 +76,14 @@ export class EventEncoder {
     }
   }
 
-  /** One entry per block; only the first block of a chain has any. */
-  #extraKeys(extraKeys: readonly string[], blocks: number): void {
+  /** One entry per block; those after the first have the adapter's key alone. */
+  #extraKeys(extraKeys: readonly string[], { blockHashes, adapterKey }: BlockStored): void {
     const out = this.#out;
-    out.arrayHead(blocks).arrayHead(extraKeys.length);
+    out.arrayHead(blockHashes.length).arrayHead(extraKeys.length);
     for (const key of extraKeys) out.text(key);
-    for (let block = 1; block < blocks; block++) out.nil();
+    for (let block = 1; block < blockHashes.length; block++)
+      if (adapterKey === undefined) out.nil();
+      else out.arrayHead(1).text(adapterKey);
   }
 
   /** A map also tells the group of its blocks: `group_idx`, and for stored ones what kind of cache it is. */

@@ -12,8 +12,10 @@ export interface BlockStored {
   /** Tokens of all the listed blocks: `blockHashes.length * blockSize`. */
   readonly tokenIds: Int32Array;
   readonly blockSize: number;
-  /** Extra hash keys (cache salt) of the first listed block, if it is the first of its chain. */
+  /** Extra hash keys (adapter, cache salt) of the first listed block. */
   readonly extraKeys: readonly string[] | undefined;
+  /** The adapter's key, which is one of every listed block. */
+  readonly adapterKey?: string | undefined;
 }
 
 export interface BlockRemoved {

@@ -14,6 +14,9 @@ export interface ModelPlanOptions {
   readonly maxSamples: number;
   /** Longest sequence that will be computed; the model's own limit unless given. */
   readonly maxModelLen?: number;
+  /** Room for LoRA adapters, and the largest rank of one projection; none unless given. */
+  readonly adapterSlots?: number;
+  readonly maxAdapterRank?: number;
   /** 'dummy': random weights, only config.json is read. */
   readonly loadFormat?: 'safetensors' | 'dummy';
   /** Seed of random weights; 0 unless given. */
@@ -69,6 +72,8 @@ export function createModelPlan(
     threads: options.threads,
     maxTokens: options.maxTokens,
     maxSamples: options.maxSamples,
+    adapterSlots: options.adapterSlots ?? 0,
+    maxAdapterRank: options.maxAdapterRank ?? 0,
   };
 }
 

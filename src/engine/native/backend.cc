@@ -43,6 +43,12 @@ int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_si
   return guarded(error, error_size, [&] { model->decoder.step(*batch); });
 }
 
+int pm_load_adapter(pm_model* model, int32_t slot, const pm_adapter* adapter, char* error, size_t error_size) {
+  return guarded(error, error_size, [&] { model->decoder.loadAdapter(slot, *adapter); });
+}
+
+void pm_unload_adapter(pm_model* model, int32_t slot) { model->decoder.unloadAdapter(slot); }
+
 void pm_memory(const pm_model* model, pm_memory_use* use) { *use = model->decoder.memory(); }
 
 void pm_close(pm_model* model) { delete model; }

@@ -108,11 +108,30 @@ typedef struct {
   pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint; PM_I8: quantized on load, groups of 32 */
   pm_dtype kv_cache_dtype; /* PM_F32 or PM_BF16 */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
+  int32_t adapter_slots, max_adapter_rank; /* 0 slots: no adapters */
   /* Told the part of the weights that is loaded, 0 to 1, from the calling thread; may be null. */
   void (*progress)(void* context, double part);
   void* progress_context;
   const char* isa; /* kernels to use; null or "" = the best that the processor runs */
 } pm_plan;
+
+/* One adapted projection: A [rank, in] and B [out, rank] in one file; q, k, v, o, gate, up or down. */
+typedef struct {
+  pm_role role;
+  int32_t layer;
+  int32_t rank;
+  int32_t file;
+  uint64_t a_offset, b_offset;
+  pm_stored_dtype dtype; /* F32, BF16 or F16 */
+  float scale;
+} pm_low_rank;
+
+typedef struct {
+  const char* const* files;
+  int32_t file_count;
+  const pm_low_rank* pairs;
+  int32_t pair_count;
+} pm_adapter;
 
 /* Shapes as in native.ts, StepBatch. Outputs belong to the caller. */
 typedef struct {
@@ -120,6 +139,7 @@ typedef struct {
   const int32_t *token_ids, *positions, *slot_mapping, *query_starts;
   const int32_t* block_tables;
   int32_t block_table_stride;
+  const int32_t* adapters; /* [sequences] slots, -1 = none; or null */
   const int32_t* sample_rows;
   const float* sampling_floats;
   const int32_t* sampling_ints;
@@ -142,6 +162,9 @@ typedef struct pm_model pm_model;
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size);
 /* Trusts the batch: callers validate it first (batch-check.h). */
 int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size);
+/* Reads an adapter into a slot, in place of what was there. */
+int pm_load_adapter(pm_model* model, int32_t slot, const pm_adapter* adapter, char* error, size_t error_size);
+void pm_unload_adapter(pm_model* model, int32_t slot);
 void pm_memory(const pm_model* model, pm_memory_use* use);
 void pm_close(pm_model* model);
 

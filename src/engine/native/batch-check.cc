@@ -106,6 +106,11 @@ void checkBatch(const BatchLimits& limits, const BatchLengths& lengths, const pm
   if (b.query_starts[b.sequences] != b.tokens)
     refuse("queryStarts[" + to_string(b.sequences) + "] is " + to_string(b.query_starts[b.sequences]) +
            ", expected the number of tokens, " + to_string(b.tokens));
+  if (b.adapters) {
+    needLength("adapters", lengths.adapters, (size_t)b.sequences);
+    for (size_t s = 0; s < (size_t)b.sequences; s++)
+      if (b.adapters[s] != -1) needIndex("adapters", s, b.adapters[s], limits.adapterSlots);
+  }
   for (size_t r = 0; r < (size_t)b.samples; r++) {
     needIndex("sampleRows", r, b.sample_rows[r], b.tokens);
     checkSampling(limits, lengths, b, r);

@@ -7,13 +7,14 @@ namespace pm {
 
 // What the checks need of a plan.
 struct BatchLimits {
-  int32_t vocabSize, blocks, maxTokens, maxSamples;
+  int32_t vocabSize, blocks, maxTokens, maxSamples, adapterSlots;
 };
 
 // How many elements each array of a pm_batch really has.
 struct BatchLengths {
   size_t tokenIds, positions, slotMapping, queryStarts, blockTables, sampleRows, samplingFloats, samplingInts, history,
       biasStarts, biasIds, biasValues, sampledIds, sampledLogprobs, sampledRanks, topIds, topLogprobs;
+  size_t adapters;  // read only when pm_batch.adapters is given
   size_t logits;  // read only when pm_batch.logits is given
 };
 

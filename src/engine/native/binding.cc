@@ -180,6 +180,9 @@ void readPlan(const Napi::Object& from, Plan& plan) {
   }
   c.moe_layers = plan.moeLayers.data();
 
+  c.adapter_slots = has(from, "adapterSlots") ? integer(from, "adapterSlots") : 0;
+  c.max_adapter_rank = has(from, "maxAdapterRank") ? integer(from, "maxAdapterRank") : 0;
+
   const auto files = property(from, "files").As<Napi::Array>();
   for (uint32_t i = 0; i < files.Length(); i++) plan.files.push_back(files.Get(i).ToString().Utf8Value());
   for (const auto& file : plan.files) plan.filePointers.push_back(file.c_str());
@@ -197,6 +200,34 @@ void readPlan(const Napi::Object& from, Plan& plan) {
   c.isa = plan.isa.c_str();
 }
 
+// A pm_adapter with the memory that it points to.
+struct AdapterPlan {
+  pm_adapter c{};
+  std::vector<std::string> files;
+  std::vector<const char*> filePointers;
+  std::vector<pm_low_rank> pairs;
+};
+
+uint64_t byteOffset(const Napi::Object& from, const char* name) {
+  const double offset = number(from, name);
+  if (!(offset >= 0 && offset <= 9007199254740991.0)) throw Refusal(std::string(name) + " is out of range");
+  return (uint64_t)offset;
+}
+
+void readAdapterPlan(const Napi::Object& from, AdapterPlan& plan) {
+  const auto files = property(from, "files").As<Napi::Array>();
+  for (uint32_t i = 0; i < files.Length(); i++) plan.files.push_back(files.Get(i).ToString().Utf8Value());
+  for (const auto& file : plan.files) plan.filePointers.push_back(file.c_str());
+  const auto pairs = property(from, "pairs").As<Napi::Array>();
+  for (uint32_t i = 0; i < pairs.Length(); i++) {
+    const auto pair = pairs.Get(i).As<Napi::Object>();
+    plan.pairs.push_back({(pm_role)indexOf(text(pair, "role"), "pairs[].role", pm::kRoleNames), integer(pair, "layer"),
+                          integer(pair, "rank"), integer(pair, "file"), byteOffset(pair, "aOffset"), byteOffset(pair, "bOffset"),
+                          (pm_stored_dtype)indexOf(text(pair, "dtype"), "pairs[].dtype", kStoredDtypes), (float)number(pair, "scale")});
+  }
+  plan.c = {plan.filePointers.data(), (int32_t)plan.files.size(), plan.pairs.data(), (int32_t)plan.pairs.size()};
+}
+
 void readBatch(const Napi::Object& from, pm_batch& b, pm::BatchLengths& n) {
   b.tokens = integer(from, "tokens");
   b.sequences = integer(from, "sequences");
@@ -208,6 +239,7 @@ void readBatch(const Napi::Object& from, pm_batch& b, pm::BatchLengths& n) {
   b.slot_mapping = array<int32_t>(from, "slotMapping", &n.slotMapping);
   b.query_starts = array<int32_t>(from, "queryStarts", &n.queryStarts);
   b.block_tables = array<int32_t>(from, "blockTables", &n.blockTables);
+  if (has(from, "adapters")) b.adapters = array<int32_t>(from, "adapters", &n.adapters);
   b.sample_rows = array<int32_t>(from, "sampleRows", &n.sampleRows);
   b.sampling_floats = array<float>(from, "samplingFloats", &n.samplingFloats);
   b.sampling_ints = array<int32_t>(from, "samplingInts", &n.samplingInts);
@@ -239,6 +271,8 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeModel",
                        {InstanceMethod<&NativeModel::step>("step"), InstanceMethod<&NativeModel::memory>("memory"),
+                        InstanceMethod<&NativeModel::loadAdapter>("loadAdapter"),
+                        InstanceMethod<&NativeModel::unloadAdapter>("unloadAdapter"),
                         InstanceMethod<&NativeModel::close>("close")});
   }
 
@@ -251,7 +285,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       } catch (const Refusal& refusal) {
         throw Refusal(std::string("plan: ") + refusal.what());
       }
-      limits = {plan.c.vocab_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples};
+      limits = {plan.c.vocab_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples, plan.c.adapter_slots};
       Napi::Function listener;
       if (info.Length() > 1 && info[1].IsFunction()) {
         listener = info[1].As<Napi::Function>();
@@ -288,6 +322,28 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       if (pm_step(model, &batch, error, sizeof error) != 0) throw std::runtime_error(error);
       return info.Env().Undefined();
     });
+  }
+
+  Napi::Value loadAdapter(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      if (!model) throw std::runtime_error("the model is closed");
+      if (!info[0].IsNumber() || !info[1].IsObject()) throw Refusal("loadAdapter: a slot and an adapter are expected");
+      AdapterPlan plan;
+      try {
+        readAdapterPlan(info[1].As<Napi::Object>(), plan);
+      } catch (const Refusal& refusal) {
+        throw Refusal(std::string("adapter: ") + refusal.what());
+      }
+      char error[kErrorSize] = "";
+      if (pm_load_adapter(model, info[0].As<Napi::Number>().Int32Value(), &plan.c, error, sizeof error) != 0)
+        throw std::runtime_error(error);
+      return info.Env().Undefined();
+    });
+  }
+
+  Napi::Value unloadAdapter(const Napi::CallbackInfo& info) {
+    if (model && info[0].IsNumber()) pm_unload_adapter(model, info[0].As<Napi::Number>().Int32Value());
+    return info.Env().Undefined();
   }
 
   Napi::Value memory(const Napi::CallbackInfo& info) {

@@ -27,6 +27,8 @@ const char* findProblem(const pm_plan& p) {
   if (p.rotary_dim <= 0 || p.rotary_dim % 2 != 0 || p.rotary_dim > p.head_dim) return "rotaryDim must be even and at most headDim";
   for (int i = 0; i < p.layers; i++) {
     if (p.rope_of_layer[i] < 0 || p.rope_of_layer[i] >= p.rope_tables) return "ropeOfLayer names a table that is not there";
+    if (p.adapter_slots < 0 || p.adapter_slots > 65536 || (p.adapter_slots > 0 && (p.max_adapter_rank < 1 || p.max_adapter_rank > 4096)))
+      return "adapterSlots must be at most 65536 and maxAdapterRank between 1 and 4096";
     if (p.moe_layers[i] && p.experts <= 0) return "experts.count must be positive";
   }
   if (p.experts > 0 && (p.experts_per_token <= 0 || p.experts_per_token > p.experts || p.expert_size <= 0))
@@ -76,7 +78,9 @@ Decoder::Decoder(const pm_plan& plan)
       rotaryDim((size_t)plan.rotary_dim),
       inverseFrequencies(plan.rope_inverse_frequencies,
                          plan.rope_inverse_frequencies + (size_t)plan.rope_tables * rotaryDim / 2),
-      pool(plan.threads) {
+      pool(plan.threads),
+      adapterShape{(size_t)plan.layers, hidden, heads * headDim, kvHeads * headDim, intermediate, (size_t)plan.max_adapter_rank},
+      adapters((size_t)plan.adapter_slots) {
   for (int i = 0; i < plan.rope_tables; i++)
     ropeTables.push_back({inverseFrequencies.data() + (size_t)i * rotaryDim / 2, plan.rope_attention_factors[i], {}, {}});
   loadWeights(plan);
@@ -167,11 +171,12 @@ void Decoder::allocate(const pm_plan& plan) {
   packed = Arena(std::max(packedBytes(maxRows, widest),
                           packedBytes(maxRows * expertsPerToken, std::max(hidden, expertSize))));
 
+  if (!adapters.empty()) lowered = rows(maxRows, 3 * adapterShape.maxRank);
   const size_t group = heads / kvHeads;
   const size_t attentionFloats = attentionScratch(std::max<size_t>(24, group), paddedHeadDim);
   const size_t gateUpFloats = kRowBlock * (kPanelGroup | 1) * 16;
   for (int i = 0; i < plan.threads; i++)
-    workerScratch.emplace_back(std::max(attentionFloats, gateUpFloats) * sizeof(float));
+    workerScratch.emplace_back(std::max(attentionFloats, (adapters.empty() ? 1 : 2) * gateUpFloats) * sizeof(float));
   samplers.resize((size_t)plan.threads);
   for (auto& sampler : samplers) sampler.reserve(paddedVocab);
 }
@@ -193,6 +198,16 @@ void Decoder::growRopeTables(size_t positions) {
   ropePositions = positions;
 }
 
+void Decoder::loadAdapter(int slot, const pm_adapter& source) {
+  if (slot < 0 || (size_t)slot >= adapters.size())
+    throw std::runtime_error("adapter slot " + std::to_string(slot) + " is not one of " + std::to_string(adapters.size()));
+  adapters[(size_t)slot] = std::make_unique<Adapter>(readAdapter(source, adapterShape));
+}
+
+void Decoder::unloadAdapter(int slot) {
+  if (slot >= 0 && (size_t)slot < adapters.size()) adapters[(size_t)slot].reset();
+}
+
 pm_memory_use Decoder::memory() const {
   const auto matrix = [](const Matrix& m) { return m.data.bytes() + m.bias.bytes(); };
   pm_memory_use use{};
@@ -206,7 +221,9 @@ pm_memory_use Decoder::memory() const {
       use.weights += norm->bytes();
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
-  for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits, &routed,
+  for (const auto& adapter : adapters)
+    if (adapter) use.weights += adapter->bytes();
+  for (const Rows* rows : {&x, &picked, &normed, &qkv, &attended, &projected, &activated, &logits, &routed, &lowered,
                            &expertIn, &expertActivated, &expertOut})
     use.scratch += rows->data.bytes();
   use.scratch += packed.bytes();

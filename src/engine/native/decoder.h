@@ -1,9 +1,11 @@
 // A decoder-only transformer in memory: packed weights, paged KV cache, scratch, and one step over a batch.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "adapter.h"
 #include "backend.h"
 #include "kernels/kernels.h"
 #include "kernels/sample.h"
@@ -24,6 +26,8 @@ class Decoder {
  public:
   explicit Decoder(const pm_plan& plan);
   void step(const pm_batch& batch);
+  void loadAdapter(int slot, const pm_adapter& source);
+  void unloadAdapter(int slot);
   pm_memory_use memory() const;
 
  private:
@@ -66,6 +70,12 @@ class Decoder {
     float* out;
     size_t outStride;
   };
+  // What the adapters of a step add to one product. `lowered` holds x A^T of its rows.
+  struct Adaptation {
+    size_t layer;
+    LowRank LayerAdapter::* product;
+    const std::vector<AdapterRun>& runs;
+  };
   // Tokens of one expert, adjacent after sorting, and some panels of its matrix.
   struct ExpertPart {
     size_t expert, place, rows, panel, panels;
@@ -82,16 +92,23 @@ class Decoder {
   void growRopeTables(size_t positions);
 
   void planAttention(const pm_batch& batch);
+  void planAdapters(const pm_batch& batch);
+  // Computes x A^T for the rows that an adapter serves.
+  void lower(const Adaptation& adaptation, const Rows& in);
+  // Adds (x A^T) B^T to the part of a product whose first row is `row`.
+  void adapt(const Adaptation& adaptation, size_t row, const Rectangle& part, int worker);
   void embed(const pm_batch& batch);
   void normalize(const Rows& x, const Rows* delta, const Arena* deltaNorm, const Arena& weight, size_t rows);
   // `rows` rows of `in`, from `first` on, in the form that the matrix multiplies. Valid until the next call.
   Operand operandFor(const Matrix& matrix, const Rows& in, size_t first, size_t rows);
   void multiply(const Matrix& matrix, const Rectangle& part);
-  void linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows);
+  void linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows, const Adaptation* adaptation = nullptr);
+  // The product of a layer's projection with `rows` rows of `in`, adapters included.
+  void project(const Matrix& matrix, const Rows& in, const Rows& out, size_t rows, const Adaptation& adaptation);
   void rotateAndCache(const Layer& layer, const pm_batch& batch);
   void attend(const Layer& layer, const std::vector<QueryTile>& tiles);
-  void feedForward(const Layer& layer, size_t rows);
-  void gate(const Matrix& gateUp, const Rectangle& part, int worker);
+  void feedForward(const Layer& layer, size_t index, size_t rows, const std::vector<AdapterRun>& runs);
+  void gate(const Matrix& gateUp, const Rectangle& part, int worker, const Adaptation* adaptation = nullptr, size_t row = 0);
   void mixExperts(const Layer& layer, size_t rows);
   void planExperts(const Layer& layer, size_t places);
   void sampleRows(const pm_batch& batch);
@@ -114,6 +131,11 @@ class Decoder {
   Matrix head;
   Arena finalNorm;
   std::vector<Layer> layers;
+
+  AdapterShape adapterShape;
+  std::vector<std::unique_ptr<Adapter>> adapters;  // by slot
+  std::vector<AdapterRun> adapterRuns, sampledRuns;  // over the step's tokens, and over its samples
+  Rows lowered;
 
   size_t ropePositions = 0;
   std::vector<RopeTable> ropeTables;

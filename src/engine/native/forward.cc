@@ -12,6 +12,7 @@ namespace pm {
 namespace {
 
 constexpr size_t kLightRows = 8;            // rows per chunk of elementwise stages
+constexpr size_t kAdapterRows = 24;          // rows per chunk of x A^T
 constexpr size_t kLightElements = 16 << 10;  // elements per chunk of conversions
 
 size_t ceilDiv(size_t a, size_t b) { return (a + b - 1) / b; }
@@ -42,12 +43,13 @@ void Decoder::step(const pm_batch& batch) {
   if (tokens == 0) return;
   growRopeTables((size_t)*std::max_element(batch.positions, batch.positions + tokens) + 1);
   planAttention(batch);
+  planAdapters(batch);
   embed(batch);
   for (size_t i = 0; i < layers.size(); i++) {
     const Layer& layer = layers[i];
     const bool last = i + 1 == layers.size();
     normalize(x, i == 0 ? nullptr : &projected, i == 0 ? nullptr : &layers[i - 1].mlpOutputNorm, layer.inputNorm, tokens);
-    linear(layer.qkv, operandFor(layer.qkv, normed, 0, tokens), qkv, tokens);
+    project(layer.qkv, normed, qkv, tokens, {i, &LayerAdapter::qkv, adapterRuns});
     rotateAndCache(layer, batch);
     if (last && samples == 0) return;
     attend(layer, last ? sampledTiles : tiles);
@@ -55,9 +57,10 @@ void Decoder::step(const pm_batch& batch) {
       for (size_t r = 0; r < samples; r++)
         memcpy(picked.at(r), x.at((size_t)batch.sample_rows[r]), picked.stride * sizeof(float));
     const size_t rows = last ? samples : tokens;
-    linear(layer.output, operandFor(layer.output, attended, 0, rows), projected, rows);
+    const std::vector<AdapterRun>& runs = last ? sampledRuns : adapterRuns;
+    project(layer.output, attended, projected, rows, {i, &LayerAdapter::output, runs});
     normalize(last ? picked : x, &projected, &layer.attentionOutputNorm, layer.mlpNorm, rows);
-    if (layer.experts.empty()) feedForward(layer, rows);
+    if (layer.experts.empty()) feedForward(layer, i, rows, runs);
     else mixExperts(layer, rows);
   }
   normalize(picked, &projected, &layers.back().mlpOutputNorm, finalNorm, samples);
@@ -81,6 +84,61 @@ void Decoder::planAttention(const pm_batch& batch) {
     const int32_t* starts = batch.query_starts;
     const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, row) - starts) - 1;
     sampledTiles.push_back({(size_t)row, r, 1, (size_t)batch.positions[row], tableOf(s)});
+  }
+}
+
+void Decoder::planAdapters(const pm_batch& batch) {
+  adapterRuns.clear();
+  sampledRuns.clear();
+  if (!batch.adapters || adapters.empty()) return;
+  const auto extend = [](std::vector<AdapterRun>& runs, size_t row, size_t rows, const Adapter* adapter) {
+    if (!adapter) return;
+    if (!runs.empty() && runs.back().adapter == adapter && runs.back().row + runs.back().rows == row) runs.back().rows += rows;
+    else runs.push_back({row, rows, adapter});
+  };
+  const auto adapterOf = [&](size_t sequence) -> const Adapter* {
+    const int32_t slot = batch.adapters[sequence];
+    return slot < 0 ? nullptr : adapters[(size_t)slot].get();
+  };
+  const int32_t* starts = batch.query_starts;
+  for (size_t s = 0; s < (size_t)batch.sequences; s++)
+    extend(adapterRuns, (size_t)starts[s], (size_t)(starts[s + 1] - starts[s]), adapterOf(s));
+  for (size_t r = 0; r < (size_t)batch.samples; r++) {
+    const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, batch.sample_rows[r]) - starts) - 1;
+    extend(sampledRuns, r, 1, adapterOf(s));
+  }
+}
+
+void Decoder::lower(const Adaptation& adaptation, const Rows& in) {
+  struct Piece { size_t row, rows; const LowRank* part; };
+  std::vector<Piece> pieces;
+  for (const AdapterRun& run : adaptation.runs) {
+    const LowRank& part = run.adapter->layers[adaptation.layer].*adaptation.product;
+    if (part.up.rows == 0) continue;
+    for (size_t at = 0; at < run.rows; at += kAdapterRows)
+      pieces.push_back({run.row + at, std::min(kAdapterRows, run.rows - at), &part});
+  }
+  pool.run((int)pieces.size(), [&](int chunk, int) {
+    const Piece& piece = pieces[(size_t)chunk];
+    const Matrix& down = piece.part->down;
+    const Operand x{reinterpret_cast<const char*>(in.at(piece.row)), in.stride * sizeof(float)};
+    multiply(down, {x, piece.rows, 0, down.panels(), lowered.at(piece.row), lowered.stride});
+  });
+}
+
+void Decoder::adapt(const Adaptation& adaptation, size_t row, const Rectangle& part, int worker) {
+  constexpr size_t stride = (kPanelGroup | 1) * 16;
+  float* scratch = workerScratch[(size_t)worker].as<float>() + kRowBlock * stride;
+  for (const AdapterRun& run : adaptation.runs) {
+    const size_t first = std::max(row, run.row), end = std::min(row + part.rows, run.row + run.rows);
+    const Matrix& up = (run.adapter->layers[adaptation.layer].*adaptation.product).up;
+    if (first >= end || up.rows == 0) continue;
+    const Operand x{reinterpret_cast<const char*>(lowered.at(first)), lowered.stride * sizeof(float)};
+    multiply(up, {x, end - first, part.panel, part.panels, scratch, stride});
+    for (size_t r = 0; r < end - first; r++) {
+      float* out = part.out + (first - row + r) * part.outStride;
+      for (size_t i = 0; i < part.panels * 16; i++) out[i] += scratch[r * stride + i];
+    }
   }
 }
 
@@ -158,12 +216,20 @@ void Decoder::multiply(const Matrix& matrix, const Rectangle& part) {
   kernels->gemm(task);
 }
 
-void Decoder::linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows) {
+void Decoder::linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows, const Adaptation* adaptation) {
   const Cut cut(rows, matrix.panels(), pool.threads(), 1);
-  pool.run(cut.chunks(), [&](int chunk, int) {
+  pool.run(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
-    multiply(matrix, {in.from(row), cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride});
+    const Rectangle part{in.from(row), cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride};
+    multiply(matrix, part);
+    if (adaptation) adapt(*adaptation, row, part, worker);
   });
+}
+
+void Decoder::project(const Matrix& matrix, const Rows& in, const Rows& out, size_t rows, const Adaptation& adaptation) {
+  const bool adapts = !adaptation.runs.empty();
+  if (adapts) lower(adaptation, in);
+  linear(matrix, operandFor(matrix, in, 0, rows), out, rows, adapts ? &adaptation : nullptr);
 }
 
 KvPages Decoder::pagesOf(const Layer& layer) const {
@@ -218,10 +284,12 @@ void Decoder::attend(const Layer& layer, const std::vector<QueryTile>& which) {
 
 // activation(gate) * up for a rectangle of the fused product, of which `out` is half as wide. The products
 // stay in the worker's scratch; only the activation is written out.
-void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker) {
+void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker, const Adaptation* adaptation, size_t row) {
   constexpr size_t stride = (kPanelGroup | 1) * 16;
   float* scratch = workerScratch[(size_t)worker].as<float>();
-  multiply(gateUp, {part.in, part.rows, part.panel, part.panels, scratch, stride});
+  const Rectangle product{part.in, part.rows, part.panel, part.panels, scratch, stride};
+  multiply(gateUp, product);
+  if (adaptation) adapt(*adaptation, row, product, worker);
   SwigluTask activation{};
   activation.gateUp = scratch;
   activation.out = part.out;
@@ -232,16 +300,18 @@ void Decoder::gate(const Matrix& gateUp, const Rectangle& part, int worker) {
   activate(activation);
 }
 
-void Decoder::feedForward(const Layer& layer, size_t rows) {
+void Decoder::feedForward(const Layer& layer, size_t index, size_t rows, const std::vector<AdapterRun>& runs) {
   const Matrix& gateUp = layer.mlp.gateUp;
+  const Adaptation adaptation{index, &LayerAdapter::gateUp, runs};
+  if (!runs.empty()) lower(adaptation, normed);
   const Operand in = operandFor(gateUp, normed, 0, rows);
   const Cut cut(rows, gateUp.panels(), pool.threads(), 2);
   pool.run(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
     gate(gateUp, {in.from(row), cut.height(chunk), panel, cut.width(chunk),
-                  activated.at(row) + panel / 2 * 16, activated.stride}, worker);
+                  activated.at(row) + panel / 2 * 16, activated.stride}, worker, runs.empty() ? nullptr : &adaptation, row);
   });
-  linear(layer.mlp.down, operandFor(layer.mlp.down, activated, 0, rows), projected, rows);
+  project(layer.mlp.down, activated, projected, rows, {index, &LayerAdapter::down, runs});
 }
 
 // Rows are sorted by expert, each copied once per expert that it goes to, so that an expert's weights are read

@@ -126,6 +126,9 @@ export interface ModelPlan {
   /** Upper bounds of one step; scratch memory is sized from them once. */
   readonly maxTokens: number;
   readonly maxSamples: number;
+  /** LoRA adapters that can be loaded at once, and the rank of each projection; none unless given. */
+  readonly adapterSlots?: number;
+  readonly maxAdapterRank?: number;
 }
 
 /**
@@ -147,6 +150,8 @@ export interface StepBatch {
   /** `[S, blockTableStride]` block ids in sequence order. */
   readonly blockTables: Int32Array;
   blockTableStride: number;
+  /** `[S]` adapter slot of each sequence, -1 for the base model; absent: the base model for all. */
+  readonly adapters?: Int32Array;
   /** `[R]` token rows whose logits are wanted. */
   readonly sampleRows: Int32Array;
   /** `[R, SAMPLING_FLOATS]`, see `SamplingFloat`. */
@@ -206,6 +211,27 @@ export const SamplingInt = {
 } as const;
 export const SAMPLING_INTS = 8;
 
+/** One adapted projection of a LoRA adapter: A `[rank, in]` and B `[out, rank]`, one dtype, in one file. */
+export interface LowRankSource {
+  readonly role: 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj';
+  readonly layer: number;
+  readonly rank: number;
+  /** Index into `AdapterSource.files`. */
+  readonly file: number;
+  /** Bytes from the start of the file. */
+  readonly aOffset: number;
+  readonly bOffset: number;
+  readonly dtype: WeightDtype;
+  /** Factor on B A. */
+  readonly scale: number;
+}
+
+/** A LoRA adapter on disk, every shape checked. */
+export interface AdapterSource {
+  readonly files: readonly string[];
+  readonly pairs: readonly LowRankSource[];
+}
+
 /** A model in native memory. */
 export interface NativeModel {
   /**
@@ -214,6 +240,10 @@ export interface NativeModel {
    * Throws an Error that names the argument when an array is too short or an id out of range.
    */
   step(batch: StepBatch, logits?: Float32Array): void;
+  /** Reads an adapter into a slot below `ModelPlan.adapterSlots`. Throws with the reason; the slot is as before. */
+  loadAdapter(slot: number, adapter: AdapterSource): void;
+  /** Frees a slot. No sequence of a later step may name it until it is loaded again. */
+  unloadAdapter(slot: number): void;
   /** Bytes held by weights, KV cache and scratch. */
   memory(): { readonly weights: number; readonly kvCache: number; readonly scratch: number };
   /** Frees everything, stops the threads. The model must not be used afterwards; a second call does nothing. */

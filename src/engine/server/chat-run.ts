@@ -11,7 +11,7 @@ import type { RequestBody } from './request-fields.ts';
 import type { GenerationUpdate } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
-import { answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
+import { adapterOf, answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
 
 /** A chat under way, whatever API asked for it. */
 export interface ChatRun {
@@ -72,6 +72,10 @@ export async function startChat(
     output,
     logprobs,
     signal: client.signal,
-    updates: runGeneration(context, { promptTokens: tokenIds, options, maxTokens, logprobs }, client.signal),
+    updates: runGeneration(
+      context,
+      { promptTokens: tokenIds, options, maxTokens, logprobs, adapter: adapterOf(context, model) },
+      client.signal,
+    ),
   };
 }

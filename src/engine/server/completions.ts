@@ -12,7 +12,7 @@ import { readBody } from './request-fields.ts';
 import type { GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
-import { answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
+import { adapterOf, answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
 import { plainStream, streamEvents } from './stream-events.ts';
 import { usageBody } from './usage.ts';
 
@@ -35,6 +35,7 @@ export async function completions(
   const { engine, limits } = context;
   const body = readBody(request.body);
   const model = resolveModel(context, body);
+  const adapter = adapterOf(context, model);
   const options = readGenerationOptions(body, limits);
   const client = clientGone(reply);
   const fields = await readCompletionFields(body, context, {
@@ -60,7 +61,7 @@ export async function completions(
     fields.prompts.map(({ tokenIds }, i) =>
       runGeneration(
         context,
-        { promptTokens: tokenIds, options, maxTokens: maxTokens[i]!, logprobs: fields.logprobs },
+        { promptTokens: tokenIds, options, maxTokens: maxTokens[i]!, logprobs: fields.logprobs, adapter },
         client.signal,
       ),
     ),

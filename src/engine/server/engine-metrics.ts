@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { SleepLevel } from '../engine-client.ts';
 import type { EngineInfo } from '../engine-messages.ts';
-import type { DraftCounters, EngineGauges } from '../step-output.ts';
+import type { AdapterUse, DraftCounters, EngineGauges } from '../step-output.ts';
 
 /** `finished_reason` of `vllm:request_success`. */
 export type FinishReason = 'stop' | 'length' | 'abort' | 'error';
@@ -86,6 +86,7 @@ export function createEngineMetrics({
   waitingByReason(registry, labels, () => gauges().waiting);
   sleepState(registry, labels, sleepLevel);
   cacheConfig(registry, info, gpuMemoryUtilization);
+  if (info.maxLoras !== undefined) loraInfo(registry, info.maxLoras, () => gauges().adapters);
   readCounter(
     'prefix_cache_queries',
     'Prompt tokens looked up in the prefix cache.',
@@ -242,6 +243,28 @@ function sleepState(registry: Registry, labels: Labels, sleepLevel: () => SleepL
 }
 
 /** The configuration as labels: this is where routers learn block size and block count. */
+/** vLLM's way to tell names: as labels, with the time as value, so that the newest series is the true one. */
+function loraInfo(registry: Registry, maxLoras: number, read: () => AdapterUse): void {
+  new Gauge({
+    name: 'vllm:lora_requests_info',
+    help: 'LoRA adapters in use, as labels; the value is the time in seconds.',
+    labelNames: ['max_lora', 'waiting_lora_adapters', 'running_lora_adapters'],
+    registers: [registry],
+    collect() {
+      const { running, waiting } = read();
+      this.reset();
+      this.set(
+        {
+          max_lora: String(maxLoras),
+          waiting_lora_adapters: waiting.join(','),
+          running_lora_adapters: running.join(','),
+        },
+        Date.now() / 1000,
+      );
+    },
+  });
+}
+
 function cacheConfig(registry: Registry, info: EngineInfo, gpuMemoryUtilization: number | undefined): void {
   const labels = {
     block_size: String(info.blockSize),

@@ -6,6 +6,7 @@ import type { Log } from '../../telemetry/index.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
 import { clientError, errorBodyFor } from './error-body.ts';
+import { addLoraRoutes } from './lora.ts';
 import { countTokens, messages } from './messages.ts';
 import { models } from './models.ts';
 import { responses } from './responses.ts';
@@ -78,6 +79,7 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   app.post('/detokenize', async (request) => detokenize(context, request));
   app.get('/v1/models', async () => models(context));
   addOperations(app, context);
+  addLoraRoutes(app, context);
   addSleepRoutes(app, context);
   return app;
 }

@@ -1,22 +1,29 @@
 import type { ServerContext } from './server-context.ts';
 
-/** `GET /v1/models`: one card per served name, in vLLM's shape. */
-export function models({ modelNames, modelPath, engine, createdSeconds }: ServerContext) {
+/** `GET /v1/models`: one card per served name and per LoRA adapter, in vLLM's shape. */
+export function models({ modelNames, modelPath, adapters, engine, createdSeconds }: ServerContext) {
+  const served = modelNames.map((id) => ({ id, created: createdSeconds, root: modelPath, parent: null }));
+  const adapted = adapters.all.map(({ name, path, createdSeconds: created }) => ({
+    id: name,
+    created,
+    root: path,
+    parent: modelNames[0]!,
+  }));
   return {
     object: 'list',
-    data: modelNames.map((id) => ({
+    data: [...served, ...adapted].map(({ id, created, root, parent }) => ({
       id,
       object: 'model',
-      created: createdSeconds,
+      created,
       owned_by: 'vllm',
-      root: modelPath,
-      parent: null,
+      root,
+      parent,
       max_model_len: engine.info.maxModelLen,
       permission: [
         {
           id: `modelperm-${id}`,
           object: 'model_permission',
-          created: createdSeconds,
+          created,
           allow_create_engine: false,
           allow_sampling: true,
           allow_logprobs: true,

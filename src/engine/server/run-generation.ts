@@ -15,6 +15,8 @@ export interface GenerationRequest {
   readonly options: GenerationOptions;
   readonly maxTokens: number;
   readonly logprobs: number | undefined;
+  /** Name of a LoRA adapter; absent: the model as it is. */
+  readonly adapter?: string | undefined;
 }
 
 /** Tokens of one request, in OpenAI's counts. */
@@ -105,6 +107,7 @@ function engineRequest({
   options,
   maxTokens,
   logprobs,
+  adapter,
 }: GenerationRequest): Omit<EngineRequest, 'id'> {
   return {
     promptTokens: Int32Array.from(promptTokens),
@@ -112,6 +115,7 @@ function engineRequest({
     choices: options.choices,
     priority: options.priority,
     cacheSalt: options.cacheSalt,
+    adapter,
   };
 }
 

@@ -7,6 +7,7 @@ import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationLimits } from './generation-options.ts';
 import type { RequestBody } from './request-fields.ts';
 import { readString } from './request-fields.ts';
+import type { ServedAdapters } from './served-adapters.ts';
 
 /** How this model marks what it writes; absent: everything is content. */
 export interface OutputFormats {
@@ -25,6 +26,8 @@ export interface ServerContext {
   /** At least one; requests may use any. */
   readonly modelNames: readonly string[];
   readonly modelPath: string;
+  /** Requests may name these, too. */
+  readonly adapters: ServedAdapters;
   readonly limits: GenerationLimits;
   readonly hasSleepMode: boolean;
   readonly version: string;
@@ -36,11 +39,16 @@ export interface ServerContext {
 }
 
 /** The model name of the answer; a request may leave it out. */
-export function resolveModel({ modelNames }: ServerContext, body: RequestBody): string {
+export function resolveModel({ modelNames, adapters }: ServerContext, body: RequestBody): string {
   const model = readString(body, 'model');
   if (model === undefined || model === '') return modelNames[0]!;
-  if (modelNames.includes(model)) return model;
+  if (modelNames.includes(model) || adapters.has(model)) return model;
   throw new ServiceError('model_not_found', `The model \`${model}\` does not exist.`, { param: 'model' });
+}
+
+/** The adapter that a model name stands for; undefined: the model itself. */
+export function adapterOf({ adapters }: ServerContext, model: string): string | undefined {
+  return adapters.has(model) ? model : undefined;
 }
 
 /** Fires when the client goes away before its answer is complete. */

@@ -63,6 +63,9 @@ describe('a batch of events', () => {
       unknown[][],
     ];
     expect(event!.slice(5)).toEqual([null, 'GPU', null, [['salt'], null]]);
+    const adapted = { ...stored, extraKeys: ['sql', 'salt'], adapterKey: 'sql' };
+    const [, [other]] = readMessagePack(encoder.encode([adapted], nowMs)) as [number, unknown[][]];
+    expect(other!.slice(5)).toEqual([null, 'GPU', 'sql', [['sql', 'salt'], ['sql']]]);
   });
 });
 

@@ -1,6 +1,8 @@
 import { rootDigest } from '../../../src/engine/block-hash.ts';
 import type { EngineCoreOptions } from '../../../src/engine/engine-core.ts';
 import { EngineCore } from '../../../src/engine/engine-core.ts';
+import { AdapterSlots } from '../../../src/engine/lora/index.ts';
+import type { AdapterSource } from '../../../src/engine/native/native.ts';
 import type { SamplingParams } from '../../../src/engine/sampling-params.ts';
 import { defaultSamplingParams } from '../../../src/engine/sampling-params.ts';
 import type { EngineRequest } from '../../../src/engine/sequence.ts';
@@ -43,17 +45,29 @@ export interface RequestFields extends Partial<SamplingParams> {
   readonly choices?: number;
   readonly priority?: number;
   readonly cacheSalt?: string;
+  readonly adapter?: string;
+}
+
+/** Adapters of the fake model: the path is a number, which changes every logit. */
+export function fakeAdapters(maxLoras: number, slots = maxLoras): EngineCoreOptions['lora'] {
+  const read = (path: string): AdapterSource => {
+    if (!Number.isInteger(Number(path))) throw new Error(`${path} holds no adapter`);
+    const place = { file: 0, aOffset: 0, bOffset: 0, dtype: 'F32', scale: 1 } as const;
+    return { files: [path], pairs: [{ role: 'q_proj', layer: 0, rank: Number(path), ...place }] };
+  };
+  return { maxLoras, slots: new AdapterSlots(slots, read) };
 }
 
 /** A greedy request unless told otherwise. */
 export function engineRequest(fields: RequestFields): EngineRequest {
-  const { id, prompt, choices = 1, priority = 0, cacheSalt, ...sampling } = fields;
+  const { id, prompt, choices = 1, priority = 0, cacheSalt, adapter, ...sampling } = fields;
   return {
     id,
     promptTokens: prompt,
     choices,
     priority,
     cacheSalt,
+    adapter,
     sampling: { ...defaultSamplingParams, temperature: 0, ...sampling },
   };
 }

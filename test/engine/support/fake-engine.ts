@@ -42,6 +42,7 @@ export async function startFakeEngine(
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: 64,
     maxLogprobs: 5,
+    maxLoras: settings.lora?.maxLoras,
     blockSize: 16,
     blocks: settings.blocks,
     hasPrefixCaching: true,

@@ -1,4 +1,4 @@
-import type { NativeModel, StepBatch } from '../../../src/engine/native/native.ts';
+import type { AdapterSource, NativeModel, StepBatch } from '../../../src/engine/native/native.ts';
 import {
   SAMPLING_FLOATS,
   SAMPLING_INTS,
@@ -31,6 +31,16 @@ export class FakeModel implements NativeModel {
     this.#slots = new Int32Array(options.blocks * options.blockSize);
   }
 
+  readonly adapters = new Map<number, AdapterSource>();
+
+  loadAdapter(slot: number, adapter: AdapterSource): void {
+    this.adapters.set(slot, adapter);
+  }
+
+  unloadAdapter(slot: number): void {
+    this.adapters.delete(slot);
+  }
+
   step(batch: StepBatch): void {
     this.#options.onStep?.(batch);
     this.steps++;
@@ -55,6 +65,12 @@ export class FakeModel implements NativeModel {
     const table = sequence * batch.blockTableStride;
     const position = batch.positions[row]!;
     let state = mix(batch.tokenIds[row]! + 1, position);
+    const adapter = batch.adapters?.[sequence] ?? -1;
+    if (adapter >= 0) {
+      const held = this.adapters.get(adapter);
+      if (held === undefined) throw new Error(`slot ${adapter} holds no adapter`);
+      state = mix(state, held.pairs[0]!.rank);
+    }
     for (let p = 0; p < position; p++) {
       const block = batch.blockTables[table + Math.floor(p / blockSize)]!;
       state = mix(state, this.#slots[block * blockSize + (p % blockSize)]!);
