@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { enginePresets, isolatedPrefillMs } from '../../src/simulation/engine-model.ts';
+import { type ExperimentResult, runExperiment } from '../../src/simulation/experiment.ts';
+import { findPolicy } from '../../src/simulation/policies/index.ts';
+import type { Policy } from '../../src/simulation/policy.ts';
+import { productRouter } from '../../src/simulation/product-router.ts';
+import { simulate } from '../../src/simulation/simulation.ts';
+import { findWorkload } from '../../src/simulation/workloads/index.ts';
+
+interface Setting {
+  readonly workload: string;
+  readonly load: number;
+  readonly share: number;
+  readonly scrapeMs?: number;
+  readonly routers?: number;
+}
+
+function runPolicy(
+  policy: string,
+  { workload: name, load, share, scrapeMs, routers }: Setting,
+): ExperimentResult {
+  const workload = findWorkload(name);
+  return runExperiment({
+    scenario: {
+      workload,
+      load,
+      requestsPerSecond: undefined,
+      pods: workload.pods,
+      model: enginePresets[workload.preset],
+      scrapeMs: scrapeMs ?? 50,
+      routers: routers ?? 1,
+      share,
+    },
+    policies: [findPolicy(policy)],
+    seeds: [1],
+    clock: () => 0,
+    progress: () => {},
+  });
+}
+
+const runDefault = (setting: Setting) => runPolicy('default', setting);
+
+const meanTtft = ({ policies }: ExperimentResult) => policies[0]!.runs[0]!.ttftMeanMs;
+
+/** The same policy with another order of the line. */
+function withAgeWeight(ageWeight: number): Policy {
+  const usual = findPolicy('default');
+  return {
+    ...usual,
+    create: (environment) => {
+      const instance = usual.create(environment);
+      const { room, limits } = instance.flowControl!;
+      return { ...instance, flowControl: { room, limits: { ...limits, ageWeight } } };
+    },
+  };
+}
+
+describe('the default policy', () => {
+  const setting = { workload: 'trace-conversation', load: 0.9, share: 0.15 };
+
+  it('hardly minds metrics that are read once a second', () => {
+    const ratio = meanTtft(runDefault({ ...setting, scrapeMs: 1000 })) / meanTtft(runDefault(setting));
+    expect(ratio).toBeLessThan(1.05);
+  });
+
+  // Each knows half of the load and, without KV events, half of what is cached.
+  it('loses less to two routers that share nothing and old metrics than scraped queues do', () => {
+    const apart = { ...setting, routers: 2, scrapeMs: 1000 };
+    const [ours, events, scraped] = ['default', 'default-events', 'llm-d-3-2-2'].map((policy) =>
+      meanTtft(runPolicy(policy, apart)),
+    );
+    expect(ours! / scraped!).toBeLessThan(0.4);
+    expect(events! / meanTtft(runPolicy('default-events', setting))).toBeLessThan(1.4);
+  });
+
+  it('keeps nobody longer than first come, first served would, and ten times the own prefill', () => {
+    const workload = findWorkload('trace-conversation');
+    const model = enginePresets[workload.preset];
+    const { pods } = workload;
+    const options = { seed: 1, load: 1.4, pods, model, requestsPerSecond: undefined, share: 0.15 };
+    const source = workload.create(options);
+    const waits = (policy: Policy) => {
+      const { requests } = simulate({
+        ...{ source, model, pods, seed: 1, scrapeMs: 50, routers: 1, faults: [] },
+        router: productRouter(policy),
+        maxMs: Number.POSITIVE_INFINITY,
+      });
+      return requests.map(({ promptTokens, dispatchedMs, source: { arrivalMs } }) => ({
+        waitedMs: dispatchedMs! - arrivalMs,
+        ownMs: isolatedPrefillMs(model, promptTokens),
+      }));
+    };
+    const longestMs = Math.max(...waits(withAgeWeight(100)).map(({ waitedMs }) => waitedMs));
+    const usual = waits(findPolicy('default'));
+    expect(Math.max(...usual.map(({ waitedMs }) => waitedMs))).toBeGreaterThan(1000);
+    for (const { waitedMs, ownMs } of usual) expect(waitedMs).toBeLessThan(longestMs + 10 * ownMs);
+  });
+
+  it('lets a tenant that floods delay itself, not the others', () => {
+    const p99 = (workload: string) => {
+      const { tenants } = runDefault({ workload, load: 0.7, share: 0.25 }).policies[0]!.runs[0]!;
+      const others = tenants.filter(({ tenant }) => tenant !== 'tenant-0');
+      return others.reduce((sum, { ttftP99Ms }) => sum + ttftP99Ms, 0) / others.length;
+    };
+    expect(p99('tenants') / p99('tenants-calm')).toBeLessThan(1.2);
+  });
+});
