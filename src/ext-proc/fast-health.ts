@@ -1,5 +1,5 @@
 import { type GrpcCall, type GrpcHandler, GrpcStatus } from '../http2/index.ts';
-import { type HealthStatus, healthClaims, statusOf, watchStatus } from './health-status.ts';
+import { type HealthStatus, type HealthWatches, healthClaims, statusOf } from './health-status.ts';
 import { ProtoReader } from './wire/proto-reader.ts';
 import { ProtoWriter } from './wire/proto-writer.ts';
 
@@ -15,10 +15,10 @@ const writer = new ProtoWriter(8);
 type Claims = ReadonlyMap<string, () => boolean>;
 
 /** `grpc.health.v1.Health` for the fast transport; undefined for any other path. */
-export function fastHealth(options: {
-  readonly isReady: () => boolean;
-  readonly isAlive: () => boolean;
-}): (path: string, call: GrpcCall) => GrpcHandler | undefined {
+export function fastHealth(
+  options: { readonly isReady: () => boolean; readonly isAlive: () => boolean },
+  watches: HealthWatches,
+): (path: string, call: GrpcCall) => GrpcHandler | undefined {
   const claims = healthClaims(options);
   return (path, call) => {
     switch (path) {
@@ -27,7 +27,7 @@ export function fastHealth(options: {
       case '/grpc.health.v1.Health/List':
         return unary(call, () => list(call, claims));
       case '/grpc.health.v1.Health/Watch':
-        return watch(call, claims);
+        return watch(call, claims, watches);
       default:
         return undefined;
     }
@@ -64,13 +64,13 @@ function list(call: GrpcCall, claims: Claims): void {
   call.end();
 }
 
-function watch(call: GrpcCall, claims: Claims): GrpcHandler {
+function watch(call: GrpcCall, claims: Claims, watches: HealthWatches): GrpcHandler {
   let stop = () => {};
   return {
     onMessage(bytes, start, end) {
       stop();
       const service = serviceOf(bytes, start, end);
-      stop = watchStatus({
+      stop = watches.start({
         read: () => statusOf(claims, service),
         tell: (status) => sendStatus(call, status),
         end: () => call.end(),

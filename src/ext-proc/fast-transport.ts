@@ -13,6 +13,7 @@ import {
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import { fastHealth } from './fast-health.ts';
+import { HealthWatches } from './health-status.ts';
 import type { ProcessingResponse } from './messages.ts';
 import type { Sink } from './outbox.ts';
 import { ExtProcStream, type StreamCollaborators } from './stream.ts';
@@ -42,7 +43,9 @@ const defaultDeadlineMs = 10_000;
 export async function serveFast(options: TransportOptions): Promise<RunningServer> {
   const { host, port, log, collaborators, claims, beforeCut } = options;
   const tls = await tlsContext(options.tls, log);
-  const http2 = createHttp2({ collaborators, log, tls: tls?.first, otherMethod: fastHealth(claims) });
+  const watches = new HealthWatches();
+  const otherMethod = fastHealth(claims, watches);
+  const http2 = createHttp2({ collaborators, log, tls: tls?.first, otherMethod });
   const { server } = http2;
   const stopWatching = tls?.watch((context) => (server as TlsServer).setSecureContext(context));
   const bound = await listen(server, host, port);
@@ -52,7 +55,9 @@ export async function serveFast(options: TransportOptions): Promise<RunningServe
     port: bound,
     close(deadlineMs = defaultDeadlineMs) {
       stopWatching?.();
-      closing ??= http2.close(deadlineMs, beforeCut);
+      if (closing !== undefined) return closing;
+      closing = http2.close(deadlineMs, beforeCut);
+      watches.close();
       return closing;
     },
   };

@@ -2,6 +2,7 @@ import { type ChannelOptions, Server, type ServerDuplexStream } from '@grpc/grpc
 import type { RunningServer } from '../protocol/running-server.ts';
 import { fromWire, toWire, type WireRequest } from './codec.ts';
 import { healthService } from './health.ts';
+import { HealthWatches } from './health-status.ts';
 import { listen } from './listen.ts';
 import { serverCredentials } from './server-credentials.ts';
 import { loadServiceDefinitions } from './service-definitions.ts';
@@ -23,8 +24,10 @@ export async function serveGrpcJs(options: TransportOptions): Promise<RunningSer
   server.addService(definitions.externalProcessor, {
     Process: (call: ServerDuplexStream<WireRequest, object>) => serveStream(call, collaborators),
   });
-  server.addService(definitions.health, healthService(claims));
-  return listen(server, { host, port, credentials: await serverCredentials(tls, log), beforeCut });
+  const watches = new HealthWatches();
+  server.addService(definitions.health, healthService(claims, watches));
+  const credentials = await serverCredentials(tls, log);
+  return listen(server, { host, port, credentials, onClose: () => watches.close(), beforeCut });
 }
 
 function serveStream(

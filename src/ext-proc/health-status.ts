@@ -29,27 +29,44 @@ export function statusOf(claims: ReadonlyMap<string, () => boolean>, name: strin
   return claim() ? 'SERVING' : 'NOT_SERVING';
 }
 
-/** Tells the status now and after each change, for an hour at most; the function returned stops it. */
-export function watchStatus(watch: {
+interface Watch {
   readonly read: () => HealthStatus;
   readonly tell: (status: HealthStatus) => void;
   readonly end: () => void;
-}): () => void {
-  let last: HealthStatus | undefined;
-  const look = () => {
-    const now = watch.read();
-    if (now === last) return;
-    last = now;
-    watch.tell(now);
-  };
-  look();
-  const interval = setInterval(look, watchIntervalMs).unref();
-  const limit = setTimeout(() => {
-    clearInterval(interval);
-    watch.end();
-  }, maxWatchMs).unref();
-  return () => {
-    clearInterval(interval);
-    clearTimeout(limit);
-  };
+}
+
+/** The open `Watch` calls of one server. */
+export class HealthWatches {
+  readonly #open = new Set<() => void>();
+
+  /** Tells the status now and after each change, for an hour at most; the function returned stops it. */
+  start({ read, tell, end }: Watch): () => void {
+    let last: HealthStatus | undefined;
+    const look = () => {
+      const now = read();
+      if (now === last) return;
+      last = now;
+      tell(now);
+    };
+    look();
+    const interval = setInterval(look, watchIntervalMs).unref();
+    const stop = () => {
+      clearInterval(interval);
+      clearTimeout(limit);
+      this.#open.delete(finish);
+    };
+    const finish = () => {
+      look();
+      stop();
+      end();
+    };
+    const limit = setTimeout(finish, maxWatchMs).unref();
+    this.#open.add(finish);
+    return stop;
+  }
+
+  /** Tells the last status and ends them all: a watch never ends by itself, and would hold a shutdown up. */
+  close(): void {
+    for (const finish of [...this.#open]) finish();
+  }
 }

@@ -8,7 +8,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { RunningServer } from '../protocol/running-server.ts';
-import { type HealthStatus, healthClaims, statusOf, watchStatus } from './health-status.ts';
+import { type HealthStatus, HealthWatches, healthClaims, statusOf } from './health-status.ts';
 import { listen } from './listen.ts';
 import { loadServiceDefinitions } from './service-definitions.ts';
 
@@ -32,13 +32,16 @@ interface HealthReply {
 /** gRPC health in plain text on its own port, for probes. */
 export async function serveHealth({ host, port, ...claims }: HealthOptions): Promise<RunningServer> {
   const server = new Server();
-  server.addService(loadServiceDefinitions().health, healthService(claims));
-  return listen(server, { host, port, credentials: ServerCredentials.createInsecure() });
+  const watches = new HealthWatches();
+  server.addService(loadServiceDefinitions().health, healthService(claims, watches));
+  const credentials = ServerCredentials.createInsecure();
+  return listen(server, { host, port, credentials, onClose: () => watches.close() });
 }
 
 /** The health service for grpc-js. */
 export function healthService(
   options: Pick<HealthOptions, 'isReady' | 'isAlive'>,
+  watches: HealthWatches,
 ): UntypedServiceImplementation {
   const claims = healthClaims(options);
   return {
@@ -53,7 +56,7 @@ export function healthService(
     },
     Watch(call: ServerWritableStream<HealthRequest, HealthReply>) {
       const name = call.request.service ?? '';
-      const stop = watchStatus({
+      const stop = watches.start({
         read: () => statusOf(claims, name),
         tell: (now) => call.write({ status: now }),
         end: () => call.end(),

@@ -5,6 +5,8 @@ export interface ListenOptions {
   readonly host: string;
   readonly port: number;
   readonly credentials: ServerCredentials;
+  /** Called when closing begins. */
+  readonly onClose?: () => void;
   /** Called at the deadline, before streams are cut. */
   readonly beforeCut?: () => void;
 }
@@ -25,7 +27,9 @@ export async function listen(server: Server, options: ListenOptions): Promise<Ru
     address: `${host}:${port}`,
     port,
     close(deadlineMs = defaultDeadlineMs) {
-      closing ??= stop(server, deadlineMs, options.beforeCut);
+      if (closing !== undefined) return closing;
+      closing = stop(server, deadlineMs, options.beforeCut);
+      options.onClose?.();
       return closing;
     },
   };

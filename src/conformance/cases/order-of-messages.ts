@@ -10,7 +10,7 @@ import {
   turnDialects,
 } from '../dialects.ts';
 import { chatBody, post } from '../http-shapes.ts';
-import { require } from '../outcome.ts';
+import { require, Unmet } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import { bodyMessage } from '../wire/processing-request.ts';
 import { requireBody, requireGoodEnd } from './requirements.ts';
@@ -71,10 +71,14 @@ export const orderCases: readonly ConformanceCase[] = [
     level: 'SHOULD',
     dialects: [dialects.buffered],
     async run(session, dialect) {
-      const { event, tookMs } = await answerToHeaders(session, { ...dialect, modes: undefined });
-      const isInTime = event.kind === 'reply' && tookMs < messageTimeoutMs;
-      require(isInTime, `a reply within ${messageTimeoutMs} ms`, `${event.kind} after ${tookMs} ms`);
-      return `after ${tookMs} ms`;
+      const found: string[] = [];
+      // A busy machine may delay one reply, or two.
+      for (let attempt = 0; attempt < 3; attempt++) {
+        const { event, tookMs } = await answerToHeaders(session, { ...dialect, modes: undefined });
+        if (event.kind === 'reply' && tookMs < messageTimeoutMs) return `after ${tookMs} ms`;
+        found.push(`${event.kind} after ${tookMs} ms`);
+      }
+      throw new Unmet(`a reply within ${messageTimeoutMs} ms`, found.join(', '));
     },
   },
   {
