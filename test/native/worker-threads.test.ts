@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { loadNative } from '../../src/engine/native/load.ts';
 import { blocksFor, dummyPlan, logitsOf, prompt, withModel } from './sequences.ts';
 
-const addon = fileURLToPath(new URL('../../build/pointsman_native.node', import.meta.url));
+const built = fileURLToPath(new URL('../../build/pointsman_native.node', import.meta.url));
+const addon = process.env['POINTSMAN_NATIVE_ADDON'] ?? built;
 
 /** Opens a model in a worker, answers with the logits of one step, and keeps it open until it is stopped. */
 const WORKER = `

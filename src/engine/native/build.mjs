@@ -53,7 +53,15 @@ function flagsFor(sanitize) {
     join(packageFolder('node-api-headers'), 'include'),
   ];
   return [
-    ...['-std=c++20', '-O3', '-fPIC', '-pthread', '-fvisibility=hidden', '-Wall', '-Wextra'],
+    ...[
+      '-std=c++20',
+      sanitize ? '-O1' : '-O3',
+      '-fPIC',
+      '-pthread',
+      '-fvisibility=hidden',
+      '-Wall',
+      '-Wextra',
+    ],
     // Contraction would let the compiler fuse a multiply-add in one copy of a kernel and not in another.
     '-ffp-contract=off',
     // GCC 12 warns about its own AVX-512 and string headers, and about vectors that never cross a call.
@@ -66,7 +74,9 @@ function flagsFor(sanitize) {
     ],
     ...['-DNAPI_VERSION=9', '-DNODE_ADDON_API_CPP_EXCEPTIONS', '-DNODE_ADDON_API_DISABLE_DEPRECATED'],
     ...(process.arch === 'x64' ? ['-DPM_X86_SETS'] : []),
-    ...(sanitize ? ['-fsanitize=address,undefined', '-fno-omit-frame-pointer', '-g1'] : []),
+    ...(sanitize
+      ? ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer', '-g1']
+      : []),
     ...includes.flatMap((folder) => ['-isystem', folder]),
   ];
 }

@@ -16,9 +16,12 @@ function packageRoot(): string {
   return folder;
 }
 
+/** Names another build of the addon; test/native/sanitized.mjs sets it. */
+const addonVariable = 'POINTSMAN_NATIVE_ADDON';
+
 /** Loads the native addon. Throws with what to do when it has not been built or does not fit this machine. */
 export function loadNative(): NativeModule {
-  const file = join(packageRoot(), 'build', 'pointsman_native.node');
+  const file = process.env[addonVariable] ?? join(packageRoot(), 'build', 'pointsman_native.node');
   if (!existsSync(file)) {
     throw new Error(`the native engine is not built: ${file} does not exist; run \`npm run build\``);
   }

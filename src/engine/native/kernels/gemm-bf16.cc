@@ -16,7 +16,7 @@ void gemmBf16(const GemmTask& task);
 namespace {
 
 struct Bf16Tile {
-  static constexpr size_t kRows = 6, kPanels = 4, kBlock = 256;
+  static constexpr size_t kRows = 6, kPanels = 4, kBlock = 128;
 
   template <int MB, int NB, int Lines>
   static void compute(const TileTask& t) {
@@ -30,7 +30,7 @@ struct Bf16Tile {
     PM_UNROLL4 for (size_t i = t.from; i < t.to; i++, x += 4, w += 64, ahead += 64) {
       __m512bh weights[NB];
       PM_UNROLL for (int b = 0; b < NB; b++) weights[b] = (__m512bh)_mm512_load_si512(w + b * t.panelStride);
-      PM_UNROLL for (int l = 0; l < Lines; l++) __builtin_prefetch(ahead + l * t.panelStride);
+      PM_UNROLL for (int l = 0; l < Lines; l++) __builtin_prefetch(ahead + l * t.panelStride, 0, 2);
       PM_UNROLL for (int m = 0; m < MB; m++) {
         int pair;
         memcpy(&pair, x + m * t.xStride, 4);

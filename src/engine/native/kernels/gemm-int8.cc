@@ -100,7 +100,7 @@ constexpr int kTileRows = kAccumulators >= 24 ? 6 : 2;
 constexpr int kTilePanels = kAccumulators >= 24 ? 2 : 1;
 
 struct Int8Tile {
-  static constexpr size_t kRows = kTileRows, kPanels = kTilePanels, kBlock = 32 * kSteps;
+  static constexpr size_t kRows = kTileRows, kPanels = kTilePanels, kBlock = 16 * kSteps;
 
   template <int MB, int NB, int Lines>
   static void compute(const TileTask& t) {
@@ -122,7 +122,7 @@ struct Int8Tile {
       PM_UNROLL for (size_t step = 0; step < kSteps; step++) {
         Bytes weights[NB];
         PM_UNROLL for (int b = 0; b < NB; b++) weights[b] = loadWeights(w + b * t.panelStride + step * 64);
-        PM_UNROLL for (int l = 0; l < Lines; l++) __builtin_prefetch(ahead + l * t.panelStride + step * 64);
+        PM_UNROLL for (int l = 0; l < Lines; l++) __builtin_prefetch(ahead + l * t.panelStride + step * 64, 0, 2);
         PM_UNROLL for (int m = 0; m < MB; m++) {
           int32_t four;
           memcpy(&four, x + m * t.xStride + step * 4, 4);

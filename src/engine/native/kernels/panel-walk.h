@@ -21,11 +21,13 @@ struct TileTask {
 };
 
 // Rows split as evenly as can be into tiles of at most `Tile::kRows`, for groups of `Tile::kPanels` panels. With
-// more than one tile the steps go in blocks of `Tile::kBlock`, whose weights stay in cache for all tiles; sums rest
-// in y between blocks, which is exact. While a block is computed, the tiles together ask memory for the next one.
+// more than one tile the steps go in blocks of `Tile::kBlock` (8 KiB a panel), which stay in cache for all tiles; sums rest
+// in y between blocks, which is exact. While a block is computed, the tiles together fetch the next one to L2.
 template <class Tile>
 void walk(const GemmTask& t, size_t steps) {
-  const size_t tiles = (t.rows + Tile::kRows - 1) / Tile::kRows;
+  size_t tiles = (t.rows + Tile::kRows - 1) / Tile::kRows;
+  // A number that divides the panels lets every tile ask for the same share, so that memory never rests.
+  while (tiles < Tile::kPanels && Tile::kPanels % tiles != 0) tiles++;
   const size_t panelStride = panelBytes(t.dtype, t.k);
   const size_t block = tiles > 1 ? Tile::kBlock : steps;
   const auto group = [&]<int NB>(size_t panel) {
