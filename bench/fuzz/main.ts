@@ -1,23 +1,27 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { loadNative } from '../../src/engine/native/load.ts';
+import { fileKinds, fuzzFiles } from './fuzz-files.ts';
 import { type FuzzFailure, fuzzHttp2 } from './fuzz-http2.ts';
 import { fuzzProtobuf } from './fuzz-protobuf.ts';
 
 /**
- * Random and mutated input for what reads bytes from the network: whole HTTP/2 conversations against a
- * connection, and frames against both codecs of ext-proc. A case is named by the seed and its number.
+ * Random and mutated input for what reads bytes from elsewhere: whole HTTP/2 conversations against a connection,
+ * frames against both codecs of ext-proc, and files of models of each kind against their readers. A case is named by the seed and its number.
  */
 const { values } = parseArgs({
   options: {
     http2: { type: 'string', default: '0' },
     protobuf: { type: 'string', default: '0' },
+    files: { type: 'string', default: '0' },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -30,9 +34,13 @@ const slices = 10;
 const shownFailures = 5;
 
 console.log(`seed ${seed}, Node ${process.version}`);
-const failed =
+let failed =
   (await fuzz('http2', Number(values.http2), fuzzHttp2)) +
   (await fuzz('protobuf', Number(values.protobuf), async (options) => fuzzProtobuf(options)));
+for (const kind of fileKinds)
+  failed += await fuzz(kind, Number(values.files), async (options) =>
+    fuzzFiles({ ...options, kind, native: loadNative(), fixtures: resolve('test/fixtures') }),
+  );
 process.exitCode = failed === 0 ? 0 : 1;
 
 async function fuzz(

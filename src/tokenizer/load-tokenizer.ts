@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkDefinition } from './check-definition.ts';
 import type { TokenizerFiles } from './huggingface-tokenizer.ts';
 import { createHuggingfaceTokenizer } from './huggingface-tokenizer.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -29,11 +30,28 @@ export function loadTokenizer(folder: string): LoadedTokenizer | undefined {
 /** A tokenizer from parsed files. Throws an Error that names `path` and what is wrong with them. */
 export function createTokenizer(path: string, files: TokenizerFiles): Tokenizer {
   try {
-    return createHuggingfaceTokenizer(files);
+    checkDefinition(files.tokenizer);
+    const tokenizer = createHuggingfaceTokenizer(files);
+    tryOut(tokenizer);
+    return tokenizer;
   } catch (error) {
-    throw new Error(`${path} is not a tokenizer that can be used here: ${messageOf(error)}`, {
-      cause: error,
-    });
+    // The library trips over what does not fit together; only what it says on purpose helps a reader.
+    const reason =
+      error instanceof Error && error.constructor === Error
+        ? error.message
+        : 'its parts do not fit together; the file is damaged, or of a kind that is not known';
+    throw new Error(`${path} is not a tokenizer that can be used here: ${reason}`, { cause: error });
+  }
+}
+
+/** Encodes and decodes a little of everything, so that a broken vocabulary is found at start. */
+function tryOut(tokenizer: Tokenizer): void {
+  for (const text of ['Hello, world 123', ' naïve 東京 🚀\n\n']) {
+    const ids = tokenizer.encode(text, { addSpecialTokens: true });
+    const stranger = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= tokenizer.vocabSize);
+    if (ids.some((id) => id === undefined) || stranger !== undefined)
+      throw new Error(`it has no token for a part of ${JSON.stringify(text)}`);
+    tokenizer.decode(ids, { skipSpecialTokens: true });
   }
 }
 

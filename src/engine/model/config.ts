@@ -51,6 +51,9 @@ export interface ModelConfig {
   readonly bosTokenId: number | undefined;
 }
 
+/** Far beyond any model: lists per layer are made before a tensor is looked for. */
+const MAX_LAYERS = 1000;
+
 const DTYPES: Readonly<Record<string, WeightDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
 
 /** A decoder from the fields of a config.json. Throws CheckpointError with `file` and the field. */
@@ -72,7 +75,9 @@ export function parseModelConfig(file: string, config: JsonFields): ModelConfig 
   if (heads % kvHeads !== 0)
     throw config.refuse('num_key_value_heads', `a divisor of ${heads} heads`, kvHeads);
   if (headDim % 2 !== 0 || headDim > 512) throw config.refuse('head_dim', 'even and at most 512', headDim);
-  const layers = config.count('num_hidden_layers');
+  const rmsNormEps = config.number('rms_norm_eps', 1e-6);
+  if (rmsNormEps < 0) throw config.refuse('rms_norm_eps', 'a number from 0', rmsNormEps);
+  const layers = config.count('num_hidden_layers', undefined, MAX_LAYERS);
   const maxPositionEmbeddings = config.count('max_position_embeddings', 2048);
   const attentionBias = config.boolean('attention_bias', false);
   const sliding = slidingLayers(config, traits, layers);
@@ -86,7 +91,7 @@ export function parseModelConfig(file: string, config: JsonFields): ModelConfig 
     intermediateSize: config.count('intermediate_size'),
     experts: readExperts(config, traits, layers),
     vocabSize: config.count('vocab_size'),
-    rmsNormEps: config.number('rms_norm_eps', 1e-6),
+    rmsNormEps,
     maxPositionEmbeddings,
     ...readRopes(config, { headDim, maxPositionEmbeddings }, sliding.isSliding),
     slidingWindows: sliding.windows,
@@ -132,7 +137,9 @@ function scales(
 
 function architectureOf(file: string, config: JsonFields): Architecture {
   const names = config.list('architectures') ?? [];
-  const known = names.find((name): name is Architecture => typeof name === 'string' && name in ARCHITECTURES);
+  const known = names.find(
+    (name): name is Architecture => typeof name === 'string' && Object.hasOwn(ARCHITECTURES, name),
+  );
   if (known !== undefined) return known;
   throw new CheckpointError(
     `${file}: architectures is ${JSON.stringify(names)}; supported are ${Object.keys(ARCHITECTURES).join(', ')}`,

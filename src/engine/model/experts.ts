@@ -12,13 +12,15 @@ export interface Experts {
   readonly layers: readonly boolean[];
 }
 
+/** Over all layers: far beyond any model, and still a list that fits in memory. */
+const MAX_EXPERTS_IN_ALL = 100_000;
+
 /** Reads the experts of architectures that have them. Throws CheckpointError with the field. */
 export function readExperts(config: JsonFields, traits: Traits, layers: number): Experts | undefined {
   if (traits.experts === undefined) return undefined;
-  const count = config.count(
-    'num_local_experts',
-    config.has('num_experts') ? config.count('num_experts') : 8,
-  );
+  const named = config.has('num_experts') && !config.has('num_local_experts');
+  const most = Math.floor(MAX_EXPERTS_IN_ALL / layers);
+  const count = config.count(named ? 'num_experts' : 'num_local_experts', 8, most);
   const perToken = config.count('num_experts_per_tok', 2);
   if (perToken > count) throw config.refuse('num_experts_per_tok', `at most ${count} experts`, perToken);
   const step = config.count('decoder_sparse_step', 1);

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { CheckpointError } from './checkpoint-error.ts';
 
+/** Native code counts in 32 bits. */
+const LARGEST_COUNT = 2 ** 31 - 1;
+
 /** A JSON object from a file, with typed access that names the file and the field when something is off. */
 export class JsonFields {
   readonly #where: string;
@@ -58,11 +61,15 @@ export class JsonFields {
     throw this.refuse(name, 'a number', value);
   }
 
-  /** An integer from 1. */
-  count(name: string, otherwise?: number): number {
+  /** An integer from 1 to `most`. */
+  count(name: string, otherwise?: number, most = LARGEST_COUNT): number {
     const value = this.number(name, otherwise);
-    if (Number.isSafeInteger(value) && value > 0) return value;
-    throw this.refuse(name, 'a positive integer', value);
+    if (Number.isSafeInteger(value) && value > 0 && value <= most) return value;
+    throw this.refuse(
+      name,
+      most === LARGEST_COUNT ? 'a positive integer' : `an integer from 1 to ${most}`,
+      value,
+    );
   }
 
   boolean(name: string, otherwise: boolean): boolean {

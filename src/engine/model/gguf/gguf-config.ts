@@ -22,8 +22,10 @@ const GEMMA_27B_LAYERS: Readonly<Record<string, number>> = { gemma2: 46, gemma3:
 
 /** `general.architecture`, if it is one that loads. Throws CheckpointError with the list otherwise. */
 export function ggufArchitecture(gguf: GgufFile): string {
-  const name = new GgufFields(gguf).text('general.architecture');
-  if (name !== undefined && name in ARCHITECTURES) return name;
+  const fields = new GgufFields(gguf);
+  const name = fields.text('general.architecture');
+  if (name === undefined) throw fields.missing('general.architecture');
+  if (Object.hasOwn(ARCHITECTURES, name)) return name;
   throw new CheckpointError(
     `${gguf.file}: general.architecture is ${JSON.stringify(name)}; supported are ${Object.keys(ARCHITECTURES).join(', ')}`,
   );

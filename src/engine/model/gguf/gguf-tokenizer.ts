@@ -45,6 +45,7 @@ export function ggufTokenizer(gguf: GgufFile): TokenizerFiles {
 }
 
 function partsOf(gguf: GgufFile, fields: GgufFields, model: string | undefined, tokens: readonly string[]) {
+  if (model === undefined) throw fields.missing('tokenizer.ggml.model');
   if (model === 'gpt2') return byteLevel(gguf, fields);
   if (model === 'llama') return sentencePiece(fields, tokens);
   throw new CheckpointError(
@@ -57,7 +58,7 @@ function byteLevel(gguf: GgufFile, fields: GgufFields) {
   const merges = fields.texts('tokenizer.ggml.merges');
   if (merges === undefined) throw fields.missing('tokenizer.ggml.merges');
   const name = fields.text('tokenizer.ggml.pre') ?? 'gpt-2';
-  const pre = PRE_TOKENIZERS[name];
+  const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;
   if (pre === undefined)
     throw new CheckpointError(
       `${gguf.file}: tokenizer.ggml.pre is ${JSON.stringify(name)}; supported are ${Object.keys(PRE_TOKENIZERS).join(', ')}`,
