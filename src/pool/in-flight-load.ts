@@ -175,7 +175,7 @@ export class InFlightLoad {
 
   /** Requests sent before then whose first token could have been seen and has not. Oldest first. */
   *waitingSince(beforeMs: number): Iterable<LoadEntry> {
-    for (const entry of this.#entries) {
+    for (const entry of this.#waiting) {
       if (entry.sentAtMs >= beforeMs) return;
       if (entry.isWaitingForFirstToken && entry.isStreaming !== false) yield entry;
     }
