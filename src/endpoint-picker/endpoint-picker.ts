@@ -144,8 +144,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
     const { ownMs, uncachedTokens: tokens } = burden;
     if (best !== undefined && round?.hasRoomAt(best, burden) === false) {
-      const isOverdue = startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs;
-      round.promise(best, burden, isOverdue);
+      if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.keep(best);
       return { kind: 'no-room', ownMs, tokens };
     }
     if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);

@@ -30,8 +30,9 @@ export interface Burden {
 }
 
 /**
- * The endpoints as one event of flow control sees them. A request that must wait counts as promised to its best
- * endpoint: those looked at after it see that load too and may prefer another.
+ * The endpoints as one event of flow control sees them. Those that wait do not count as load: each waits for the
+ * endpoint that is best for it, and to send the next one elsewhere because of them would compute anew what is
+ * cached there, just when engines have no time to spare.
  */
 export class RoomRound implements Round {
   readonly #rule: RoomRule;
@@ -74,23 +75,19 @@ export class RoomRound implements Round {
     return this.#hadRoom.some((hadRoom, slot) => hadRoom && earlier.#hadRoom[slot] !== true);
   }
 
-  /**
-   * A request waits for this endpoint: it takes of the attraction, and of the room only if it is overdue, or
-   * smaller ones could pass it for ever.
-   */
-  promise(endpoint: Endpoint, burden: Burden, isOverdue: boolean): void {
-    this.#replace(endpoint, laden(endpoint, burden));
-    if (isOverdue) this.#close(endpoint);
+  /** Keeps the endpoint's room for a request that is overdue, or smaller ones could pass it for ever. */
+  keep({ slot }: Endpoint): void {
+    this.#close(slot);
   }
 
   /** A request was sent there. */
   reserved(endpoint: Endpoint, burden: Burden): void {
     const now = laden(endpoint, burden);
     this.#replace(endpoint, now);
-    if (!isRoomAt(now, this.#rule)) this.#close(now);
+    if (!isRoomAt(now, this.#rule)) this.#close(now.slot);
   }
 
-  #close({ slot }: Endpoint): void {
+  #close(slot: number): void {
     if (this.#hasRoom[slot] !== true) return;
     this.#hasRoom[slot] = false;
     this.#withRoom--;

@@ -25,7 +25,7 @@ export const defaultLimits: FlowControlLimits = Object.freeze({
   scanned: 64,
 });
 
-/** One look at the pool, with what has been promised within it to requests that must go on waiting. */
+/** One look at the pool, kept current with what it sends. */
 export interface Round {
   /** Some endpoint can take more. */
   hasRoom(): boolean;
