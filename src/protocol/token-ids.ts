@@ -38,7 +38,9 @@ export function readTokenIds(body: Buffer, range: JsonRange, limit: number): Tok
 function beginsWithNumber(body: Buffer, { start, end }: JsonRange): boolean {
   for (let at = start + 1; at < end; at += 1) {
     const byte = body[at]!;
-    if (byte > 0x20) return byte >= 0x30 && byte <= 0x39;
+    // Space, and what stands around the first number of a list of lists, which may begin with empty ones.
+    if (byte <= 0x20 || byte === 0x5b || byte === 0x5d || byte === 0x2c) continue;
+    return byte >= 0x30 && byte <= 0x39;
   }
   return false;
 }
