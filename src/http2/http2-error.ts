@@ -25,3 +25,15 @@ export class ConnectionError extends Error {
     this.code = code;
   }
 }
+
+export function violation(expected: string, found: string): ConnectionError {
+  return new ConnectionError(ErrorCode.ProtocolError, `Expected ${expected}, found ${found}.`);
+}
+
+export function frameSize(expected: string, length: number): ConnectionError {
+  return new ConnectionError(ErrorCode.FrameSizeError, `Expected ${expected}, found ${length} bytes.`);
+}
+
+export function tooMuch(what: string): ConnectionError {
+  return new ConnectionError(ErrorCode.EnhanceYourCalm, `The peer sends too many ${what}.`);
+}
