@@ -15,13 +15,14 @@ const { values } = parseArgs({
     http2: { type: 'string', default: '0' },
     protobuf: { type: 'string', default: '0' },
     files: { type: 'string', default: '0' },
+    kind: { type: 'string', multiple: true, default: [...fileKinds] },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -37,7 +38,7 @@ console.log(`seed ${seed}, Node ${process.version}`);
 let failed =
   (await fuzz('http2', Number(values.http2), fuzzHttp2)) +
   (await fuzz('protobuf', Number(values.protobuf), async (options) => fuzzProtobuf(options)));
-for (const kind of fileKinds)
+for (const kind of fileKinds.filter((each) => values.kind.includes(each)))
   failed += await fuzz(kind, Number(values.files), async (options) =>
     fuzzFiles({ ...options, kind, native: loadNative(), fixtures: resolve('test/fixtures') }),
   );
