@@ -59,6 +59,10 @@ function locate(where: string, { files, tensors }: StoredTensors, need: TensorNe
   const { role, layer, shape, expert } = need;
   const dtype = storedDtype(files, tensor);
   const [elements, bytes] = BLOCKS[dtype];
+  if (elements > 1 && shape.length === 1)
+    throw new CheckpointError(
+      `${files[tensor.file]}: ${need.name} is ${dtype}; norms and biases must be F32, F16 or BF16`,
+    );
   const skipped = (((need.stored?.firstRow ?? 0) * (shape[1] ?? 1)) / elements) * bytes;
   const place = { file: tensor.file, offset: tensor.offset + skipped, dtype, shape };
   return { role, layer, ...(expert === undefined ? {} : { expert }), ...place };
