@@ -39,6 +39,7 @@ export function readPrompt(
   if (api.prompt.length === 0 || scan === undefined) {
     return { tokens: Math.ceil(body.length / bytesPerToken), prefix: emptyPrefix };
   }
+  const media = { mediumBytes: tokensPerMedium * bytesPerToken, longestString: scan.longestString };
   const parts: Uint8Array[] = [];
   let textBytes = 0;
   let ids = 0;
@@ -47,7 +48,7 @@ export function readPrompt(
     if (range === undefined || range.type === 'null') continue;
     const tokenIds = readTokenIds(body, range, maxPrefixTokens);
     if (tokenIds === undefined) {
-      for (const piece of promptPieces(body, range, tokensPerMedium * bytesPerToken)) {
+      for (const piece of promptPieces(body, range, media)) {
         textBytes += piece.length;
         parts.push(piece);
       }

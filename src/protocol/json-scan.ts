@@ -17,6 +17,8 @@ export interface JsonRange {
 export interface JsonScan extends JsonRange {
   /** Members of a top-level object by decoded key; of duplicate keys the last wins. Empty for other types. */
   readonly members: ReadonlyMap<string, JsonRange>;
+  /** Bytes of the longest string value anywhere, quotes included; 0 if there is none. Keys do not count. */
+  readonly longestString: number;
 }
 
 export interface JsonScanOptions {
@@ -46,6 +48,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
     throw new JsonSyntaxError(body, firstInvalidUtf8(body), 'UTF-8 text');
   }
   const view = new DataView(body.buffer, body.byteOffset, body.length);
+  let longestString = 0;
   const members = new Map<string, JsonRange>();
   // openers[d]: the byte that opened the container at depth d. Depth 0 is the document itself.
   const openers = new Uint8Array(maxDepth + 1);
@@ -59,8 +62,11 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
     // A value starts at `at`.
     if (depth === 1) memberStart = at;
     const first = at < body.length ? body[at]! : 0;
-    if (first === quote) at = readString(body, view, at);
-    else if (first === openBrace || first === openBracket) {
+    if (first === quote) {
+      const open = at;
+      at = readString(body, view, at);
+      if (at - open > longestString) longestString = at - open;
+    } else if (first === openBrace || first === openBracket) {
       if (depth === maxDepth) {
         throw new JsonSyntaxError(body, at, `at most ${maxDepth} nested containers`, 'one more');
       }
@@ -84,7 +90,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
       if (depth === 0) {
         const rest = skipSpace(body, at);
         if (rest < body.length) throw new JsonSyntaxError(body, rest, 'the end of the body');
-        return { type: typeAt(body, start), start, end: at, members };
+        return { type: typeAt(body, start), start, end: at, members, longestString };
       }
       const opener = openers[depth]!;
       if (depth === 1 && opener === openBrace && key !== undefined) {

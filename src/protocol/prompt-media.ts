@@ -16,13 +16,15 @@ const base64 = /^[A-Za-z0-9+/\\_-]+={0,2}$/;
 
 /**
  * A prompt's JSON in pieces, each medium replaced by `mediumBytes` bytes that are told apart by its digest. The
- * scanner has found the range to be valid JSON.
+ * scanner has found the range to be valid JSON, and tells the `longestString` of the body.
  */
 export function promptPieces(
   body: Buffer,
   { start, end }: JsonRange,
-  mediumBytes: number,
+  { mediumBytes, longestString }: { readonly mediumBytes: number; readonly longestString: number },
 ): readonly Uint8Array[] {
+  // Most bodies have no string that could be one, and are not searched.
+  if (longestString < leastMediumBytes) return [body.subarray(start, end)];
   const parts: Uint8Array[] = [];
   let textAt = start;
   for (let at = body.indexOf(marker, start); at >= 0 && at < end; at = body.indexOf(marker, at + 1)) {

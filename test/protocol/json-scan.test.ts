@@ -53,6 +53,12 @@ describe('scanJson', () => {
     ]);
   });
 
+  it('tells the length of the longest string value, however deep; keys do not count', () => {
+    expect(scan('{"a":"xy","bbbbbbbbbb":[1,{"c":"x\\"yz"}],"d":"z"}').longestString).toBe(7);
+    expect(scan('{"a":[1,true,null]}').longestString).toBe(0);
+    expect(scan('"whole"').longestString).toBe(7);
+  });
+
   it('lets the last of duplicate keys win, as JSON.parse does, also when one is escaped', () => {
     const body = Buffer.from('{"model":"a","mod\\u0065l":"b"}');
     expect(decodeJsonString(body, scanJson(body).members.get('model')!)).toBe('b');

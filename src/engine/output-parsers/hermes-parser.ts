@@ -1,6 +1,7 @@
 import { CallSequence } from './call-sequence.ts';
 import { MarkerScanner } from './marker-scanner.ts';
 import type { OutputEvent, OutputParser } from './output-parser.ts';
+import { eventsUntilHeld } from './output-parser.ts';
 
 const opening = '<tool_call>';
 const closing = '</tool_call>';
@@ -51,9 +52,7 @@ export function createHermesParser(): OutputParser {
   return {
     push: (text) => {
       scanner.push(text);
-      const events: OutputEvent[] = [];
-      for (let next = advance(); next !== undefined; next = advance()) events.push(...next);
-      return events;
+      return eventsUntilHeld(advance);
     },
     finish: () => {
       const unfinished = calls.abandon();

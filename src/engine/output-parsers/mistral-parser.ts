@@ -2,6 +2,7 @@ import { CallSequence } from './call-sequence.ts';
 import { JsonSpan } from './json-span.ts';
 import { MarkerScanner } from './marker-scanner.ts';
 import type { OutputEvent, OutputParser } from './output-parser.ts';
+import { eventsUntilHeld } from './output-parser.ts';
 
 const marker = '[TOOL_CALLS]';
 
@@ -68,9 +69,7 @@ export function createMistralParser(): OutputParser {
   return {
     push: (text) => {
       scanner.push(text);
-      const events: OutputEvent[] = [];
-      for (let next = advance(); next !== undefined; next = advance()) events.push(...next);
-      return events;
+      return eventsUntilHeld(advance);
     },
     finish: () => {
       const unfinished = list.calls.abandon();

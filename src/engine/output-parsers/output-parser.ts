@@ -22,6 +22,13 @@ export function plainParser(): OutputParser {
   return { push: (text) => (text === '' ? [] : [{ kind: 'content', text }]), finish: () => [] };
 }
 
+/** Takes one step after the other until more text is needed. */
+export function eventsUntilHeld(advance: () => readonly OutputEvent[] | undefined): OutputEvent[] {
+  const events: OutputEvent[] = [];
+  for (let next = advance(); next !== undefined; next = advance()) events.push(...next);
+  return events;
+}
+
 /** The second parser sees what the first one calls content. */
 export function chainParsers(first: OutputParser, second: OutputParser): OutputParser {
   const through = (events: readonly OutputEvent[]) =>
