@@ -17,20 +17,17 @@ export type Outcome =
   | { readonly kind: 'upstream_failed'; readonly reason: string };
 
 /**
- * A pick being served. It holds the reservation of load on its endpoint until `finish`, which takes effect
+ * A request that has its place, as a door sees it that does not send it there itself: the decision may have been
+ * made in another process. The reservation of load on the endpoint holds until `finish`, which takes effect
  * exactly once; later calls do nothing.
  */
-export interface Assignment {
-  readonly request: InferenceRequest;
-  /** Where the request goes now: the pick, or the fallback that `retryNext` moved to. */
-  readonly endpoint: Endpoint;
-  /** The decision record. */
-  readonly record: SchedulingResult;
-  /**
-   * The current endpoint could not be reached: reports the failure to the pool, moves the reservation to the
-   * next endpoint of the ranking that is still ready, and returns it; undefined when there is none left.
-   */
-  retryNext(reason: string): Endpoint | undefined;
+export interface Placement {
+  /** Where the request goes now. */
+  readonly endpoint: Pick<Endpoint, 'name' | 'address'>;
+  /** Addresses of the next best endpoints, best first, `count` at most; of those that were ready. */
+  alternatives(count: number): readonly string[];
+  /** Headers that tell the decision in short. Empty unless `SubmitOptions.explains` asked for it. */
+  explanation(): readonly (readonly [name: string, value: string])[];
   /**
    * Another endpoint than the current one has served, as a data plane reports it: load and prefix state follow.
    * `passedOver` are the addresses that it tried in vain before; each counts as a failure.
@@ -43,6 +40,20 @@ export interface Assignment {
   finish(outcome: Outcome): void;
 }
 
+/** A pick being served, with all that was decided. */
+export interface Assignment extends Placement {
+  readonly request: InferenceRequest;
+  /** Where the request goes now: the pick, or the fallback that `retryNext` moved to. */
+  readonly endpoint: Endpoint;
+  /** The decision record. */
+  readonly record: SchedulingResult;
+  /**
+   * The current endpoint could not be reached: reports the failure to the pool, moves the reservation to the
+   * next endpoint of the ranking that is still ready, and returns it; undefined when there is none left.
+   */
+  retryNext(reason: string): Endpoint | undefined;
+}
+
 export interface PickOptions {
   /** Addresses (`host:port`, or a host for all its ports) to choose from; undefined = the whole pool. */
   readonly subset?: readonly string[] | undefined;
@@ -53,18 +64,26 @@ export interface PickOptions {
 }
 
 /** What becomes of a request that was submitted: exactly one of these is called, once. */
-export interface PickListener {
-  readonly placed: (assignment: Assignment) => void;
+export interface PickListener<Placed = Assignment> {
+  readonly placed: (placed: Placed) => void;
   readonly refused: (error: unknown) => void;
 }
 
 export interface SubmitOptions extends Omit<PickOptions, 'signal'> {
-  /** Read only where a request may have to wait, so that it can be made then. Undefined: nobody gives up. */
+  /** Read only where a request has to wait, so that it can be made then. Undefined: nobody gives up. */
   readonly signal?: AbortSignal | undefined;
+  /** `Placement.explanation` will be asked for. */
+  readonly explains?: boolean | undefined;
 }
 
-/** The decision service. Both adapters know only this. */
-export interface EndpointPicker {
+/** Gives requests their place: the decision service, or the way to one in another process. */
+export interface RequestPlacer {
+  /** Tells the listener within this call or later. */
+  submit(request: InferenceRequest, options: SubmitOptions, listener: PickListener<Placement>): void;
+}
+
+/** The decision service. */
+export interface EndpointPicker extends RequestPlacer {
   /**
    * Rejects with a `ServiceError`: `no_endpoints`, `model_not_found`, `overloaded`, `queue_timeout`,
    * `client_closed`, `shutting_down`.

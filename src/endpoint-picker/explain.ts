@@ -6,8 +6,10 @@ import type { Assignment } from './assignment.ts';
 /** Longer header values are refused by some proxies. */
 const longestBytes = 2048;
 
+export type Explanation = readonly (readonly [name: string, value: string])[];
+
 /** The headers that answer `x-pointsman-explain: true`. */
-export function explanation({ record, endpoint }: Assignment): (readonly [name: string, value: string])[] {
+export function explanation({ record, endpoint }: Pick<Assignment, 'record' | 'endpoint'>): Explanation {
   return [
     [servedByHeader, asciiText(endpoint.name)],
     [decisionHeader, explainDecision(record, endpoint.name)],

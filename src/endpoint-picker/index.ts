@@ -10,6 +10,8 @@ export type {
   Outcome,
   PickListener,
   PickOptions,
+  Placement,
+  RequestPlacer,
   SubmitOptions,
 } from './assignment.ts';
 export {

@@ -5,6 +5,7 @@ import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, Outcome } from './assignment.ts';
+import { type Explanation, explanation } from './explain.ts';
 import type { PickerObserver } from './finished-request.ts';
 
 export interface ServedRequestOptions {
@@ -56,6 +57,16 @@ export class ServedRequest implements Assignment {
 
   get endpoint(): Endpoint {
     return this.#endpoint;
+  }
+
+  alternatives(count: number): readonly string[] {
+    if (count === 0) return [];
+    const others = this.record.ranking.filter((each) => each !== this.#endpoint && each.isReady);
+    return others.slice(0, count).map(({ address }) => address);
+  }
+
+  explanation(): Explanation {
+    return explanation(this);
   }
 
   retryNext(reason: string): Endpoint | undefined {

@@ -1,4 +1,4 @@
-import type { Assignment } from '../endpoint-picker/assignment.ts';
+import type { Placement } from '../endpoint-picker/assignment.ts';
 import {
   consumedHeaders,
   controlHeaders,
@@ -9,6 +9,8 @@ import {
 import type { DynamicMetadata, HeaderMutation, Headers } from './messages.ts';
 
 export interface PickReplyOptions {
+  /** Ours, for requests that carry no id of their own. */
+  readonly requestId: string;
   /** Endpoints to name after the first. */
   readonly fallbacks: number;
   /** Of a body that is changed, where the data plane does not find out itself. */
@@ -31,14 +33,14 @@ export interface PickReply {
  * routes could move the request to another pool.
  */
 export function pickReply(
-  assignment: Assignment,
+  placement: Placement,
   headers: Headers,
-  { fallbacks, contentLength }: PickReplyOptions,
+  { requestId, fallbacks, contentLength }: PickReplyOptions,
 ): PickReply {
-  const addresses = destinations(assignment, fallbacks);
+  const addresses = [placement.endpoint.address, ...placement.alternatives(fallbacks)];
   const value = addresses.join(',');
   const set: [string, string][] = [[destinationHeader, value]];
-  if (!headers.get(requestIdHeader)) set.push([requestIdHeader, assignment.request.id]);
+  if (!headers.get(requestIdHeader)) set.push([requestIdHeader, requestId]);
   if (contentLength !== undefined) set.push(['content-length', String(contentLength)]);
   return {
     // The destination is overwritten, not removed: whether a data plane removes before it sets is its own affair.
@@ -53,11 +55,4 @@ const notForwarded = [...controlHeaders, ...consumedHeaders];
 /** Names of control headers that the client sent itself; none may reach an engine. */
 export function spoofedHeaders(headers: Headers): readonly string[] {
   return notForwarded.filter((name) => headers.has(name));
-}
-
-function destinations(assignment: Assignment, fallbacks: number): readonly string[] {
-  const first = assignment.endpoint;
-  if (fallbacks === 0) return [first.address];
-  const others = assignment.record.ranking.filter((endpoint) => endpoint !== first && endpoint.isReady);
-  return [first.address, ...others.slice(0, fallbacks).map((endpoint) => endpoint.address)];
 }

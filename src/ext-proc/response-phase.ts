@@ -1,4 +1,4 @@
-import type { Assignment, Outcome } from '../endpoint-picker/assignment.ts';
+import type { Outcome, Placement } from '../endpoint-picker/assignment.ts';
 import { bufferView } from '../protocol/buffer-view.ts';
 import type { ResponseObserver } from '../protocol/response-observer.ts';
 import type { Headers, Metadata } from './messages.ts';
@@ -7,11 +7,11 @@ import { responseCodeDetails, servedEndpoint } from './metadata.ts';
 export type ObserveResponse = (contentType: string | undefined) => ResponseObserver;
 
 /**
- * What becomes of a picked request, learned from the response that goes by. Finishes the assignment exactly
+ * What becomes of a picked request, learned from the response that goes by. Finishes the placement exactly
  * once, on every way out.
  */
 export class ResponsePhase {
-  readonly #assignment: Assignment;
+  readonly #placement: Placement;
   /** What the data plane was given to choose from, in order. */
   readonly #addresses: readonly string[];
   readonly #observe: ObserveResponse;
@@ -22,8 +22,8 @@ export class ResponsePhase {
   #errorText: string | undefined;
   #isFinished = false;
 
-  constructor(assignment: Assignment, addresses: readonly string[], observe: ObserveResponse) {
-    this.#assignment = assignment;
+  constructor(placement: Placement, addresses: readonly string[], observe: ObserveResponse) {
+    this.#placement = placement;
     this.#addresses = addresses;
     this.#observe = observe;
   }
@@ -51,17 +51,17 @@ export class ResponsePhase {
    */
   onMetadata(metadata: Metadata | undefined): void {
     const served = servedEndpoint(metadata);
-    if (served === undefined || served === this.#assignment.endpoint.address) return;
+    if (served === undefined || served === this.#placement.endpoint.address) return;
     const rank = this.#addresses.indexOf(served);
-    this.#assignment.servedBy(served, this.#addresses.slice(0, Math.max(0, rank)));
+    this.#placement.servedBy(served, this.#addresses.slice(0, Math.max(0, rank)));
   }
 
   onBody(chunk: Uint8Array): void {
     if (this.#errorText !== undefined && this.#errorText.length < errorTextLimit) {
       this.#errorText += bufferView(chunk).toString('latin1', 0, errorTextLimit);
     }
-    if (this.#observer?.push(chunk)) this.#assignment.firstToken();
-    this.#assignment.passed(chunk.length);
+    if (this.#observer?.push(chunk)) this.#placement.firstToken();
+    this.#placement.passed(chunk.length);
   }
 
   /** The response is over as it should be. */
@@ -90,7 +90,7 @@ export class ResponsePhase {
   #finish(outcome: Outcome): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
-    this.#assignment.finish(outcome);
+    this.#placement.finish(outcome);
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { EndpointPicker } from '../endpoint-picker/assignment.ts';
+import type { RequestPlacer } from '../endpoint-picker/assignment.ts';
 import { parseOrReadHeaders, type RequestRules } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
@@ -13,7 +13,7 @@ import type { StreamCollaborators } from './stream.ts';
 export interface ExtProcOptions {
   readonly host: string;
   readonly port: number;
-  readonly picker: EndpointPicker;
+  readonly picker: RequestPlacer;
   readonly log: Log;
   readonly tls: TlsOptions;
   readonly limits: {

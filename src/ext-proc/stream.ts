@@ -1,5 +1,4 @@
-import type { Assignment, EndpointPicker, SubmitOptions } from '../endpoint-picker/assignment.ts';
-import { explanation } from '../endpoint-picker/explain.ts';
+import type { Placement, RequestPlacer, SubmitOptions } from '../endpoint-picker/assignment.ts';
 import type { HttpRequest } from '../endpoint-picker/http-request.ts';
 import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
@@ -19,7 +18,7 @@ import { ResponseAnswers } from './response-answers.ts';
 import { type ObserveResponse, ResponsePhase } from './response-phase.ts';
 
 export interface StreamCollaborators {
-  readonly picker: EndpointPicker;
+  readonly picker: RequestPlacer;
   /** Throws a `ServiceError` that tells the client what is wrong. Takes no body when only headers are known. */
   readonly parseRequest: (http: HttpRequest) => ParsedRequest;
   readonly observeResponse: ObserveResponse;
@@ -70,7 +69,7 @@ export class ExtProcStream {
   /** Between parsing and the pick; then only the names stay, or each open stream would hold its prompt. */
   #rewrite: RewrittenModel | undefined;
   #modelNames: ModelNames | undefined;
-  #assignment: Assignment | undefined;
+  #placement: Placement | undefined;
   #isHalfClosed = false;
   #hasRefused = false;
   #areHeadersAnswered = false;
@@ -201,7 +200,7 @@ export class ExtProcStream {
       const { request, rewrite, parserFault } = this.#parse(known);
       this.#rewrite = rewrite;
       this.#collaborators.picker.submit(request, this.#submitOptions(parserFault), {
-        placed: (assignment) => this.#onPlaced(assignment),
+        placed: (placement) => this.#onPlaced(placement),
         refused: (error) => this.#refuse(error),
       });
     } catch (error) {
@@ -210,22 +209,26 @@ export class ExtProcStream {
   }
 
   #submitOptions(parserFault: string | undefined): SubmitOptions {
-    const signal = () => {
-      this.#aborter ??= new AbortController();
-      return this.#aborter.signal;
-    };
+    const signal = () => this.#signal();
     return {
       subset: this.#gathering.subset,
       parserFault,
+      explains: this.#isExplained,
       get signal() {
         return signal();
       },
     };
   }
 
-  #onPlaced(assignment: Assignment): void {
+  #signal(): AbortSignal {
+    if (this.#state !== 'picking') return AbortSignal.abort();
+    this.#aborter ??= new AbortController();
+    return this.#aborter.signal;
+  }
+
+  #onPlaced(placement: Placement): void {
     try {
-      this.#onPicked(assignment);
+      this.#onPicked(placement);
     } catch (error) {
       this.#refuse(error);
     }
@@ -240,22 +243,23 @@ export class ExtProcStream {
     return this.#collaborators.parseRequest({ id: this.#requestId, method, path, headers, body });
   }
 
-  #onPicked(assignment: Assignment): void {
+  #onPicked(placement: Placement): void {
     if (this.#state !== 'picking') {
-      assignment.finish({ kind: 'client_aborted' });
+      placement.finish({ kind: 'client_aborted' });
       return;
     }
-    this.#assignment = assignment;
+    this.#placement = placement;
     const { observeResponse, fallbacks } = this.#collaborators;
     const plan = this.#plan!;
     const gathering = this.#gathering;
     const changedBody = this.#takeChangedBody();
     const contentLength = plan.setsLength && changedBody !== undefined ? totalBytes(changedBody) : undefined;
-    const { mutation, metadata, addresses } = pickReply(assignment, gathering.headers, {
+    const { mutation, metadata, addresses } = pickReply(placement, gathering.headers, {
+      requestId: this.#requestId,
       fallbacks,
       contentLength,
     });
-    this.#response = new ResponsePhase(assignment, addresses, observeResponse);
+    this.#response = new ResponsePhase(placement, addresses, observeResponse);
     if (changedBody !== undefined) this.#answers.replace(changedBody, gathering, plan);
     if (!this.#areHeadersAnswered) {
       this.#outbox.send({ kind: 'headers', direction: 'request', mutation, metadata });
@@ -282,7 +286,7 @@ export class ExtProcStream {
       outbox: this.#outbox,
       mode: this.#responseBodyMode,
       modelNames: this.#modelNames,
-      explanation: () => this.#explanation(),
+      explanation: () => (this.#isExplained ? (this.#placement?.explanation() ?? []) : []),
     });
     this.#responseAnswers.answer(message);
   }
@@ -295,10 +299,8 @@ export class ExtProcStream {
     return body;
   }
 
-  #explanation() {
-    const isWanted =
-      this.#collaborators.explains && this.#gathering.headers.get(explainHeader)?.trim() === 'true';
-    return isWanted && this.#assignment !== undefined ? explanation(this.#assignment) : [];
+  get #isExplained(): boolean {
+    return this.#collaborators.explains && this.#gathering.headers.get(explainHeader)?.trim() === 'true';
   }
 
   /** A fault in watching must not cost the client its response. */

@@ -104,6 +104,12 @@ function fakeAssignment(pick: FakePick, ranking: readonly Endpoint[]): Assignmen
       return ranking[current]!;
     },
     record: { ranking } as Assignment['record'],
+    alternatives: (count) =>
+      ranking
+        .filter((endpoint, rank) => rank !== current && endpoint.isReady)
+        .slice(0, count)
+        .map(({ address }) => address),
+    explanation: () => [],
     retryNext(reason) {
       pick.retries.push(reason);
       current++;

@@ -4,6 +4,7 @@ import type {
   Outcome,
   PickOptions,
 } from '../../src/endpoint-picker/assignment.ts';
+import { explanation } from '../../src/endpoint-picker/explain.ts';
 import type { Endpoint } from '../../src/scheduling/endpoint.ts';
 import type { InferenceRequest } from '../../src/scheduling/inference-request.ts';
 import type { SchedulingResult } from '../../src/scheduling/scheduling-result.ts';
@@ -44,11 +45,16 @@ export function fakeEndpointPicker(
     let isFinished = false;
     let hasFirstToken = false;
     open += 1;
+    const record = fakeRecord(request, ranking);
     return {
       request,
-      record: fakeRecord(request, ranking),
+      record,
       get endpoint() {
         return ranking[rank]!;
+      },
+      alternatives: (count) => ranking.slice(rank + 1, rank + 1 + count).map(({ address }) => address),
+      explanation() {
+        return explanation(this);
       },
       retryNext: (reason) => {
         retries.push(reason);
