@@ -26,7 +26,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  */
 export class BatchBuilder {
   readonly #limits: BatchLimits;
-  readonly #batch: Mutable<Required<StepBatch>>;
+  readonly #batch: Mutable<StepBatch> & Required<Pick<StepBatch, 'adapters'>>;
   #historyLength = 0;
   #biases = 0;
 

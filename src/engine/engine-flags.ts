@@ -146,9 +146,9 @@ export const engineFlags: readonly EngineFlag[] = [
     name: 'kv-cache-dtype',
     option: 'kvCacheDtype',
     type: 'string',
-    choices: ['auto', 'bfloat16', 'float32'],
+    choices: ['auto', 'bfloat16', 'float32', 'int8', 'int8_per_token_head'],
     default: 'auto',
-    help: 'How keys and values are stored; auto is bfloat16.',
+    help: 'How keys and values are stored; auto is bfloat16. int8 has a scale per token and head, and twice the blocks.',
   },
   {
     name: 'dtype',

@@ -32,7 +32,8 @@ export interface EngineOptions {
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';
   /** `int8`: projections and embeddings are quantized on load. */
   readonly quantization?: 'int8';
-  readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32';
+  /** `int8` is short for `int8_per_token_head`: 8 bits, a scale per token and head. */
+  readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32' | 'int8' | 'int8_per_token_head';
   readonly threads?: number;
   readonly seed?: number;
   /** `auto`: defaults of sampling come from generation_config.json; `vllm`: from the API alone. */

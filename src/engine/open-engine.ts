@@ -10,7 +10,7 @@ import { AdapterSlots, type LoraConfig, readAdapter } from './lora/index.ts';
 import { readModelConfig } from './model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
-import type { ModelPlan, NativeModule } from './native/native.ts';
+import type { KvCacheDtype, ModelPlan, NativeModule } from './native/native.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
@@ -19,7 +19,7 @@ export interface OpenEngineOptions {
   readonly model: string;
   readonly loadFormat: 'safetensors' | 'dummy';
   readonly weightDtype: ModelPlan['weightDtype'];
-  readonly kvCacheDtype: 'F32' | 'BF16';
+  readonly kvCacheDtype: KvCacheDtype;
   readonly threads: number;
   /** Absent: the model's own, or what the KV cache holds if that is less. */
   readonly maxModelLen: number | undefined;
@@ -45,6 +45,13 @@ export interface OpenEngineOptions {
   readonly eosTokenIds: readonly number[];
   readonly seed: number;
 }
+
+/** As `--kv-cache-dtype` calls them. */
+const kvCacheNames: Readonly<Record<KvCacheDtype, string>> = {
+  F32: 'float32',
+  BF16: 'bfloat16',
+  I8: 'int8_per_token_head',
+};
 
 /**
  * Reads the checkpoint, loads the weights, allocates the KV cache. Blocks, and tells the part of the weights that
@@ -126,7 +133,7 @@ export function openEngine(
     blockSize: options.blockSize,
     blocks,
     hasPrefixCaching: options.hasPrefixCaching,
-    kvCacheDtype: options.kvCacheDtype === 'F32' ? 'float32' : 'bfloat16',
+    kvCacheDtype: kvCacheNames[options.kvCacheDtype],
     threads: options.threads,
     policy: options.policy,
     memory: model.memory(),

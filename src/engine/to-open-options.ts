@@ -3,7 +3,7 @@ import type { EngineOptions } from './engine-options.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
 import { readLoraConfig } from './lora/index.ts';
 import { BLOCK_SIZE } from './model/model-plan.ts';
-import type { WeightDtype } from './native/native.ts';
+import type { KvCacheDtype, WeightDtype } from './native/native.ts';
 import type { OpenEngineOptions } from './open-engine.ts';
 import { readSpeculativeConfig } from './speculation/index.ts';
 
@@ -12,6 +12,14 @@ const weightDtypes: Readonly<Record<NonNullable<EngineOptions['dtype']>, 'auto' 
   bfloat16: 'BF16',
   float16: 'F16',
   float32: 'F32',
+};
+
+const kvCacheDtypes: Readonly<Record<NonNullable<EngineOptions['kvCacheDtype']>, KvCacheDtype>> = {
+  auto: 'BF16',
+  bfloat16: 'BF16',
+  float32: 'F32',
+  int8: 'I8',
+  int8_per_token_head: 'I8',
 };
 
 /** The engine's part of the options, with defaults filled in. Throws if a value cannot be. */
@@ -29,7 +37,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     model: options.model,
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
     weightDtype: options.quantization === 'int8' ? 'I8' : weightDtypes[options.dtype ?? 'auto'],
-    kvCacheDtype: options.kvCacheDtype === 'float32' ? 'F32' : 'BF16',
+    kvCacheDtype: kvCacheDtypes[options.kvCacheDtype ?? 'auto'],
     threads: options.threads ?? computeCores(),
     maxModelLen: options.maxModelLen,
     maxNumSeqs: options.maxNumSeqs ?? Math.min(256, maxNumBatchedTokens),

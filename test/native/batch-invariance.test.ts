@@ -32,6 +32,18 @@ function runWhole(
 const plans: readonly (readonly [string, Partial<ModelPlan>])[] = [
   ['float32 weights and cache', {}],
   ['bfloat16 weights and cache', { weightDtype: 'BF16', kvCacheDtype: 'BF16' }],
+  ['bfloat16 weights, 8-bit cache', { weightDtype: 'BF16', kvCacheDtype: 'I8' }],
+  [
+    '8-bit cache of odd heads',
+    {
+      kvCacheDtype: 'I8',
+      heads: 5,
+      kvHeads: 5,
+      headDim: 20,
+      hiddenSize: 72,
+      slidingWindows: Int32Array.of(21, 0),
+    },
+  ],
   ['8-bit weights, bfloat16 cache', { weightDtype: 'I8', kvCacheDtype: 'BF16' }],
   [
     '8-bit weights, sizes that are no multiple of a group',
@@ -157,7 +169,7 @@ it.each(['BF16', 'I8'] as const)(
       .cpuInfo()
       .available.filter((isa) => isa !== 'portable' && !(weightDtype === 'BF16' && isa === 'avx512_bf16'));
     const [first, ...others] = fused.map((isa) =>
-      withModel(native, dummyPlan({ isa, weightDtype, kvCacheDtype: 'BF16' }), (model) =>
+      withModel(native, dummyPlan({ isa, weightDtype, kvCacheDtype: weightDtype }), (model) =>
         logitsOf(model, [{ tokens, start: 0, blocks: blocksFor(100, 0), rows: [0, 50, 99] }], VOCAB),
       ),
     );

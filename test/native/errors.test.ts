@@ -90,7 +90,7 @@ describe('a wrong plan is refused with the reason', () => {
     [/slidingWindows has 1 elements/, { slidingWindows: new Int32Array(1) }],
     [/threads must be between/, { threads: 0 }],
     [/blocks must be positive/, { blocks: 0 }],
-    [/kvCacheDtype must be F32 or BF16/, { kvCacheDtype: 'F16' as 'F32' }],
+    [/kvCacheDtype must be F32, BF16 or I8/, { kvCacheDtype: 'F16' as 'F32' }],
     [/weightDtype has the unknown value 'F64'/, { weightDtype: 'F64' as 'F32' }],
     [/hiddenSize is 1\.5/, { hiddenSize: 1.5 }],
     [/no instruction set named sse9/, { isa: 'sse9' }],

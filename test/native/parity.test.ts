@@ -5,7 +5,6 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { createModelPlan, type ModelPlanOptions } from '../../src/engine/model/model-plan.ts';
 import { loadNative } from '../../src/engine/native/load.ts';
-import type { ModelPlan } from '../../src/engine/native/native.ts';
 import { differences, type ExpectedLogits, largest } from './expected-logits.ts';
 
 interface Expected extends ExpectedLogits {
@@ -26,18 +25,19 @@ const OPTIONS: ModelPlanOptions = {
   kvCacheDtype: 'F32',
 };
 
+type Dtypes = Pick<ModelPlanOptions, 'weightDtype' | 'kvCacheDtype'>;
+
 function check(
   folder: string,
   expectedFile: string,
   isa: string,
-  weightDtype: ModelPlan['weightDtype'] = 'auto',
-  measure = largest,
+  { measure = largest, ...dtypes }: Dtypes & { readonly measure?: typeof largest } = {},
 ): readonly number[] {
   const expected = JSON.parse(readFileSync(expectedFile, 'utf8')) as Expected;
   expect(weightsSha256(folder), 'run test/fixtures/make-parity-fixtures.py again').toBe(
     expected.weightsSha256,
   );
-  const plan = { ...createModelPlan(folder, { ...OPTIONS, weightDtype }), isa };
+  const plan = { ...createModelPlan(folder, { ...OPTIONS, ...dtypes }), isa };
   return differences(native, plan, expected, measure);
 }
 
@@ -61,12 +61,14 @@ const TOLERANCE = 1e-4;
 // largest magnitude, in weights and in activations; measured up to 6.6e-2 on rows of 64. The kernels' own bounds
 // are checked in kernels.test.ts.
 const ROUNDED_TOLERANCE = { BF16: 2e-2, I8: 1e-1 };
+// Keys and values within max / 252 of their head, everything else in float32; measured up to 4e-2 on heads of 8 to 32.
+const KV_TOLERANCE = 5e-2;
 /** Models that amplify: phi3-long sharpens its softmax, qwen3-moe-v4 has near ties between experts. */
 const AMPLIFICATION: Readonly<Record<string, number>> = { 'phi3-long': 5, 'qwen3-moe-v4': 2 };
 
 /** The set with bfloat16 dot products computes in float32 when weights are held so; the same bits, exactly. */
-function inFloat32(isa: string): ModelPlan['weightDtype'] {
-  return isa === 'avx512_bf16' ? 'F32' : 'auto';
+function inFloat32(isa: string): Dtypes {
+  return { weightDtype: isa === 'avx512_bf16' ? 'F32' : 'auto' };
 }
 
 describe('logits agree with Hugging Face transformers in float32', () => {
@@ -85,7 +87,9 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     () => {
       for (const { name } of variants) {
         const folder = join(PARITY, name);
-        const found = check(folder, join(folder, 'expected.json'), 'avx512_bf16', 'auto', rootMeanSquare);
+        const found = check(folder, join(folder, 'expected.json'), 'avx512_bf16', {
+          measure: rootMeanSquare,
+        });
         expect(Math.max(...found), name).toBeLessThan(ROUNDED_TOLERANCE.BF16 * (AMPLIFICATION[name] ?? 1));
       }
     },
@@ -95,9 +99,29 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     for (const { name } of variants) {
       const folder = join(PARITY, name);
       for (const isa of native.cpuInfo().available) {
-        const found = check(folder, join(folder, 'expected.json'), isa, 'I8', rootMeanSquare);
+        const found = check(folder, join(folder, 'expected.json'), isa, {
+          weightDtype: 'I8',
+          measure: rootMeanSquare,
+        });
         const tolerance = ROUNDED_TOLERANCE.I8 * (AMPLIFICATION[name] ?? 1);
         expect(Math.max(...found), `${name}, ${isa}`).toBeLessThan(tolerance);
+      }
+    }
+  });
+
+  it('within the error of an 8-bit KV cache', () => {
+    for (const { name } of variants) {
+      const folder = join(PARITY, name);
+      for (const isa of native.cpuInfo().available) {
+        const found = check(folder, join(folder, 'expected.json'), isa, {
+          ...inFloat32(isa),
+          kvCacheDtype: 'I8',
+          measure: rootMeanSquare,
+        });
+        const tolerance = KV_TOLERANCE * (AMPLIFICATION[name] ?? 1);
+        expect(Math.max(...found), `${name}, ${isa}`).toBeLessThan(tolerance);
+        // And it is in use: float32 pages are exact to 1e-5.
+        expect(Math.max(...found), `${name}, ${isa}`).toBeGreaterThan(1e-4);
       }
     }
   });

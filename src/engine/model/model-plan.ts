@@ -1,4 +1,4 @@
-import type { ModelPlan } from '../native/native.ts';
+import type { KvCacheDtype, ModelPlan } from '../native/native.ts';
 import type { ModelConfig } from './config.ts';
 import { readModelConfig, readModelWeights } from './model-files.ts';
 
@@ -23,7 +23,7 @@ export interface ModelPlanOptions {
   readonly dummySeed?: number;
   readonly weightDtype?: ModelPlan['weightDtype'];
   /** BF16 unless given. */
-  readonly kvCacheDtype?: 'F32' | 'BF16';
+  readonly kvCacheDtype?: KvCacheDtype;
 }
 
 /** Reads a model folder or GGUF file into the plan that `NativeModule.open` takes. Throws CheckpointError. */
@@ -85,9 +85,15 @@ function ropeTables(config: ModelConfig, maxModelLen: number): Float32Array {
   return Float32Array.from(tables.flatMap((table) => [...table]));
 }
 
-/** Bytes of one KV block over all layers, as the native core lays it out (value channels padded to 16). */
-export function kvBlockBytes(config: ModelConfig, kvCacheDtype: 'F32' | 'BF16'): number {
+/**
+ * Bytes of one KV block over all layers, as the native core lays it out: value channels padded to 16, and with I8
+ * two scales of two bytes per token and head.
+ */
+export function kvBlockBytes(config: ModelConfig, kvCacheDtype: KvCacheDtype): number {
   const paddedHeadDim = Math.ceil(config.headDim / 16) * 16;
-  const elementBytes = kvCacheDtype === 'F32' ? 4 : 2;
-  return config.layers * config.kvHeads * BLOCK_SIZE * (config.headDim + paddedHeadDim) * elementBytes;
+  const tokenBytes =
+    (config.headDim + paddedHeadDim) * kvElementBytes[kvCacheDtype] + (kvCacheDtype === 'I8' ? 4 : 0);
+  return config.layers * config.kvHeads * BLOCK_SIZE * tokenBytes;
 }
+
+const kvElementBytes: Readonly<Record<KvCacheDtype, number>> = { F32: 4, BF16: 2, I8: 1 };

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define PM_ABI_VERSION 1
+#define PM_ABI_VERSION 2
 #define PM_BLOCK_SIZE 16
 #define PM_SAMPLING_FLOATS 6
 #define PM_SAMPLING_INTS 8
@@ -106,7 +106,8 @@ typedef struct {
   int32_t dummy; /* 1: random weights from dummy_seed, no files */
   uint64_t dummy_seed;
   pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint; PM_I8: quantized on load, groups of 32 */
-  pm_dtype kv_cache_dtype; /* PM_F32 or PM_BF16 */
+  pm_dtype kv_cache_dtype; /* PM_F32, PM_BF16, or PM_I8: a scale per token and kv head, of keys and of values */
+  /* max_samples may be as large as max_tokens: logits are best computed some rows at a time. */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
   int32_t adapter_slots, max_adapter_rank; /* 0 slots: no adapters */
   /* Told the part of the weights that is loaded, 0 to 1, from the calling thread; may be null. */
@@ -146,6 +147,10 @@ typedef struct {
   const int32_t* history;
   const int32_t *bias_starts, *bias_ids;
   const float* bias_values;
+  const int32_t* forced_ids; /* [samples] a token that is taken as chosen, -1 = choose; or null */
+  const int32_t* mask_of;    /* [samples] index of the row's mask, -1 = all tokens may come; or null */
+  const uint32_t* masks;     /* [mask_count, ceil(vocab_size / 32)] bit set: the token may come */
+  int32_t mask_count;
   int32_t* sampled_ids;
   float* sampled_logprobs;
   int32_t* sampled_ranks;
@@ -153,6 +158,9 @@ typedef struct {
   int32_t* top_ids;
   float* top_logprobs;
   float* logits; /* [samples, vocab_size] or null */
+  int32_t pooled;             /* samples + pooled is at most max_samples */
+  const int32_t* pooled_rows; /* [pooled] token rows whose last hidden state is wanted */
+  float* pooled_states;       /* [pooled, hidden_size] after the final norm */
 } pm_batch;
 
 typedef struct { uint64_t weights, kv_cache, scratch; } pm_memory_use;

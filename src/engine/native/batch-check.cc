@@ -65,6 +65,32 @@ void checkSequence(const BatchLimits& limits, const pm_batch& b, size_t s) {
   }
 }
 
+void checkOptional(const BatchLimits& limits, const BatchLengths& n, const pm_batch& b) {
+  const size_t samples = (size_t)b.samples, pooled = (size_t)b.pooled;
+  if (b.adapters) {
+    needLength("adapters", n.adapters, (size_t)b.sequences);
+    for (size_t s = 0; s < (size_t)b.sequences; s++)
+      if (b.adapters[s] != -1) needIndex("adapters", s, b.adapters[s], limits.adapterSlots);
+  }
+  if (b.forced_ids) {
+    needLength("forcedIds", n.forcedIds, samples);
+    for (size_t r = 0; r < samples; r++)
+      if (b.forced_ids[r] != -1) needIndex("forcedIds", r, b.forced_ids[r], limits.vocabSize);
+  }
+  if (b.mask_of) {
+    needLength("maskOf", n.maskOf, samples);
+    for (size_t r = 0; r < samples; r++)
+      if (b.mask_of[r] != -1) needIndex("maskOf", r, b.mask_of[r], b.mask_count);
+    needLength("masks", n.masks, (size_t)b.mask_count * (((size_t)limits.vocabSize + 31) / 32));
+  }
+  if (pooled > 0) {
+    needLength("pooledRows", n.pooledRows, pooled);
+    needLength("pooledStates", n.pooledStates, pooled * (size_t)limits.hiddenSize);
+    for (size_t r = 0; r < pooled; r++) needIndex("pooledRows", r, b.pooled_rows[r], b.tokens);
+  }
+  if (b.logits) needLength("logits", n.logits, samples * (size_t)limits.vocabSize);
+}
+
 void checkSampling(const BatchLimits& limits, const BatchLengths& n, const pm_batch& b, size_t r) {
   const float* f = b.sampling_floats + r * PM_SAMPLING_FLOATS;
   const int32_t* i = b.sampling_ints + r * PM_SAMPLING_INTS;
@@ -96,26 +122,23 @@ void checkBatch(const BatchLimits& limits, const BatchLengths& lengths, const pm
   needCount("tokens", b.tokens, 0, limits.maxTokens);
   needCount("sequences", b.sequences, 0, b.tokens);
   needCount("samples", b.samples, 0, limits.maxSamples);
+  needCount("pooled", b.pooled, 0, limits.maxSamples - b.samples);
+  needCount("masks", b.mask_count, 0, b.samples);
   if (b.block_table_stride < 0) refuse("blockTableStride is negative");
   if (b.top_stride < 0) refuse("topStride is negative");
   checkLengths(lengths, b);
   if (b.tokens == 0 && b.samples > 0) refuse("samples is " + to_string(b.samples) + ", but the step has no tokens");
+  checkOptional(limits, lengths, b);
   for (size_t t = 0; t < (size_t)b.tokens; t++) needIndex("tokenIds", t, b.token_ids[t], limits.vocabSize);
   if (b.query_starts[0] != 0) refuse("queryStarts[0] is " + to_string(b.query_starts[0]) + ", expected 0");
   for (size_t s = 0; s < (size_t)b.sequences; s++) checkSequence(limits, b, s);
   if (b.query_starts[b.sequences] != b.tokens)
     refuse("queryStarts[" + to_string(b.sequences) + "] is " + to_string(b.query_starts[b.sequences]) +
            ", expected the number of tokens, " + to_string(b.tokens));
-  if (b.adapters) {
-    needLength("adapters", lengths.adapters, (size_t)b.sequences);
-    for (size_t s = 0; s < (size_t)b.sequences; s++)
-      if (b.adapters[s] != -1) needIndex("adapters", s, b.adapters[s], limits.adapterSlots);
-  }
   for (size_t r = 0; r < (size_t)b.samples; r++) {
     needIndex("sampleRows", r, b.sample_rows[r], b.tokens);
     checkSampling(limits, lengths, b, r);
   }
-  if (b.logits) needLength("logits", lengths.logits, (size_t)b.samples * (size_t)limits.vocabSize);
 }
 
 }  // namespace pm

@@ -7,15 +7,15 @@ namespace pm {
 
 // What the checks need of a plan.
 struct BatchLimits {
-  int32_t vocabSize, blocks, maxTokens, maxSamples, adapterSlots;
+  int32_t vocabSize, hiddenSize, blocks, maxTokens, maxSamples, adapterSlots;
 };
 
 // How many elements each array of a pm_batch really has.
 struct BatchLengths {
   size_t tokenIds, positions, slotMapping, queryStarts, blockTables, sampleRows, samplingFloats, samplingInts, history,
       biasStarts, biasIds, biasValues, sampledIds, sampledLogprobs, sampledRanks, topIds, topLogprobs;
-  size_t adapters;  // read only when pm_batch.adapters is given
-  size_t logits;  // read only when pm_batch.logits is given
+  // Read only when the array is given.
+  size_t adapters, logits, forcedIds, maskOf, masks, pooledRows, pooledStates;
 };
 
 // Throws std::invalid_argument with the argument's name, what was expected and what was found.

@@ -61,12 +61,15 @@ std::string text(const Napi::Object& object, const char* name) {
 // A typed array's data and length, of exactly the expected element type.
 template <class T>
 T* array(const Napi::Value& value, const char* name, size_t* length) {
-  constexpr napi_typedarray_type expected = std::is_same_v<T, float> ? napi_float32_array : napi_int32_array;
+  constexpr napi_typedarray_type expected = std::is_same_v<T, float>      ? napi_float32_array
+                                            : std::is_same_v<T, uint32_t> ? napi_uint32_array
+                                                                          : napi_int32_array;
+  constexpr const char* kind = expected == napi_float32_array ? "a Float32Array" : expected == napi_uint32_array ? "a Uint32Array" : "an Int32Array";
   napi_typedarray_type type;
   void* data = nullptr;
   if (!value.IsTypedArray() ||
       napi_get_typedarray_info(value.Env(), value, &type, length, &data, nullptr, nullptr) != napi_ok || type != expected)
-    throw Refusal(std::string(name) + " is not " + (expected == napi_float32_array ? "a Float32Array" : "an Int32Array"));
+    throw Refusal(std::string(name) + " is not " + kind);
   return static_cast<T*>(data);
 }
 
@@ -240,6 +243,17 @@ void readBatch(const Napi::Object& from, pm_batch& b, pm::BatchLengths& n) {
   b.query_starts = array<int32_t>(from, "queryStarts", &n.queryStarts);
   b.block_tables = array<int32_t>(from, "blockTables", &n.blockTables);
   if (has(from, "adapters")) b.adapters = array<int32_t>(from, "adapters", &n.adapters);
+  if (has(from, "forcedIds")) b.forced_ids = array<int32_t>(from, "forcedIds", &n.forcedIds);
+  if (has(from, "maskOf")) {
+    b.mask_of = array<int32_t>(from, "maskOf", &n.maskOf);
+    b.masks = array<uint32_t>(from, "masks", &n.masks);
+    b.mask_count = integer(from, "maskCount");
+  }
+  if (has(from, "pooled")) {
+    b.pooled = integer(from, "pooled");
+    b.pooled_rows = array<int32_t>(from, "pooledRows", &n.pooledRows);
+    b.pooled_states = array<float>(from, "pooledStates", &n.pooledStates);
+  }
   b.sample_rows = array<int32_t>(from, "sampleRows", &n.sampleRows);
   b.sampling_floats = array<float>(from, "samplingFloats", &n.samplingFloats);
   b.sampling_ints = array<int32_t>(from, "samplingInts", &n.samplingInts);
@@ -285,7 +299,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       } catch (const Refusal& refusal) {
         throw Refusal(std::string("plan: ") + refusal.what());
       }
-      limits = {plan.c.vocab_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples, plan.c.adapter_slots};
+      limits = {plan.c.vocab_size, plan.c.hidden_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples, plan.c.adapter_slots};
       Napi::Function listener;
       if (info.Length() > 1 && info[1].IsFunction()) {
         listener = info[1].As<Napi::Function>();

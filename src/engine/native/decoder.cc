@@ -22,7 +22,7 @@ const char* findProblem(const pm_plan& p) {
   if (p.blocks <= 0) return "blocks must be positive";
   if (p.threads < 1 || p.threads > 1024) return "threads must be between 1 and 1024";
   if (p.max_tokens <= 0 || p.max_samples <= 0) return "maxTokens and maxSamples must be positive";
-  if (p.kv_cache_dtype != PM_F32 && p.kv_cache_dtype != PM_BF16) return "kvCacheDtype must be F32 or BF16";
+  if (p.kv_cache_dtype != PM_F32 && p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_I8) return "kvCacheDtype must be F32, BF16 or I8";
   if (!(p.rms_norm_eps >= 0)) return "rmsNormEps must not be negative";
   if (p.rotary_dim <= 0 || p.rotary_dim % 2 != 0 || p.rotary_dim > p.head_dim) return "rotaryDim must be even and at most headDim";
   for (int i = 0; i < p.layers; i++) {
@@ -132,10 +132,9 @@ void Decoder::loadWeights(const pm_plan& plan) {
 }
 
 void Decoder::allocate(const pm_plan& plan) {
-  const size_t element = bytesOf(kvDtype);
   for (Layer& layer : layers) {
-    layer.keys = Arena(blocks * kvHeads * headDim * 16 * element);
-    layer.values = Arena(blocks * kvHeads * paddedHeadDim * 16 * element);
+    layer.keys = Arena(blocks * kvHeads * kvTileBytes(kvDtype, headDim));
+    layer.values = Arena(blocks * kvHeads * kvTileBytes(kvDtype, paddedHeadDim));
   }
   const auto rows = [](size_t count, size_t columns) {
     Rows buffer;

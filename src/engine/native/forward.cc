@@ -1,6 +1,6 @@
 // One step: embedding, then per layer norm, qkv, rope and cache write, attention, output projection, norm,
 // gated MLP or a mixture of them, and at the end norm, head and sampling for the rows that ask for it. The last layer computes
-// attention and MLP only for those rows. Every stage is one loop of the thread pool.
+// attention and MLP only for those rows and for those whose state is wanted. Every stage is one loop of the thread pool.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,6 +14,12 @@ namespace {
 constexpr size_t kLightRows = 8;            // rows per chunk of elementwise stages
 constexpr size_t kAdapterRows = 24;          // rows per chunk of x A^T
 constexpr size_t kLightElements = 16 << 10;  // elements per chunk of conversions
+
+// Rows whose last layer is computed: first those that are sampled, then those that are pooled.
+int32_t pickedRow(const pm_batch& batch, size_t r) {
+  const size_t samples = (size_t)batch.samples;
+  return r < samples ? batch.sample_rows[r] : batch.pooled_rows[r - samples];
+}
 
 size_t ceilDiv(size_t a, size_t b) { return (a + b - 1) / b; }
 
@@ -39,7 +45,7 @@ struct Cut {
 }  // namespace
 
 void Decoder::step(const pm_batch& batch) {
-  const size_t tokens = (size_t)batch.tokens, samples = (size_t)batch.samples;
+  const size_t tokens = (size_t)batch.tokens, picks = (size_t)batch.samples + (size_t)batch.pooled;
   if (tokens == 0) return;
   growRopeTables((size_t)*std::max_element(batch.positions, batch.positions + tokens) + 1);
   planAttention(batch);
@@ -51,19 +57,21 @@ void Decoder::step(const pm_batch& batch) {
     normalize(x, i == 0 ? nullptr : &projected, i == 0 ? nullptr : &layers[i - 1].mlpOutputNorm, layer.inputNorm, tokens);
     project(layer.qkv, normed, qkv, tokens, {i, &LayerAdapter::qkv, adapterRuns});
     rotateAndCache(layer, batch);
-    if (last && samples == 0) return;
+    if (last && picks == 0) return;
     attend(layer, last ? sampledTiles : tiles);
     if (last)
-      for (size_t r = 0; r < samples; r++)
-        memcpy(picked.at(r), x.at((size_t)batch.sample_rows[r]), picked.stride * sizeof(float));
-    const size_t rows = last ? samples : tokens;
+      for (size_t r = 0; r < picks; r++)
+        memcpy(picked.at(r), x.at((size_t)pickedRow(batch, r)), picked.stride * sizeof(float));
+    const size_t rows = last ? picks : tokens;
     const std::vector<AdapterRun>& runs = last ? sampledRuns : adapterRuns;
     project(layer.output, attended, projected, rows, {i, &LayerAdapter::output, runs});
     normalize(last ? picked : x, &projected, &layer.attentionOutputNorm, layer.mlpNorm, rows);
     if (layer.experts.empty()) feedForward(layer, i, rows, runs);
     else mixExperts(layer, rows);
   }
-  normalize(picked, &projected, &layers.back().mlpOutputNorm, finalNorm, samples);
+  normalize(picked, &projected, &layers.back().mlpOutputNorm, finalNorm, picks);
+  for (size_t r = 0; r < (size_t)batch.pooled; r++)
+    memcpy(batch.pooled_states + r * hidden, normed.at((size_t)batch.samples + r), hidden * sizeof(float));
   sampleRows(batch);
 }
 
@@ -79,8 +87,8 @@ void Decoder::planAttention(const pm_batch& batch) {
   }
   // Long contexts first, so that the last chunks of the loop are short ones.
   std::stable_sort(tiles.begin(), tiles.end(), [](const auto& a, const auto& b) { return a.position > b.position; });
-  for (size_t r = 0; r < (size_t)batch.samples; r++) {
-    const int32_t row = batch.sample_rows[r];
+  for (size_t r = 0; r < (size_t)batch.samples + (size_t)batch.pooled; r++) {
+    const int32_t row = pickedRow(batch, r);
     const int32_t* starts = batch.query_starts;
     const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, row) - starts) - 1;
     sampledTiles.push_back({(size_t)row, r, 1, (size_t)batch.positions[row], tableOf(s)});
@@ -103,8 +111,8 @@ void Decoder::planAdapters(const pm_batch& batch) {
   const int32_t* starts = batch.query_starts;
   for (size_t s = 0; s < (size_t)batch.sequences; s++)
     extend(adapterRuns, (size_t)starts[s], (size_t)(starts[s + 1] - starts[s]), adapterOf(s));
-  for (size_t r = 0; r < (size_t)batch.samples; r++) {
-    const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, batch.sample_rows[r]) - starts) - 1;
+  for (size_t r = 0; r < (size_t)batch.samples + (size_t)batch.pooled; r++) {
+    const size_t s = (size_t)(std::upper_bound(starts, starts + batch.sequences + 1, pickedRow(batch, r)) - starts) - 1;
     extend(sampledRuns, r, 1, adapterOf(s));
   }
 }
@@ -233,7 +241,7 @@ void Decoder::project(const Matrix& matrix, const Rows& in, const Rows& out, siz
 }
 
 KvPages Decoder::pagesOf(const Layer& layer) const {
-  return {layer.keys.as<void>(), layer.values.as<void>(), kvDtype, kvHeads, headDim, paddedHeadDim};
+  return {layer.keys.as<char>(), layer.values.as<char>(), kvDtype, kvHeads, headDim, paddedHeadDim};
 }
 
 void Decoder::rotateAndCache(const Layer& layer, const pm_batch& batch) {
@@ -396,6 +404,9 @@ void Decoder::sampleRows(const pm_batch& batch) {
       task.biasIds = batch.bias_ids + batch.bias_starts[r];
       task.biasValues = batch.bias_values + batch.bias_starts[r];
       task.biases = (size_t)(batch.bias_starts[r + 1] - batch.bias_starts[r]);
+      const int32_t mask = batch.mask_of ? batch.mask_of[r] : -1;
+      task.allowed = mask < 0 ? nullptr : batch.masks + (size_t)mask * ((vocab + 31) / 32);
+      task.forced = batch.forced_ids ? batch.forced_ids[r] : -1;
       task.id = batch.sampled_ids + r;
       task.logprob = batch.sampled_logprobs + r;
       task.rank = batch.sampled_ranks + r;

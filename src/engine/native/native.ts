@@ -7,6 +7,9 @@
 /** Element types that weights may have in memory. */
 export type WeightDtype = 'F32' | 'BF16' | 'F16';
 
+/** Element types of the KV cache. `I8`: keys of a token and head share a scale, and so do values. */
+export type KvCacheDtype = 'F32' | 'BF16' | 'I8';
+
 /** Element types that weights may have in a checkpoint: also ggml's blocks of integers with a scale. */
 export type StoredDtype = WeightDtype | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
 
@@ -117,7 +120,7 @@ export interface ModelPlan {
    * integers in groups of 32 inputs that share a scale.
    */
   readonly weightDtype: 'auto' | WeightDtype | 'I8';
-  readonly kvCacheDtype: 'F32' | 'BF16';
+  readonly kvCacheDtype: KvCacheDtype;
   /** Tokens per KV block. 16. */
   readonly blockSize: number;
   /** KV blocks to allocate. */
@@ -164,6 +167,19 @@ export interface StepBatch {
   readonly biasStarts: Int32Array;
   readonly biasIds: Int32Array;
   readonly biasValues: Float32Array;
+  /** `[R]` tokens that are taken as chosen, -1 where one is to be chosen; absent: all are. */
+  readonly forcedIds?: Int32Array;
+  /** `[R]` index of the row's mask, -1 where all tokens may come; absent: everywhere. */
+  readonly maskOf?: Int32Array;
+  /** With `maskOf`: `[maskCount, ceil(vocabSize / 32)]`, a bit per token, set if it may be chosen. */
+  readonly masks?: Uint32Array;
+  maskCount?: number;
+  /** With `pooledRows`: how many rows' hidden states are wanted; `samples + pooled` is at most `maxSamples`. */
+  pooled?: number;
+  /** `[pooled]` token rows. */
+  readonly pooledRows?: Int32Array;
+  /** out `[pooled, hiddenSize]` hidden states after the final norm. */
+  readonly pooledStates?: Float32Array;
   /** out `[R]` chosen token. */
   readonly sampledIds: Int32Array;
   /** out `[R]` natural log of the chosen token's probability under the raw logits (vLLM's `raw_logprobs`). */

@@ -157,7 +157,7 @@ struct Pages {
     const size_t padded = (headDim + 15) / 16 * 16;
     keys.assign(blocks * kvHeads * padded * 16, 0xffffffffu);
     values.assign(blocks * kvHeads * padded * 16, 0xffffffffu);
-    view = {keys.data(), values.data(), dtype, kvHeads, headDim, padded};
+    view = {reinterpret_cast<char*>(keys.data()), reinterpret_cast<char*>(values.data()), dtype, kvHeads, headDim, padded};
   }
 };
 
@@ -165,6 +165,45 @@ struct RopeCase {
   size_t heads = 4, kvHeads = 2, rows = 5;
   std::vector<int32_t> positions{0, 1, 2, 40, 41}, slots{5, 16, 31, 32, 47};
 };
+
+// What pages hold of one token and head, against what was meant to be kept, over the bound of rope.h.
+double overBound(const Floats& found, const Floats& meant) {
+  double most = 0, off = 0;
+  for (const float x : meant) most = std::max(most, std::fabs((double)x));
+  for (size_t i = 0; i < meant.size(); i++) off = std::max(off, std::fabs((double)found[i] - (double)meant[i]));
+  return off / (most / 252 * (1 + 1e-5) + 1e-30);
+}
+
+// The writer of I8 pages against the same rows kept in float32. Some heads are zero, some tiny.
+double checkInt8Pages(const Kernels& kernels) {
+  double worst = 0;
+  for (const auto& [d, rotary] : {std::pair<size_t, size_t>{20, 20}, {64, 64}, {36, 10}, {128, 128}}) {
+    const RopeCase c;
+    const size_t stride = (c.heads + 2 * c.kvHeads) * d;
+    const Floats cosines = random(42 * paddedHalf(rotary), 7), sines = random(42 * paddedHalf(rotary), 8);
+    Floats exact = random(c.rows * stride, 23);
+    for (size_t i = 0; i < stride; i++) exact[i] = 0, exact[stride + i] *= 1e-30f, exact[2 * stride + i] *= 1e4f;
+    Floats rounded = exact;
+    Pages wide(Dtype::F32, 3, c.kvHeads, d), narrow(Dtype::I8, 3, c.kvHeads, d);
+    RopeTask task{exact.data(), stride, c.positions.data(), c.slots.data(), c.rows, c.heads, rotary, cosines.data(), sines.data(),
+                  nullptr, nullptr, 1e-6f, 0.25f, wide.view};
+    kernels.rope(task);
+    task.qkv = rounded.data();
+    task.pages = narrow.view;
+    kernels.rope(task);
+    for (const int32_t slot : c.slots)
+      for (size_t h = 0; h < c.kvHeads; h++)
+        for (const auto at : {reference::keyAt, reference::valueAt}) {
+          Floats found, meant;
+          for (size_t i = 0; i < d; i++) {
+            found.push_back((float)at(narrow.view, (size_t)slot, h, i));
+            meant.push_back((float)at(wide.view, (size_t)slot, h, i));
+          }
+          worst = std::max(worst, overBound(found, meant));
+        }
+  }
+  return worst <= 1 ? 0 : worst;
+}
 
 double checkRope(const Kernels& kernels, Dtype dtype) {
   double worst = 0;
@@ -285,6 +324,18 @@ double checkExperts(const Kernels& kernels) {
   return worst;
 }
 
+double checkBan(const Kernels& kernels) {
+  const size_t n = 1008;
+  Floats x = random(n, 24);
+  std::vector<uint32_t> allowed((n + 31) / 32);
+  for (size_t i = 0; i < allowed.size(); i++) allowed[i] = i % 3 == 0 ? ~0u : i % 3 == 1 ? 0u : (uint32_t)mix(i);
+  Floats expected = x;
+  for (size_t i = 0; i < n; i++)
+    if (!(allowed[i / 32] >> i % 32 & 1)) expected[i] = -INFINITY;
+  kernels.ban(x.data(), allowed.data(), n);
+  return x == expected ? 0 : INFINITY;
+}
+
 double checkLogits(const Kernels& kernels) {
   const size_t n = 5008;
   Floats x = random(n, 15);
@@ -321,10 +372,11 @@ std::vector<Check> selfTest(const Kernels& kernels) {
           {"gemm I8 within its error bound", checkInt8Bound(kernels)}, {"rmsNorm", checkRmsNorm(kernels)},
           {"rope F32", checkRope(kernels, Dtype::F32)},   {"rope BF16", checkRope(kernels, Dtype::BF16)},
           {"attention F32", checkAttention(kernels, Dtype::F32)}, {"attention BF16", checkAttention(kernels, Dtype::BF16)},
+          {"attention I8", checkAttention(kernels, Dtype::I8)}, {"I8 pages within their error bound", checkInt8Pages(kernels)},
           {"swiglu", checkGate(kernels.swiglu, reference::swiglu)},
           {"geglu", checkGate(kernels.geglu, reference::geglu)},
           {"softcap", checkSoftcap(kernels)},             {"experts", checkExperts(kernels)},
-          {"logits", checkLogits(kernels)}};
+          {"logits", checkLogits(kernels)},               {"ban", checkBan(kernels)}};
 }
 
 }  // namespace pm

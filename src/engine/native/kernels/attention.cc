@@ -9,6 +9,9 @@
 // arithmetic depends on its position alone, not on the tile, the chunk or the batch. Lanes outside the
 // causal range or the window count as probability 0 and their values are never read.
 //
+// In I8 pages a token's keys share a scale, and so do its values: scores are multiplied by the former, probabilities
+// by the latter once they are summed, so that sums run over integers as they are stored.
+//
 // Parallelization: callers cut (sequence, queries, kv head) into tasks.
 #include "attention.h"
 
@@ -27,21 +30,26 @@ constexpr size_t kPages = kAttentionTokens / kLanes;
 struct Range { int low, high; };
 
 template <class S>
+constexpr bool kIsScaled = sizeof(typename S::Stored) == 1;
+
+template <class S>
 struct Walk {
   const AttentionTask& t;
   size_t step;  // index of the 64-token step
   float* scores;  // [rows, 64]
   float* acc;     // [rows, paddedHeadDim]
 
-  const typename S::Stored* keys(size_t page) const {
-    const size_t block = (size_t)t.blockTable[step * kPages + page];
-    return static_cast<const typename S::Stored*>(t.pages.keys) +
-           (block * t.pages.kvHeads + t.kvHead) * t.pages.headDim * kLanes;
+  // The tiles of this head in a page of the step.
+  size_t tile(size_t page) const { return (size_t)t.blockTable[step * kPages + page] * t.pages.kvHeads + t.kvHead; }
+  const char* keyTile(size_t page) const { return t.pages.keys + tile(page) * kvTileBytes(t.pages.dtype, t.pages.headDim); }
+  const char* valueTile(size_t page) const {
+    return t.pages.values + tile(page) * kvTileBytes(t.pages.dtype, t.pages.paddedHeadDim);
+  }
+  static Vec scales(const char* tile, size_t channels) {
+    return loadBf16(reinterpret_cast<const uint16_t*>(tile + kvScalesAt(channels)));
   }
   const typename S::Stored* values(size_t token) const {
-    const size_t block = (size_t)t.blockTable[step * kPages + token / kLanes];
-    return static_cast<const typename S::Stored*>(t.pages.values) +
-           ((block * t.pages.kvHeads + t.kvHead) * kLanes + token % kLanes) * t.pages.paddedHeadDim;
+    return reinterpret_cast<const typename S::Stored*>(valueTile(token / kLanes)) + token % kLanes * t.pages.paddedHeadDim;
   }
   const float* query(size_t row) const {
     return t.q + row / t.group * t.qStride + row % t.group * t.pages.headDim;
@@ -50,7 +58,8 @@ struct Walk {
   // scores[row][page * 16 ..] = q . K for R rows and one page.
   template <int R>
   void score(size_t row, size_t page) const {
-    const auto* k = keys(page);
+    const char* tile = keyTile(page);
+    const auto* k = reinterpret_cast<const typename S::Stored*>(tile);
     const size_t d = t.pages.headDim;
     const float* q[R];
     Vec even[R], odd[R];
@@ -65,8 +74,11 @@ struct Walk {
         odd[r] = fma(k1, set1(q[r][i + 1]), odd[r]);
       }
     }
-    PM_UNROLL for (int r = 0; r < R; r++)
-      store(scores + (row + r) * kAttentionTokens + page * kLanes, add(even[r], odd[r]));
+    PM_UNROLL for (int r = 0; r < R; r++) {
+      Vec score = add(even[r], odd[r]);
+      if constexpr (kIsScaled<S>) score = mul(score, scales(tile, d));
+      store(scores + (row + r) * kAttentionTokens + page * kLanes, score);
+    }
   }
 
   // acc[row][channel ..] += p V over tokens [low, high), for R rows and C vectors of channels.
@@ -107,7 +119,12 @@ struct Walk {
 };
 
 // One row's share of a step: scores become probabilities, the accumulator is rescaled.
-void soften(float* scores, float* acc, size_t channels, Range seen, float cap, float& most, float& sum) {
+template <class S>
+void soften(const Walk<S>& walk, size_t row, Range seen, float& most, float& sum) {
+  const size_t channels = walk.t.pages.paddedHeadDim;
+  const float cap = walk.t.softcap;
+  float* scores = walk.scores + row * kAttentionTokens;
+  float* acc = walk.acc + row * channels;
   const Vec none = set1(-3.0e38f);
   Vec s[kPages];
   Vec top = none;
@@ -123,9 +140,11 @@ void soften(float* scores, float* acc, size_t channels, Range seen, float cap, f
   Vec total = zero();
   PM_UNROLL for (size_t page = 0; page < kPages; page++) {
     const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
-    const Vec p = select(lanes, exp(sub(s[page], shift)), zero());
-    store(scores + page * kLanes, p);
+    Vec p = select(lanes, exp(sub(s[page], shift)), zero());
     total = add(total, p);
+    if constexpr (kIsScaled<S>)
+      if (lanes) p = mul(p, walk.scales(walk.valueTile(page), channels));
+    store(scores + page * kLanes, p);
   }
   if (next != most) {
     const Vec factor = exp(sub(set1(most), shift));
@@ -150,7 +169,6 @@ Range visible(const AttentionTask& t, size_t row, size_t step) {
 template <class S, int R>
 void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
   const AttentionTask& t = walk.t;
-  const size_t channels = t.pages.paddedHeadDim;
   Range seen[R];
   int anyLow = 64, anyHigh = 0, allLow = 0, allHigh = 64;
   for (int r = 0; r < R; r++) {
@@ -166,8 +184,7 @@ void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
     walk.template score<R>(row, page);
   for (int r = 0; r < R; r++)
     if (seen[r].low < seen[r].high)
-      soften(walk.scores + (row + r) * kAttentionTokens, walk.acc + (row + r) * channels, channels, seen[r],
-             t.softcap, most[row + r], sum[row + r]);
+      soften(walk, row + r, seen[r], most[row + r], sum[row + r]);
   // Tokens that all rows see go through the tile; the ragged ends, before and after, row by row.
   if (allLow >= allHigh) {
     for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, seen[r].low, seen[r].high);
@@ -214,6 +231,7 @@ void run(const AttentionTask& t) {
 
 void attention(const AttentionTask& task) {
   if (task.pages.dtype == Dtype::F32) return run<AsF32>(task);
+  if (task.pages.dtype == Dtype::I8) return run<AsI8>(task);
   return run<AsBf16>(task);
 }
 

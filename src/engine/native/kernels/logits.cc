@@ -53,6 +53,15 @@ size_t countGreater(const float* x, size_t n, float limit) {
   return count;
 }
 
+// x = -infinity where the bit of its index is 0.
+void ban(float* x, const uint32_t* allowed, size_t n) {
+  const Vec none = set1(-__builtin_inff());
+  for (size_t i = 0; i < n; i += kLanes) {
+    const unsigned lanes = allowed[i / 32] >> i % 32 & 0xffffu;
+    if (lanes != 0xffffu) store(x + i, select(lanes, load(x + i), none));
+  }
+}
+
 // First index >= from with x[index] > limit, or n.
 size_t findGreater(const float* x, size_t from, size_t n, float limit) {
   const Vec l = set1(limit);

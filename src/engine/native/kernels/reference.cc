@@ -20,12 +20,42 @@ void write(void* data, Dtype dtype, size_t index, double value) {
   else static_cast<uint16_t*>(data)[index] = toBf16((float)value);
 }
 
-size_t keyIndex(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
-  return ((slot / 16 * pages.kvHeads + kvHead) * pages.headDim + channel) * 16 + slot % 16;
+// The elements of one token and one kv head among those of a page: `step` apart from `first` on.
+struct Stored {
+  char* tile;
+  size_t channels, first, step;
+  uint16_t* scale(size_t slot) const { return reinterpret_cast<uint16_t*>(tile + kvScalesAt(channels)) + slot % 16; }
+};
+
+Stored keysOf(const KvPages& pages, size_t slot, size_t kvHead) {
+  const size_t tile = slot / 16 * pages.kvHeads + kvHead;
+  return {pages.keys + tile * kvTileBytes(pages.dtype, pages.headDim), pages.headDim, slot % 16, 16};
 }
 
-size_t valueIndex(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
-  return ((slot / 16 * pages.kvHeads + kvHead) * 16 + slot % 16) * pages.paddedHeadDim + channel;
+Stored valuesOf(const KvPages& pages, size_t slot, size_t kvHead) {
+  const size_t tile = slot / 16 * pages.kvHeads + kvHead;
+  return {pages.values + tile * kvTileBytes(pages.dtype, pages.paddedHeadDim), pages.paddedHeadDim,
+          slot % 16 * pages.paddedHeadDim, 1};
+}
+
+double readStored(const KvPages& pages, const Stored& s, size_t slot, size_t channel) {
+  const size_t index = s.first + channel * s.step;
+  if (pages.dtype != Dtype::I8) return read(s.tile, pages.dtype, index);
+  return (double)reinterpret_cast<const int8_t*>(s.tile)[index] * (double)fromBf16(*s.scale(slot));
+}
+
+void writeStored(const KvPages& pages, const Stored& s, size_t slot, const std::vector<double>& x) {
+  if (pages.dtype != Dtype::I8) {
+    for (size_t i = 0; i < x.size(); i++) write(s.tile, pages.dtype, s.first + i * s.step, x[i]);
+    return;
+  }
+  double most = 0;
+  for (const double value : x) most = std::fmax(most, std::fabs(value));
+  uint16_t scale = toBf16((float)(most / 127));
+  if ((double)fromBf16(scale) < most / 127) scale++;  // the next bfloat16 up
+  *s.scale(slot) = scale;
+  for (size_t i = 0; i < x.size(); i++)
+    reinterpret_cast<int8_t*>(s.tile)[s.first + i * s.step] = (int8_t)(most > 0 ? std::nearbyint(x[i] / (double)fromBf16(scale)) : 0);
 }
 
 }  // namespace
@@ -44,10 +74,10 @@ double activationAt(const void* row, Dtype form, size_t k, size_t index) {
   return bytes[index] * read(bytes + scalesAt(k), Dtype::F32, index / kGroup);
 }
 double keyAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
-  return read(pages.keys, pages.dtype, keyIndex(pages, slot, kvHead, channel));
+  return readStored(pages, keysOf(pages, slot, kvHead), slot, channel);
 }
 double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel) {
-  return read(pages.values, pages.dtype, valueIndex(pages, slot, kvHead, channel));
+  return readStored(pages, valuesOf(pages, slot, kvHead), slot, channel);
 }
 
 void gemm(const GemmTask& t, Dtype form) {
@@ -93,15 +123,16 @@ void rope(const RopeTask& t) {
         x[i] = a * (double)cosines[i] - b * (double)sines[i];
         x[half + i] = b * (double)cosines[i] + a * (double)sines[i];
       }
-      for (size_t i = 0; i < d; i++) {
-        if (isQuery) head[i] = (float)(x[i] * (double)t.queryScale);
-        else write(t.pages.keys, t.pages.dtype, keyIndex(t.pages, slot, h - t.heads, i), x[i]);
-      }
+      if (isQuery)
+        for (size_t i = 0; i < d; i++) head[i] = (float)(x[i] * (double)t.queryScale);
+      else writeStored(t.pages, keysOf(t.pages, slot, h - t.heads), slot, x);
     }
     const float* v = t.qkv + row * t.qkvStride + (t.heads + t.pages.kvHeads) * d;
-    for (size_t h = 0; h < t.pages.kvHeads; h++)
-      for (size_t i = 0; i < t.pages.paddedHeadDim; i++)
-        write(t.pages.values, t.pages.dtype, valueIndex(t.pages, slot, h, i), i < d ? (double)v[h * d + i] : 0.0);
+    for (size_t h = 0; h < t.pages.kvHeads; h++) {
+      std::vector<double> x(t.pages.paddedHeadDim, 0.0);
+      std::copy(v + h * d, v + (h + 1) * d, x.begin());
+      writeStored(t.pages, valuesOf(t.pages, slot, h), slot, x);
+    }
   }
 }
 

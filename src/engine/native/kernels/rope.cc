@@ -4,6 +4,7 @@
 // Qwen3 normalizes each head of q and k before that: head / sqrt(mean(head^2) + eps) * weight.
 // With partial rotation (Phi-4-mini) d is rotaryDim and the channels after it pass as they are.
 // Parts are copied to zero-padded buffers, so any even size works with full Vecs.
+// Keys and values of I8 pages are quantized as rope.h says.
 // Parallelization: callers cut rows; a row touches only its own slot.
 #include "rope.h"
 
@@ -68,11 +69,18 @@ void rotate(Head& head, const float* cosines, const float* sines, Parts parts, f
   for (size_t i = 0; i < parts.rest; i += kLanes) store(head.rest + i, mul(load(head.rest + i), s));
 }
 
+char* keyTile(const KvPages& pages, size_t block, size_t kvHead) {
+  return pages.keys + (block * pages.kvHeads + kvHead) * kvTileBytes(pages.dtype, pages.headDim);
+}
+
+char* valueTile(const KvPages& pages, size_t block, size_t kvHead) {
+  return pages.values + (block * pages.kvHeads + kvHead) * kvTileBytes(pages.dtype, pages.paddedHeadDim);
+}
+
 template <class S>
 void writeKey(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const Head& head, Parts parts) {
   const size_t half = parts.half;
-  auto* out = static_cast<typename S::Stored*>(pages.keys) +
-              (block * pages.kvHeads + kvHead) * pages.headDim * kLanes + lane;
+  auto* out = reinterpret_cast<typename S::Stored*>(keyTile(pages, block, kvHead)) + lane;
   for (size_t i = 0; i < half; i++) out[i * kLanes] = S::from(head.a[i]);
   for (size_t i = 0; i < half; i++) out[(half + i) * kLanes] = S::from(head.b[i]);
   for (size_t i = 0; i < parts.rest; i++) out[(2 * half + i) * kLanes] = S::from(head.rest[i]);
@@ -80,10 +88,69 @@ void writeKey(const KvPages& pages, size_t block, size_t lane, size_t kvHead, co
 
 template <class S>
 void writeValue(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const float* v) {
-  auto* out = static_cast<typename S::Stored*>(pages.values) +
-              ((block * pages.kvHeads + kvHead) * kLanes + lane) * pages.paddedHeadDim;
+  auto* out = reinterpret_cast<typename S::Stored*>(valueTile(pages, block, kvHead)) + lane * pages.paddedHeadDim;
   for (size_t i = 0; i < pages.headDim; i++) out[i] = S::from(v[i]);
   for (size_t i = pages.headDim; i < pages.paddedHeadDim; i++) out[i] = S::from(0.0f);
+}
+
+float largest(float most, const float* part, size_t n) {
+  Vec top = set1(most);
+  for (size_t i = 0; i < n; i += kLanes) {
+    const Vec x = load(part + i);
+    top = max(top, max(x, sub(zero(), x)));
+  }
+  return reduceMax(top);
+}
+
+// The scale of integers up to 127 for magnitudes up to `most`, rounded up to bfloat16; stored, and returned as its
+// inverse. Below 1e-36 the inverse would overflow; such a head counts as zero.
+float storeScale(char* tile, size_t channels, size_t lane, float most) {
+  uint32_t bits = 0;
+  if (most > 1e-36f) {
+    const float scale = most * (1.0f / 127.0f);
+    memcpy(&bits, &scale, 4);
+    bits = (bits + 0xffffu) & 0xffff0000u;
+  }
+  float rounded;
+  memcpy(&rounded, &bits, 4);
+  const uint16_t stored = (uint16_t)(bits >> 16);
+  memcpy(tile + kvScalesAt(channels) + lane * sizeof stored, &stored, sizeof stored);
+  return bits == 0 ? 0.0f : 1.0f / rounded;
+}
+
+// out[i * step] = x[i] * inverse to the nearest integer, ties to even. Adding 1.5 * 2^23 rounds and leaves the integer
+// in the low mantissa bits; product and sum are not fused, so all instruction sets give the same.
+void quantize(int8_t* out, size_t step, const float* x, size_t n, float inverse) {
+  const Vec factor = set1(inverse), magic = set1(12582912.0f);
+  alignas(64) float shifted[kLanes];
+  for (size_t i = 0; i < n; i += kLanes) {
+    store(shifted, add(mul(load(x + i), factor), magic));
+    for (size_t lane = 0; lane < kLanes && i + lane < n; lane++) {
+      int32_t bits;
+      memcpy(&bits, shifted + lane, 4);
+      out[(i + lane) * step] = (int8_t)bits;
+    }
+  }
+}
+
+template <>
+void writeKey<AsI8>(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const Head& head, Parts parts) {
+  char* tile = keyTile(pages, block, kvHead);
+  const float most = largest(largest(largest(0.0f, head.a, parts.half), head.b, parts.half), head.rest, parts.rest);
+  const float inverse = storeScale(tile, pages.headDim, lane, most);
+  int8_t* out = reinterpret_cast<int8_t*>(tile) + lane;
+  quantize(out, kLanes, head.a, parts.half, inverse);
+  quantize(out + parts.half * kLanes, kLanes, head.b, parts.half, inverse);
+  quantize(out + 2 * parts.half * kLanes, kLanes, head.rest, parts.rest, inverse);
+}
+
+template <>
+void writeValue<AsI8>(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const float* v) {
+  alignas(64) float padded[kMaxHeadDim];
+  readPart(padded, v, pages.headDim);
+  char* tile = valueTile(pages, block, kvHead);
+  const float inverse = storeScale(tile, pages.paddedHeadDim, lane, largest(0.0f, padded, pages.headDim));
+  quantize(reinterpret_cast<int8_t*>(tile) + lane * pages.paddedHeadDim, 1, padded, pages.paddedHeadDim, inverse);
 }
 
 template <class S>
@@ -118,6 +185,7 @@ void run(const RopeTask& t) {
 
 void rope(const RopeTask& task) {
   if (task.pages.dtype == Dtype::F32) return run<AsF32>(task);
+  if (task.pages.dtype == Dtype::I8) return run<AsI8>(task);
   return run<AsBf16>(task);
 }
 

@@ -7,14 +7,26 @@ namespace pm {
 
 // Pages of one layer, 16 tokens each. Keys keep the token as the fastest index, so that the scores of a page
 // are one Vec; values keep the channel as the fastest index, so that the weighted sum is made of Vecs.
+//
+// I8: a token's keys of one head are integers of -127 to 127 times one scale, and so are its values. The scale is
+// the largest magnitude / 127, rounded up to bfloat16, so that an element is off by at most half of that:
+//   |x - scale * i| <= scale / 2 <= max |x| / 252.
+// A token's numbers depend on that token alone, never on the others in its page.
 struct KvPages {
-  void* keys;            // [blocks, kvHeads, headDim, 16]
-  void* values;          // [blocks, kvHeads, 16, paddedHeadDim]
-  Dtype dtype;           // F32 or BF16
+  char* keys;            // [blocks, kvHeads] tiles of [headDim, 16], then of I8 the scales [16] as BF16
+  char* values;          // [blocks, kvHeads] tiles of [16, paddedHeadDim], then of I8 the scales [16] as BF16
+  Dtype dtype;           // F32, BF16 or I8
   size_t kvHeads;
   size_t headDim;
   size_t paddedHeadDim;  // headDim rounded up to 16
+
 };
+
+// Bytes of what one page holds of one head, and where the scales of I8 lie in it.
+constexpr size_t kvScalesAt(size_t channels) { return channels * 16; }
+constexpr size_t kvTileBytes(Dtype dtype, size_t channels) {
+  return channels * 16 * bytesOf(dtype) + (dtype == Dtype::I8 ? 16 * bytesOf(Dtype::BF16) : 0);
+}
 
 // Per row: RMSNorm of each q and k head where weights are given, rotation by the token's position, q scaled by
 // queryScale in place, k and v written to the row's slot.

@@ -1,6 +1,7 @@
 // One row, in this order (the definitions are those of Hugging Face's logits processors and of vLLM):
 //   log-probabilities from the raw logits: l[id] - log sum e^l, rank = 1 + how many are greater
 //   bias: l[id] += value; -infinity bans
+//   mask: -infinity where the bit is 0
 //   repetition penalty r over prompt and output: l > 0 ? l / r : l * r            (Keskar et al. 2019, "CTRL")
 //   frequency and presence penalties over output: l -= f * count + p * (count > 0)
 //   temperature 0: the greatest, the lowest id among equals. Otherwise l /= temperature, then
@@ -189,6 +190,7 @@ int32_t draw(const Kernels& kernels, const SampleTask& t, Limit limit, float top
 
 int32_t choose(const Kernels& kernels, const SampleTask& t, SampleScratch& s) {
   for (size_t i = 0; i < t.biases; i++) t.logits[(size_t)t.biasIds[i]] += t.biasValues[i];
+  if (t.allowed) kernels.ban(t.logits, t.allowed, t.padded);
   applyPenalties(t, s);
   const float temperature = t.floats[Temperature];
   float top = kernels.maxOf(t.logits, t.padded);
@@ -237,7 +239,7 @@ void sample(const Kernels& kernels, const SampleTask& t, SampleScratch& s) {
     best = bestOf(kernels, t.logits, t.padded, std::min((size_t)wanted, t.vocab));
     memcpy(s.raw.data(), t.logits, t.padded * sizeof(float));
   }
-  *t.id = choose(kernels, t, s);
+  *t.id = t.forced >= 0 ? t.forced : choose(kernels, t, s);
   *t.logprob = 0;
   *t.rank = 0;
   if (wanted < 0) return;

@@ -18,6 +18,8 @@ struct SampleTask {
   const int32_t* biasIds;
   const float* biasValues;
   size_t biases;
+  const uint32_t* allowed;  // one bit per token, set if it may be chosen; or null
+  int32_t forced;           // the token that counts as chosen; -1 = choose
   int32_t* id;
   float* logprob;
   int32_t* rank;

@@ -68,6 +68,9 @@ PM_INLINE Vec loadBf16(const uint16_t* p) {
   return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p)), 16))};
 }
 PM_INLINE Vec loadF16(const uint16_t* p) { return {_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p))}; }
+PM_INLINE Vec loadI8(const int8_t* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)))};
+}
 // Sixteen pairs of bf16, and the first or the second of each pair.
 struct Bf16Pairs { __m512i v; };
 PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) { return {_mm512_loadu_si512(p)}; }
@@ -126,6 +129,10 @@ PM_INLINE Vec loadBf16(const uint16_t* p) {
 PM_INLINE Vec loadF16(const uint16_t* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p)), _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(p + 8)))};
 }
+PM_INLINE __m256 widenI8(const int8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
+}
+PM_INLINE Vec loadI8(const int8_t* p) { return {widenI8(p), widenI8(p + 8)}; }
 struct Bf16Pairs { __m256i lo, hi; };
 PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) {
   return {_mm256_loadu_si256((const __m256i*)p), _mm256_loadu_si256((const __m256i*)(p + 16))};
@@ -225,6 +232,8 @@ PM_INLINE Quad widenF16(const uint16_t* p) {
   return floatOf(magnitude | (h & 0x8000u) << 16);
 }
 PM_INLINE Vec loadF16(const uint16_t* p) { return {widenF16(p), widenF16(p + 4), widenF16(p + 8), widenF16(p + 12)}; }
+PM_INLINE Quad widenI8(const int8_t* p) { return Quad{(float)p[0], (float)p[1], (float)p[2], (float)p[3]}; }
+PM_INLINE Vec loadI8(const int8_t* p) { return {widenI8(p), widenI8(p + 4), widenI8(p + 8), widenI8(p + 12)}; }
 struct Bf16Pairs { QuadBits a, b, c, d; };
 PM_INLINE Bf16Pairs loadBf16Pairs(const uint16_t* p) {
   Bf16Pairs pairs;
@@ -314,7 +323,8 @@ PM_INLINE uint16_t floatToBf16(float x) {
   return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-// Storage types of weights and of the KV cache: `Stored` in memory, `Vec` in registers.
+// Storage types of weights and of the KV cache: `Stored` in memory, `Vec` in registers. Of I8, which only the cache
+// uses here, a register holds integers that a scale is still to be applied to.
 struct AsF32 {
   using Stored = float;
   PM_INLINE Vec get(const Stored* p) { return load(p); }
@@ -326,6 +336,10 @@ struct AsBf16 {
   PM_INLINE Vec get(const Stored* p) { return loadBf16(p); }
   PM_INLINE float one(Stored x) { return bf16ToFloat(x); }
   PM_INLINE Stored from(float x) { return floatToBf16(x); }
+};
+struct AsI8 {
+  using Stored = int8_t;
+  PM_INLINE Vec get(const Stored* p) { return loadI8(p); }
 };
 
 }  // namespace pm::PM_ISA

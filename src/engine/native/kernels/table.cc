@@ -17,6 +17,6 @@ constexpr auto gemmOfBytes = gemmInt8;
 
 extern const Kernels kernels = {PM_TEXT(PM_ISA), gemm,     gemmOfBytes, nullptr, packActivations, rmsNorm,      rope,
                                 attention,       swiglu,   geglu,       softcap, route,           combine,      maxOf,
-                                sumExp,          expShifted, divide,    countGreater, findGreater, findEqual};
+                                sumExp,          expShifted, divide,    ban,     countGreater, findGreater, findEqual};
 
 }  // namespace pm::PM_ISA

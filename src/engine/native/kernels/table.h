@@ -32,6 +32,7 @@ float maxOf(const float* x, size_t n);
 double sumExp(const float* x, size_t n, float shift);
 void expShifted(float* out, const float* x, size_t n, float shift, double* blockSums);
 void divide(float* x, size_t n, float divisor);
+void ban(float* x, const uint32_t* allowed, size_t n);
 size_t countGreater(const float* x, size_t n, float limit);
 size_t findGreater(const float* x, size_t from, size_t n, float limit);
 size_t findEqual(const float* x, size_t n, float value);
