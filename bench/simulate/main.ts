@@ -19,6 +19,7 @@ import {
   findWorkload,
   jsonLines,
   markdownReport,
+  prepareHeap,
   runExperiment,
 } from '../../src/simulation/index.ts';
 import { pieceNames, runPiece, tableHead } from './goals.ts';
@@ -46,6 +47,7 @@ function main(): void {
       goals: { type: 'boolean', default: false },
     },
   });
+  prepareHeap();
   if (values.speed) {
     process.stdout.write(speedTable());
     return;

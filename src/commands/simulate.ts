@@ -12,6 +12,7 @@ import {
   markdownReport,
   type Policy,
   policies,
+  prepareHeap,
   runExperiment,
   svgPlot,
   traceWorkload,
@@ -82,6 +83,7 @@ async function run(flags: SimulateFlags): Promise<void> {
     throw new CommandError('give --workload or --trace, not both', exitCodes.usage);
   const workload = chosenWorkload(flags);
   const compared = await chosenPolicies(flags);
+  prepareHeap();
   const result = runExperiment({
     scenario: {
       workload,

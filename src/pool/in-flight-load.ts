@@ -29,6 +29,8 @@ export interface LoadEntry extends RequestLoad {
   decodingSinceMs: number | undefined;
   /** Its first token came, or is missing, far too late; that has been counted. */
   isLate: boolean;
+  /** In the list of entries; undefined once it was removed. */
+  place: number | undefined;
 }
 
 /**
@@ -57,7 +59,8 @@ export class InFlightLoad {
   #headSinceMs = 0;
   readonly #prompts: Pick<HeldPrompts, 'add' | 'remove'>;
   readonly #held: PromptTokens;
-  readonly #entries = new Set<LoadEntry>();
+  /** The last takes the place of one that goes. A Set's outgrown tables would keep dead entries from the collector. */
+  readonly #entries: LoadEntry[] = [];
   /** Until something changes. */
   #view: EndpointInFlight | undefined;
   /** Requests whose first token will not be seen, with the time when it is assumed; in that order. */
@@ -103,8 +106,9 @@ export class InFlightLoad {
       firstTokenAtMs: undefined,
       decodingSinceMs: undefined,
       isLate: false,
+      place: this.#entries.length,
     };
-    this.#entries.add(entry);
+    this.#entries.push(entry);
     this.#view = undefined;
     if (!isStreaming) this.#unseen.push({ entry, assumedAtMs: nowMs + prefillMs });
     this.#requests++;
@@ -120,8 +124,9 @@ export class InFlightLoad {
     return entry;
   }
 
-  has(entry: LoadEntry): boolean {
-    return this.#entries.has(entry);
+  /** Of an entry that this load has made. */
+  has({ place }: LoadEntry): boolean {
+    return place !== undefined;
   }
 
   firstToken(entry: LoadEntry, nowMs: number): void {
@@ -182,7 +187,12 @@ export class InFlightLoad {
   }
 
   remove(entry: LoadEntry, nowMs: number): void {
-    if (!this.#entries.delete(entry)) return;
+    const { place } = entry;
+    if (place === undefined) return;
+    const last = this.#entries.pop()!;
+    last.place = place;
+    if (last !== entry) this.#entries[place] = last;
+    entry.place = undefined;
     if (entry.isWaitingForFirstToken) this.#endPrefill(entry, nowMs);
     else {
       this.#decoding--;
@@ -222,7 +232,7 @@ export class InFlightLoad {
 
   /** Throws if the counters are not the sums over the entries. */
   checkIntegrity(owner: string): void {
-    const entries = [...this.#entries];
+    const entries = [...this.#entries].sort((a, b) => a.sentAtMs - b.sentAtMs);
     const waiting = entries.filter((entry) => entry.isWaitingForFirstToken);
     const expected: EndpointInFlight = {
       requests: entries.length,

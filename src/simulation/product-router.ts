@@ -32,18 +32,13 @@ export function productRouter(policy: Policy): RouterFactory {
   };
 }
 
-interface Serving {
-  readonly running: RunningRequest;
-  assignment: Assignment | undefined;
-}
-
 class ProductRouter implements Router {
   readonly #environment: RouterEnvironment;
   readonly #fleet: SimulatedPool;
   readonly #picker: InspectableEndpointPicker;
   readonly #timers: VirtualTimers;
-  /** Requests that wait here or are on an engine. */
-  readonly #serving = new Map<RunningRequest, Serving>();
+  /** Of the requests that are on an engine, by their order. */
+  readonly #assignments: (Assignment | undefined)[] = [];
   decisions = 0;
   readonly residencyChanged: Router['residencyChanged'];
 
@@ -73,27 +68,22 @@ class ProductRouter implements Router {
 
   arrive(running: RunningRequest): void {
     this.#fleet.catchUp();
-    const serving: Serving = { running, assignment: undefined };
-    this.#serving.set(running, serving);
     this.#picker.submit(running.source.request, noOptions, {
-      placed: (assignment) => this.#send(serving, assignment),
-      refused: () => {
-        this.#serving.delete(running);
-        this.#environment.reject(running);
-      },
+      placed: (assignment) => this.#send(running, assignment),
+      refused: () => this.#environment.reject(running),
     });
     this.#watchScrapes();
   }
 
   firstToken(running: RunningRequest): void {
     this.#fleet.catchUp();
-    this.#serving.get(running)?.assignment?.firstToken();
+    this.#assignments[running.order]?.firstToken();
   }
 
   ended(running: RunningRequest): void {
     this.#fleet.catchUp();
-    const assignment = this.#serving.get(running)?.assignment;
-    this.#serving.delete(running);
+    const assignment = this.#assignments[running.order];
+    this.#assignments[running.order] = undefined;
     if (running.ending === 'completed') {
       const { promptTokens, outputTokens: completionTokens, cachedTokens } = running;
       const usage = { promptTokens, completionTokens, cachedTokens };
@@ -120,9 +110,9 @@ class ProductRouter implements Router {
   }
 
   /** As the gateway does: the next of the ranking when an engine refuses the connection. */
-  #send(serving: Serving, assignment: Assignment): void {
-    const { running } = serving;
-    serving.assignment = assignment;
+  #send(running: RunningRequest, assignment: Assignment): void {
+    while (this.#assignments.length < running.order) this.#assignments.push(undefined);
+    this.#assignments[running.order] = assignment;
     this.decisions++;
     let endpoint: Endpoint | undefined = assignment.endpoint;
     const { candidates } = assignment.record;
@@ -132,7 +122,7 @@ class ProductRouter implements Router {
       if (this.#environment.dispatch(running, this.#fleet.engineOf(endpoint))) return;
       endpoint = assignment.retryNext('connection refused');
     }
-    this.#serving.delete(running);
+    this.#assignments[running.order] = undefined;
     assignment.finish({ kind: 'connect_failed', reason: 'connection refused' });
     this.#environment.reject(running);
   }

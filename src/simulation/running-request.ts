@@ -6,6 +6,8 @@ export type Ending = 'completed' | 'rejected' | 'failed';
 /** One request's life in one run. Written by the engine and the simulation, read by the statistics. */
 export class RunningRequest {
   readonly source: WorkloadRequest;
+  /** Its number in order of arrival. */
+  readonly order: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
   readonly blocks: Int32Array;
@@ -37,8 +39,9 @@ export class RunningRequest {
   /** Order of admission on its engine; the youngest is preempted first. */
   admission = 0;
 
-  constructor(source: WorkloadRequest) {
+  constructor(source: WorkloadRequest, order: number) {
     this.source = source;
+    this.order = order;
     this.promptTokens = source.request.promptTokens;
     this.outputTokens = source.outputTokens;
     this.blocks = source.blocks;

@@ -57,8 +57,6 @@ class Simulation {
   readonly #scraper: GaugeScraper;
   readonly #residency: ResidencyFeed;
   readonly #routers: readonly Router[];
-  /** Which replica holds a request, by the request. */
-  readonly #routerOf = new Map<RunningRequest, Router>();
   readonly #requests: RunningRequest[] = [];
   readonly #followUps: WorkloadRequest[] = [];
   readonly #faults: readonly Fault[];
@@ -130,7 +128,10 @@ class Simulation {
       timers: this.#queue,
       listener: {
         beforeChange: (engine, nowMs) => this.#scraper.beforeChange(engine, nowMs),
-        firstToken: (request) => this.#routerOf.get(request)?.firstToken(request),
+        // Of a split request the prefill stands for it here, and its first token is not the client's.
+        firstToken: (request) => {
+          if (!this.#prefills.has(request)) this.#routerOf(request).firstToken(request);
+        },
         completed: (request) => {
           const transfer = this.#prefills.get(request);
           if (transfer === undefined) this.#end(request, 'completed');
@@ -154,11 +155,14 @@ class Simulation {
   }
 
   #arrive(source: WorkloadRequest): void {
-    const request = new RunningRequest(source);
-    const router = this.#routers[this.#requests.length % this.#routers.length]!;
+    const request = new RunningRequest(source, this.#requests.length);
     this.#requests.push(request);
-    this.#routerOf.set(request, router);
-    router.arrive(request);
+    this.#routerOf(request).arrive(request);
+  }
+
+  /** Replicas take requests in turn. */
+  #routerOf({ order }: RunningRequest): Router {
+    return this.#routers[order % this.#routers.length]!;
   }
 
   #dispatch(request: RunningRequest, index: number): boolean {
@@ -175,7 +179,7 @@ class Simulation {
 
   #dispatchSplit(request: RunningRequest, split: Split): void {
     const { source } = request;
-    const prefill = new RunningRequest({ ...source, outputTokens: 1 });
+    const prefill = new RunningRequest({ ...source, outputTokens: 1 }, request.order);
     request.dispatchedMs = this.#nowMs;
     request.isSplit = true;
     this.#prefills.set(prefill, { request, ...split });
@@ -186,7 +190,7 @@ class Simulation {
     this.#prefills.delete(prefill);
     const { request, decodeEngine, transferMs } = transfer;
     request.prefilledCachedTokens = prefill.cachedTokens;
-    this.#routerOf.get(request)?.prefilled?.(request);
+    this.#routerOf(request).prefilled?.(request);
     const arrivesMs = Math.max(this.#nowMs, this.#linkFreeMs[decodeEngine] ?? 0) + transferMs;
     this.#linkFreeMs[decodeEngine] = arrivesMs;
     this.#transfers.push(transfer);
@@ -201,13 +205,11 @@ class Simulation {
   }
 
   #end(request: RunningRequest, ending: 'completed' | 'rejected' | 'failed'): void {
-    const router = this.#routerOf.get(request);
-    this.#routerOf.delete(request);
     request.ending = ending;
     request.endedMs = this.#nowMs;
     if (request.isSplit) request.cachedTokens = request.prefilledCachedTokens;
     this.#lastEndMs = this.#nowMs;
-    if (ending !== 'rejected') router?.ended(request);
+    if (ending !== 'rejected') this.#routerOf(request).ended(request);
     const following = this.#source.next?.(request.source, this.#nowMs);
     if (following === undefined) return;
     this.#followUps.push(following);
