@@ -23,13 +23,16 @@ const maxDepth = 256;
 /** Some patterns have more states than memory has room for: what lies beyond these counts as `dead`. */
 const maxStates = 20_000;
 const maxPlaces = 500_000;
+const maxFrames = 500_000;
+/** Of one state, on the way to it: rules that begin with each other in several ways double at every level. */
+const maxVisited = 200_000;
 
 /**
  * Runs a grammar byte by byte. Sets of (node, stack) are made into numbered states as they are met, so a state
  * that was met once costs one array look-up per byte from then on. Nesting deeper than `maxDepth` is refused.
  */
 export class Automaton {
-  /** `dead` if the grammar allows no text. */
+  /** `dead` if the grammar allows no text, or is too ambiguous before its first byte. */
   readonly start: number;
   readonly #grammar: Grammar;
   readonly #frames: Frame[] = [];
@@ -46,7 +49,11 @@ export class Automaton {
 
   /** How much of the room for states is taken, 0 to 1. */
   get fullness(): number {
-    return Math.max(this.#states.length / maxStates, this.#places / maxPlaces);
+    return Math.max(
+      this.#states.length / maxStates,
+      this.#places / maxPlaces,
+      this.#frames.length / maxFrames,
+    );
   }
 
   isAccepting(state: number): boolean {
@@ -72,7 +79,7 @@ export class Automaton {
     return found;
   }
 
-  /** The state of everything that can be reached from these places without reading. */
+  /** The state of everything that can be reached from these places without reading; `dead` if that is too much. */
   #intern(from: readonly (readonly [node: number, frame: number])[]): number {
     const { nodes } = this.#grammar;
     const seen = new Map<number, readonly [number, number]>();
@@ -90,9 +97,10 @@ export class Automaton {
       const { empty, calls, isEnd } = nodes[at]!;
       for (const to of empty) visit(to, frame);
       for (const { start, to } of calls) {
-        const inner = this.#frame(to, frame);
+        const inner = this.#isTail(to) ? frame : this.#frame(to, frame);
         if (inner !== undefined) visit(start, inner);
       }
+      if (seen.size > maxVisited) return dead;
       if (!isEnd) continue;
       if (frame === outermost) isAccepting = true;
       else visit(this.#frames[frame]!.node, this.#frames[frame]!.parent);
@@ -107,6 +115,19 @@ export class Automaton {
     this.#states.push({ places, isAccepting, next: new Int32Array(256).fill(unknown) });
     this.#stateIds.set(id, this.#states.length - 1);
     return this.#states.length - 1;
+  }
+
+  /** Nothing is left to do at this node but to return: a rule called last needs no frame of its own. */
+  #isTail(node: number): boolean {
+    let at = node;
+    for (let steps = 0; steps < maxDepth; steps++) {
+      const { bytes, calls, empty, isEnd } = this.#grammar.nodes[at]!;
+      if (bytes.length > 0 || calls.length > 0) return false;
+      if (isEnd) return empty.length === 0;
+      if (empty.length !== 1) return false;
+      at = empty[0]!;
+    }
+    return false;
   }
 
   /** Undefined beyond `maxDepth`. */

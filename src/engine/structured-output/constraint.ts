@@ -1,5 +1,5 @@
 import { Automaton, dead } from './automaton.ts';
-import { character, choice, StructuredOutputError, text } from './expression.ts';
+import { character, choice, maxOptions, StructuredOutputError, text } from './expression.ts';
 import type { Grammar } from './grammar.ts';
 import { compileGrammar } from './grammar.ts';
 import { jsonObject, jsonRules } from './json-grammar.ts';
@@ -16,7 +16,10 @@ export type Constraint =
 /** Throws `StructuredOutputError` with what cannot be held to. */
 export function compileConstraint(constraint: Constraint): Grammar {
   const grammar = grammarOf(constraint);
-  if (new Automaton(grammar).start === dead) throw new StructuredOutputError('The structure allows no text.');
+  if (new Automaton(grammar).start === dead)
+    throw new StructuredOutputError(
+      'The structure allows no text, or refers to itself in too many ways before anything is written.',
+    );
   return grammar;
 }
 
@@ -37,7 +40,10 @@ function grammarOf(constraint: Constraint): Grammar {
         new Map(),
       );
     case 'choice':
-      if (constraint.options.length === 0) throw new StructuredOutputError('A choice needs options.');
+      if (constraint.options.length === 0 || constraint.options.length > maxOptions)
+        throw new StructuredOutputError(
+          `A choice has 1 to ${maxOptions} options; this one has ${constraint.options.length}.`,
+        );
       return compileGrammar(choice(...constraint.options.map(text)), new Map());
   }
 }

@@ -24,6 +24,15 @@ export class StructuredOutputError extends Error {
   }
 }
 
+/** Alternatives, members or entries in one place. */
+export const maxOptions = 10_000;
+
+/** A value of the request in a message about it. */
+export function quotedPart(value: unknown): string {
+  const json = JSON.stringify(value) ?? 'nothing';
+  return json.length > 100 ? `${json.slice(0, 100)}…` : json;
+}
+
 export const text = (value: string): Expression => ({ kind: 'text', text: value });
 export const character = (...ranges: readonly CodePointRange[]): Expression => ({
   kind: 'character',

@@ -33,20 +33,24 @@ export interface Grammar {
 }
 
 const maxNodes = 100_000;
+/** Expressions written out, those that read nothing included. */
+const maxEmitted = 500_000;
 
 export function compileGrammar(root: Expression, rules: ReadonlyMap<string, Expression>): Grammar {
   const nodes: GrammarNode[] = [];
   const starts = new Map<string, number>();
 
+  let emitted = 0;
+
+  const tooLarge = () =>
+    new StructuredOutputError('The structure is too large; shorten its repetitions or split it.');
   const node = (): number => {
-    if (nodes.length >= maxNodes)
-      throw new StructuredOutputError('The structure is too large; shorten its repetitions or split it.');
+    if (nodes.length >= maxNodes) throw tooLarge();
     nodes.push({ bytes: [], empty: [], calls: [], isEnd: false });
     return nodes.length - 1;
   };
-  const addRule = (body: Expression, start: number): void => {
-    nodes[emit(body, start)]!.isEnd = true;
-  };
+  /** Rules whose nodes are still to be written: rules may refer to each other in long chains. */
+  const pending: { readonly body: Expression; readonly start: number }[] = [];
   const startOf = (name: string): number => {
     const known = starts.get(name);
     if (known !== undefined) return known;
@@ -54,12 +58,13 @@ export function compileGrammar(root: Expression, rules: ReadonlyMap<string, Expr
     if (body === undefined) throw new Error(`structured output: no rule ${name}`);
     const start = node();
     starts.set(name, start);
-    addRule(body, start);
+    pending.push({ body, start });
     return start;
   };
 
   /** Adds the expression after `from`; returns the node where it has been read. */
   const emit = (expression: Expression, from: number): number => {
+    if (++emitted > maxEmitted) throw tooLarge();
     switch (expression.kind) {
       case 'text':
         return Buffer.from(expression.text, 'utf8').reduce((at, byte) => {
@@ -123,6 +128,8 @@ export function compileGrammar(root: Expression, rules: ReadonlyMap<string, Expr
   };
 
   const start = node();
-  addRule(root, start);
+  pending.push({ body: root, start });
+  for (let next = pending.pop(); next !== undefined; next = pending.pop())
+    nodes[emit(next.body, next.start)]!.isEnd = true;
   return { nodes, start };
 }

@@ -1,5 +1,15 @@
 import type { Expression } from './expression.ts';
-import { choice, optional, repeat, rule, StructuredOutputError, sequence, text } from './expression.ts';
+import {
+  choice,
+  maxOptions,
+  optional,
+  quotedPart,
+  repeat,
+  rule,
+  StructuredOutputError,
+  sequence,
+  text,
+} from './expression.ts';
 import {
   braces,
   brackets,
@@ -42,6 +52,8 @@ const formats: Readonly<Record<string, string>> = {
   uuid: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
 };
 const maxLength = 16_384;
+/** Schemas in schemas, on the way to the innermost. */
+const maxNesting = 200;
 
 /**
  * What a JSON text must look like to satisfy a schema. Properties come in the schema's order; an object with
@@ -52,15 +64,16 @@ export function jsonSchemaExpression(root: unknown): {
   readonly rules: ReadonlyMap<string, Expression>;
 } {
   const rules = new Map<string, Expression>();
+  let nesting = 0;
 
   const refuse = (where: string, what: string) =>
-    new StructuredOutputError(`The JSON schema cannot be used: ${where || '#'} ${what}.`);
+    new StructuredOutputError(`The JSON schema cannot be used: ${where.slice(-200) || '#'} ${what}.`);
 
   const reference = (pointer: unknown, where: string): Expression => {
     if (typeof pointer !== 'string' || !pointer.startsWith('#'))
       throw refuse(
         where,
-        `refers to ${JSON.stringify(pointer)}; only references that begin with # can be followed`,
+        `refers to ${quotedPart(pointer)}; only references that begin with # can be followed`,
       );
     const name = `schema:${pointer}`;
     if (!rules.has(name)) {
@@ -74,21 +87,37 @@ export function jsonSchemaExpression(root: unknown): {
   const resolve = (pointer: string, where: string): unknown => {
     let at: unknown = root;
     for (const part of pointer.slice(1).split('/').slice(1)) {
-      const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
+      const key = decoded(part, where).replaceAll('~1', '/').replaceAll('~0', '~');
       at = typeof at === 'object' && at !== null ? (at as Schema)[key] : undefined;
     }
-    if (at === undefined) throw refuse(where, `refers to ${pointer}, which does not exist`);
+    if (at === undefined) throw refuse(where, `refers to ${quotedPart(pointer)}, which does not exist`);
     return at;
   };
 
+  const decoded = (part: string, where: string): string => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      throw refuse(where, `refers to ${quotedPart(part)}, whose percent signs encode nothing`);
+    }
+  };
+
   const convert = (schema: unknown, where: string): Expression => {
+    if (++nesting > maxNesting)
+      throw refuse(where, `nests deeper than ${maxNesting} levels, or refers to itself in allOf`);
+    const expression = convertOne(schema, where);
+    nesting--;
+    return expression;
+  };
+
+  const convertOne = (schema: unknown, where: string): Expression => {
     if (schema === true) return jsonValue;
     if (typeof schema !== 'object' || schema === null || Array.isArray(schema))
       throw refuse(where, schema === false ? 'allows nothing' : 'must be an object or true');
     const given = schema as Schema;
     for (const [key, value] of Object.entries(given))
       if (!understood.has(key) && !annotations.has(key) && value !== undefined)
-        throw refuse(where, `has "${key}", which this engine cannot hold to`);
+        throw refuse(where, `has ${quotedPart(key)}, which this engine cannot hold to`);
     if (given['$ref'] !== undefined) return reference(given['$ref'], where);
     if ('const' in given) return literal(given['const']);
     if (given['enum'] !== undefined) return choice(...list(given, 'enum', where).map(literal));
@@ -102,18 +131,18 @@ export function jsonSchemaExpression(root: unknown): {
   /** `allOf` of objects: their properties together. Other keywords must not meet twice. */
   const merged = (schema: Schema, where: string): Schema => {
     const { allOf: _, ...own } = schema;
-    const parts = [...list(schema, 'allOf', where), own].map((part) => {
-      const given = part as Schema;
-      return given['$ref'] === undefined ? given : (resolve(String(given['$ref']), where) as Schema);
+    const parts = [...list(schema, 'allOf', where), own].map((part, i) => {
+      const given = record(part, `${where}/allOf/${i}`);
+      return given['$ref'] === undefined ? given : record(resolve(String(given['$ref']), where), where);
     });
     const whole: Record<string, unknown> = {};
     for (const part of parts)
       for (const [key, value] of Object.entries(part))
-        if (key === 'properties') whole[key] = { ...(whole[key] as object), ...(value as object) };
+        if (key === 'properties') whole[key] = { ...(whole[key] as object), ...record(value, where) };
         else if (key === 'required')
-          whole[key] = [...((whole[key] as unknown[]) ?? []), ...(value as unknown[])];
+          whole[key] = [...((whole[key] as unknown[]) ?? []), ...list(part, 'required', where, [])];
         else if (whole[key] === undefined || annotations.has(key) || whole[key] === value) whole[key] = value;
-        else throw refuse(where, `has "${key}" several times in allOf`);
+        else throw refuse(where, `has ${quotedPart(key)} several times in allOf`);
     return whole;
   };
 
@@ -140,7 +169,7 @@ export function jsonSchemaExpression(root: unknown): {
       case 'array':
         return array(schema, where);
       default:
-        throw refuse(where, `has the unknown type ${JSON.stringify(type)}`);
+        throw refuse(where, `has the unknown type ${quotedPart(type)}`);
     }
   };
 
@@ -166,9 +195,10 @@ export function jsonSchemaExpression(root: unknown): {
       return jsonObject;
     }
     const required = new Set(list(schema, 'required', where, []));
+    const known = new Set<unknown>(properties.map(([name]) => name));
     for (const name of required)
-      if (!properties.some(([known]) => known === name))
-        throw refuse(where, `requires ${JSON.stringify(name)}, which "properties" does not describe`);
+      if (!known.has(name))
+        throw refuse(where, `requires ${quotedPart(name)}, which "properties" does not describe`);
     const members = properties.map(([name, value]) => ({
       expression: sequence(literal(name), colon, convert(value, `${where}/properties/${name}`)),
       isRequired: required.has(name),
@@ -232,9 +262,14 @@ export function jsonSchemaExpression(root: unknown): {
 
   const list = (schema: Schema, key: string, where: string, fallback?: unknown[]): readonly unknown[] => {
     const value = schema[key] ?? fallback;
-    if (!Array.isArray(value) || (value.length === 0 && fallback === undefined))
-      throw refuse(where, `must have a list in "${key}"`);
+    if (!Array.isArray(value) || (value.length === 0 && fallback === undefined) || value.length > maxOptions)
+      throw refuse(where, `must have a list in "${key}", of at most ${maxOptions} entries`);
     return value;
+  };
+
+  const record = (value: unknown, where: string): Schema => {
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Schema;
+    throw refuse(where, 'must be an object to be part of allOf');
   };
 
   const count = (schema: Schema, key: string, where: string): number | undefined => {
@@ -259,15 +294,16 @@ function impliedTypes(schema: Schema): readonly string[] {
 
 /** Exactly this value, with the blanks that people put into JSON. */
 function literal(value: unknown): Expression {
-  if (Array.isArray(value))
-    return value.length === 0
-      ? emptyBrackets
-      : brackets(
-          sequence(...value.flatMap((each, i) => (i === 0 ? [literal(each)] : [comma, literal(each)]))),
-        );
   if (typeof value !== 'object' || value === null) return text(JSON.stringify(value));
-  const members = Object.entries(value).map(([key, each]) => sequence(literal(key), colon, literal(each)));
-  return members.length === 0
-    ? emptyBraces
-    : braces(sequence(...members.flatMap((member, i) => (i === 0 ? [member] : [comma, member]))));
+  const isList = Array.isArray(value);
+  const entries = isList
+    ? value.map(literal)
+    : Object.entries(value).map(([key, each]) => sequence(literal(key), colon, literal(each)));
+  if (entries.length > maxOptions)
+    throw new StructuredOutputError(
+      `A constant may have up to ${maxOptions} entries; one has ${entries.length}.`,
+    );
+  if (entries.length === 0) return isList ? emptyBrackets : emptyBraces;
+  const inner = sequence(...entries.flatMap((entry, i) => (i === 0 ? [entry] : [comma, entry])));
+  return isList ? brackets(inner) : braces(inner);
 }

@@ -1,5 +1,5 @@
 import type { CodePointRange, Expression } from './expression.ts';
-import { choice, repeat, StructuredOutputError, sequence, text } from './expression.ts';
+import { choice, quotedPart, repeat, StructuredOutputError, sequence, text } from './expression.ts';
 
 export interface RegularExpressionOptions {
   /** How one character out of ranges is written; JSON strings escape some. */
@@ -35,6 +35,9 @@ const lineEnds: readonly CodePointRange[] = [
 ];
 const controls: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, 0: 0 };
 const maxRepeat = 4096;
+const maxCharacters = 16_384;
+/** Of groups in groups, and of quantifiers one after the other. */
+const maxNesting = 100;
 
 /** Code points that are in none of the ranges. */
 export function complement(ranges: readonly CodePointRange[]): CodePointRange[] {
@@ -56,11 +59,11 @@ export function complement(ranges: readonly CodePointRange[]): CodePointRange[] 
 export function parseRegularExpression(source: string, options: RegularExpressionOptions): Expression {
   const characters = Array.from(source);
   let at = 0;
+  let nesting = 0;
   const peek = (offset = 0): string | undefined => characters[at + offset];
   const refuse = (what: string): StructuredOutputError =>
-    new StructuredOutputError(
-      `The pattern ${JSON.stringify(source)} cannot be used: ${what} (position ${at}).`,
-    );
+    new StructuredOutputError(`The pattern ${quotedPart(source)} cannot be used: ${what} (position ${at}).`);
+  if (characters.length > maxCharacters) throw refuse(`it has more than ${maxCharacters} characters`);
   const take = (expected: string): boolean => {
     if (peek() !== expected) return false;
     at++;
@@ -90,9 +93,10 @@ export function parseRegularExpression(source: string, options: RegularExpressio
 
   const quantified = (): Expression => {
     let expression = atom();
-    for (;;) {
+    for (let quantifiers = 0; ; quantifiers++) {
       const bounds = quantifier();
       if (bounds === undefined) return expression;
+      if (quantifiers > maxNesting) throw refuse('too many quantifiers follow each other');
       take('?');
       expression = repeat(expression, bounds[0], bounds[1]);
     }
@@ -133,8 +137,10 @@ export function parseRegularExpression(source: string, options: RegularExpressio
         while (at < characters.length && !take('>')) at++;
       } else if (!take(':')) throw refuse('look-ahead and look-behind are not supported');
     }
+    if (++nesting > maxNesting) throw refuse(`groups nest deeper than ${maxNesting} levels`);
     const inner = alternatives(false);
     if (!take(')')) throw refuse('a group is not closed');
+    nesting--;
     return inner;
   };
 

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Automaton, dead } from '../../../src/engine/structured-output/automaton.ts';
 import type { Constraint } from '../../../src/engine/structured-output/index.ts';
-import { compileConstraint } from '../../../src/engine/structured-output/index.ts';
+import { compileConstraint, StructuredOutputError } from '../../../src/engine/structured-output/index.ts';
 
 /** What the automaton says of a whole text. */
 function matcher(constraint: Constraint): (text: string) => boolean {
@@ -202,6 +202,11 @@ describe('JSON schemas', () => {
     [{ $ref: 'other.json' }, /begin with #/],
     [{ type: 'object', properties: { a: {} }, required: ['b'] }, /requires "b"/],
     [{ enum: [] }, /must have a list in "enum"/],
+    [{ $ref: '#/%' }, /percent signs encode nothing/],
+    [{ allOf: [null] }, /\/allOf\/0 must be an object/],
+    [{ allOf: [{ required: 5 }] }, /must have a list in "required"/],
+    [{ allOf: [{ $ref: '#' }] }, /refers to itself in allOf/],
+    [{ anyOf: [{ $ref: '#' }, { $ref: '#' }] }, /refers to itself in too many ways/],
     [false, /allows nothing/],
     [7, /must be an object/],
   ])('%j is refused with a reason', (value, reason) => {
@@ -213,5 +218,46 @@ describe('JSON schemas', () => {
     expect(lists('['.repeat(60) + ']'.repeat(60))).toBe(true);
     expect(lists('['.repeat(1000) + ']'.repeat(1000))).toBe(false);
     expect(() => schema({ $ref: '#' })).toThrow(/allows no text/);
+  });
+});
+
+describe('what would take too much is refused before it is tried', () => {
+  const many = (count: number) => Array.from({ length: count }, (_, i) => `o${i}`);
+  const cases: readonly (readonly [string, Constraint, RegExp])[] = [
+    ['a long pattern', { kind: 'regex', pattern: 'x'.repeat(300_000) }, /more than 16384 characters/],
+    [
+      'groups in groups',
+      { kind: 'regex', pattern: `${'('.repeat(8000)}a${')'.repeat(8000)}` },
+      /deeper than 100 levels/,
+    ],
+    [
+      'quantifiers of quantifiers',
+      { kind: 'regex', pattern: `a${'{1}'.repeat(5000)}` },
+      /quantifiers follow/,
+    ],
+    ['nothing, often', { kind: 'regex', pattern: '((((){4096}){4096}){4096}){4096}' }, /too large/],
+    ['something, often', { kind: 'regex', pattern: '((a{1,4096}){1,4096}){1,4096}' }, /too large/],
+    ['many options', { kind: 'choice', options: many(200_000) }, /1 to 10000 options/],
+    ['a long enum', { kind: 'json_schema', schema: { enum: many(200_000) } }, /at most 10000 entries/],
+    ['a long constant', { kind: 'json_schema', schema: { const: many(200_000) } }, /up to 10000 entries/],
+    [
+      'long lists of long lists',
+      {
+        kind: 'json_schema',
+        schema: { type: 'array', maxItems: 9999, items: { type: 'array', maxItems: 9999 } },
+      },
+      /too large/,
+    ],
+  ];
+  test.each(cases)('%s', (_, constraint, reason) => {
+    expect(() => compileConstraint(constraint)).toThrow(StructuredOutputError);
+    expect(() => compileConstraint(constraint)).toThrow(reason);
+  });
+
+  test('a schema of a thousand properties is not', () => {
+    const properties = Object.fromEntries(many(1000).map((name) => [name, { type: 'boolean' }]));
+    const accepts = schema({ type: 'object', properties, required: ['o999'] });
+    expect(accepts('{"o1":true,"o999":false}')).toBe(true);
+    expect(accepts('{"o1":true}')).toBe(false);
   });
 });
