@@ -1,5 +1,6 @@
 import { ServiceError } from '../../protocol/errors.ts';
 import type { RenderedChat } from '../../tokenizer/index.ts';
+import { parseJson } from './json-text.ts';
 import type { RequestBody } from './request-fields.ts';
 import {
   invalid,
@@ -99,9 +100,11 @@ function parseArguments(call: unknown): unknown {
   if (typeof called !== 'object' || called === null || !('arguments' in called)) return call;
   if (typeof called.arguments !== 'string') return call;
   try {
-    return { ...call, function: { ...called, arguments: JSON.parse(called.arguments) as unknown } };
-  } catch {
+    const value = parseJson(called.arguments, 'The arguments of a call');
+    return { ...call, function: { ...called, arguments: value } };
+  } catch (error) {
     // Not JSON: the template shows the text as it is.
-    return call;
+    if (error instanceof ServiceError && error.code === 'invalid_json') return call;
+    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import type { Constraint } from '../structured-output/index.ts';
 import { compileConstraint, StructuredOutputError } from '../structured-output/index.ts';
+import { parseJson } from './json-text.ts';
 import type { RequestBody } from './request-fields.ts';
 import {
   invalid,
@@ -79,12 +80,7 @@ function readStructuredOutputs(body: RequestBody): Constraint | undefined {
 
 /** A schema, or its JSON text. */
 function readSchema(value: unknown): unknown {
-  if (typeof value !== 'string') return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    throw invalid('structured_outputs.json is a string that is not JSON.', 'structured_outputs');
-  }
+  return typeof value === 'string' ? parseJson(value, 'structured_outputs.json') : value;
 }
 
 function readChoice(given: RequestBody): readonly string[] {

@@ -6,6 +6,7 @@ import type { Log } from '../../telemetry/index.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
 import { clientError, errorBodyFor } from './error-body.ts';
+import { parseJson } from './json-text.ts';
 import { addLoraRoutes } from './lora.ts';
 import { countTokens, messages } from './messages.ts';
 import { models } from './models.ts';
@@ -36,7 +37,8 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   app.addContentTypeParser<string>(
     'application/json',
     { parseAs: 'string' },
-    async (_: unknown, text: string) => parseJson(text),
+    // An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims.
+    async (_: unknown, text: string) => (text === '' ? undefined : parseJson(text, 'The request body')),
   );
   if (apiKey !== undefined) app.addHook('onRequest', requireKey(apiKey));
   app.setErrorHandler((error, request, reply) => {
@@ -104,22 +106,6 @@ function addOperations(app: FastifyInstance, context: ServerContext): void {
   app.get('/metrics', async (_, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
-}
-
-/** An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims. */
-function parseJson(text: string): unknown {
-  if (text === '') return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new ServiceError(
-      'invalid_json',
-      `The request body is not valid JSON: ${(error as Error).message}`,
-      {
-        cause: error,
-      },
-    );
-  }
 }
 
 function requireKey(apiKey: string) {

@@ -4,6 +4,8 @@ import { invalid, readBody, readBoolean, readString } from './request-fields.ts'
 import type { ServerContext } from './server-context.ts';
 import { nowSeconds } from './server-context.ts';
 
+const maxPathCharacters = 1024;
+
 /** `POST /v1/load_lora_adapter` and `/v1/unload_lora_adapter`, as vLLM's: the answer is a line of text. */
 export function addLoraRoutes(app: FastifyInstance, { adapters }: ServerContext): void {
   const nameOf = (value: unknown) => {
@@ -14,6 +16,11 @@ export function addLoraRoutes(app: FastifyInstance, { adapters }: ServerContext)
   app.post('/v1/load_lora_adapter', async (request, reply) => {
     const { body, name } = nameOf(request.body);
     const path = required(readString(body, 'lora_path'), 'lora_path');
+    if (path.length > maxPathCharacters)
+      throw invalid(
+        `lora_path may have up to ${maxPathCharacters} characters, got ${path.length}.`,
+        'lora_path',
+      );
     if (readBoolean(body, 'load_inplace', false) && adapters.has(name)) await adapters.unload(name);
     await adapters.load(name, path, nowSeconds());
     return reply.type('text/plain').send(`Success: LoRA adapter '${name}' added successfully.`);

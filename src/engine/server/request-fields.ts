@@ -122,8 +122,13 @@ export function refuseUnsupported(body: RequestBody, fields: Readonly<Record<str
 
 /** A value in an error message: short, and never a long part of a prompt. */
 export function shown(value: unknown): string {
+  if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+  return clipped(JSON.stringify(value), 40);
+}
+
+/** A name that a client chose, as part of an error message. */
+export function clipped(name: string, maxCharacters = 100): string {
+  return name.length > maxCharacters ? `${name.slice(0, maxCharacters)}…` : name;
 }

@@ -1,5 +1,6 @@
 import { ServiceError } from '../../protocol/errors.ts';
 import type { EngineClient } from '../engine-client.ts';
+import { clipped } from './request-fields.ts';
 
 /** A LoRA adapter that requests may name as their model. */
 export interface ServedAdapter {
@@ -41,7 +42,7 @@ export class ServedAdapters {
     if (this.#modelNames.includes(name) || this.#byName.has(name))
       throw new ServiceError(
         'invalid_request',
-        `The lora adapter '${name}' has already been loaded, or is the model itself. Unload it first, or choose another name.`,
+        `The lora adapter '${clipped(name)}' has already been loaded, or is the model itself. Unload it first, or choose another name.`,
         { param: 'lora_name' },
       );
     try {
@@ -58,7 +59,7 @@ export class ServedAdapters {
   /** Rejects with `model_not_found` if there is no such adapter. */
   async unload(name: string): Promise<void> {
     if (!this.#byName.delete(name))
-      throw new ServiceError('model_not_found', `The lora adapter '${name}' cannot be found.`, {
+      throw new ServiceError('model_not_found', `The lora adapter '${clipped(name)}' cannot be found.`, {
         param: 'lora_name',
       });
     await this.#engine.unloadAdapter(name);

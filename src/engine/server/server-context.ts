@@ -6,7 +6,7 @@ import type { ReasoningFormat, ToolCallFormat } from '../output-parsers/index.ts
 import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationLimits } from './generation-options.ts';
 import type { RequestBody } from './request-fields.ts';
-import { readString } from './request-fields.ts';
+import { clipped, readString } from './request-fields.ts';
 import type { ServedAdapters } from './served-adapters.ts';
 
 /** How this model marks what it writes; absent: everything is content. */
@@ -43,7 +43,9 @@ export function resolveModel({ modelNames, adapters }: ServerContext, body: Requ
   const model = readString(body, 'model');
   if (model === undefined || model === '') return modelNames[0]!;
   if (modelNames.includes(model) || adapters.has(model)) return model;
-  throw new ServiceError('model_not_found', `The model \`${model}\` does not exist.`, { param: 'model' });
+  throw new ServiceError('model_not_found', `The model \`${clipped(model)}\` does not exist.`, {
+    param: 'model',
+  });
 }
 
 /** The adapter that a model name stands for; undefined: the model itself. */

@@ -129,7 +129,7 @@ test.each([
   [{ structured_outputs: { regex: 'a', choice: ['b'] } }, /exactly one/],
   [{ structured_outputs: { choice: [] } }, /list of strings/],
   [{ structured_outputs: { grammar: 'root ::= "a"' } }, /grammar is not supported/],
-  [{ structured_outputs: { json: '{' } }, /not JSON/],
+  [{ structured_outputs: { json: '{' } }, /is not valid JSON/],
   [{ structured_outputs: { json: {} }, response_format: { type: 'json_object' } }, /together/],
 ])('%j is refused with a reason', async (fields, reason) => {
   const response = await engine.post('/v1/chat/completions', { ...chat, ...fields });

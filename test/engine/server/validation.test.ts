@@ -82,7 +82,7 @@ describe('a wrong field is a 400 that names it and says what was expected', () =
     [{ messages: [] }, 'messages', /not be empty/],
     [{ messages: 'hi' }, 'messages', /must be a list/],
     [{ messages: ['hi'] }, 'messages', /messages\[0\] must be an object/],
-    [{ messages: [{ content: 'hi' }] }, 'messages', /role must be a string/],
+    [{ messages: [{ content: 'hi' }] }, 'messages', /role must be a string, got nothing/],
     [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, 'messages', /reads text only/],
     [{ top_logprobs: 2 }, 'top_logprobs', /`logprobs` must be set to true/],
     [{ logprobs: true, top_logprobs: 9 }, 'top_logprobs', /greater than max allowed: 5/],
@@ -135,6 +135,28 @@ describe('requests that never reach a field', () => {
       'content-type': 'application/x-www-form-urlencoded',
     });
     expect(form.status).toBe(415);
+  });
+
+  test('values nested deeper than 128 levels, in the body or in JSON texts inside it', async () => {
+    const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`;
+    const body = (depth: number) => `{"prompt": "x", "max_tokens": 1, "unread": ${nested(depth)}}`;
+    expect((await engine.post('/v1/completions', body(127))).status).toBe(200);
+    for (const depth of [128, 200_000])
+      expect(await refusal('/v1/completions', body(depth))).toMatchObject({
+        status: 400,
+        message: 'The request body may nest objects and lists up to 128 levels deep; this one nests deeper.',
+      });
+    const call = { type: 'function', function: { name: 'f', arguments: nested(5000) } };
+    const called = await chat({ messages: [{ role: 'assistant', content: null, tool_calls: [call] }] });
+    expect(called).toMatchObject({ status: 400 });
+    expect(called.message).toMatch(/arguments of a call may nest/);
+    const structured = await completion({ structured_outputs: { json: nested(5000) } });
+    expect(structured.message).toMatch(/structured_outputs\.json may nest/);
+  });
+
+  test('a long name is not said back whole', async () => {
+    const { message } = await completion({ model: 'm'.repeat(100_000) });
+    expect(message).toBe(`The model \`${'m'.repeat(100)}…\` does not exist.`);
   });
 
   test('an unknown model and an unknown path are 404', async () => {
