@@ -13,7 +13,8 @@ const WORDS = [
   2n ** 63n,
   2n ** 64n - 1n,
 ];
-const VALUES = [
+/** What a JSON value is replaced by. */
+export const commonValues: readonly unknown[] = [
   null,
   true,
   -1,
@@ -88,18 +89,18 @@ export function mutatedBytes(bytes: Buffer, dice: Dice, front: number): Mutated 
 }
 
 /** A JSON file in which one to three values are replaced, removed or added somewhere; or its bytes are mutated. */
-export function mutatedJson(value: unknown, dice: Dice): Mutated {
+export function mutatedJson(value: unknown, dice: Dice, values = commonValues): Mutated {
   if (dice.chance(0.25)) {
     const bytes = Buffer.from(JSON.stringify(value));
     return mutatedBytes(bytes, dice, bytes.length);
   }
   const copy: unknown = structuredClone(value);
-  const kinds = Array.from({ length: 1 + dice.below(3) }, () => changeOne(copy, dice));
+  const kinds = Array.from({ length: 1 + dice.below(3) }, () => changeOne(copy, dice, values));
   return { kinds, bytes: Buffer.from(JSON.stringify(copy)) };
 }
 
 /** Changes one entry of the object or list, at a depth that dice choose; tells what it did. */
-function changeOne(root: unknown, dice: Dice): string {
+function changeOne(root: unknown, dice: Dice, values: readonly unknown[]): string {
   let holder = root as Record<string, unknown>;
   for (;;) {
     const keys = Object.keys(holder);
@@ -115,11 +116,11 @@ function changeOne(root: unknown, dice: Dice): string {
       return `remove ${key}`;
     }
     if (dice.chance(0.15) && !Array.isArray(holder)) {
-      holder[`${key}x`] = structuredClone(dice.oneOf(VALUES));
+      holder[`${key}x`] = structuredClone(dice.oneOf(values));
       return `add beside ${key}`;
     }
-    const wrong = structuredClone(dice.oneOf(VALUES));
+    const wrong = structuredClone(dice.oneOf(values));
     holder[key] = wrong;
-    return `${key} = ${JSON.stringify(wrong)}`;
+    return `${key} = ${JSON.stringify(wrong).slice(0, 60)}`;
   }
 }

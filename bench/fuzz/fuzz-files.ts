@@ -11,6 +11,7 @@ import { createTokenizer } from '../../src/tokenizer/index.ts';
 import { type Dice, diceOf } from './dice.ts';
 import { type Mutated, mutatedBytes, mutatedJson } from './file-mutation.ts';
 import type { FuzzFailure, FuzzOptions } from './fuzz-http2.ts';
+import { messageFaults } from './message-faults.ts';
 import { oneToken } from './one-token.ts';
 
 export const fileKinds = ['safetensors', 'config', 'gguf', 'tokenizer', 'adapter'] as const;
@@ -28,12 +29,6 @@ interface Target {
   mutate(dice: Dice): Mutated;
   use(mutated: Buffer): void;
 }
-
-/** A message longer than this is not one that a person reads. */
-const LONGEST_MESSAGE = 800;
-/** What the runtime says when code trips over a value; never a message about a file. */
-const ACCIDENTS =
-  /is not a function|is not iterable|cannot read propert|undefined|\[object |invalid array length|call stack|out of memory|is not defined|bad_alloc|vector::|object null|of null/i;
 
 /**
  * Gives mutated files to their readers, and what is read to native code. Every file must either work or be
@@ -77,9 +72,7 @@ function faultsOf(refusal: unknown, folder: string): readonly string[] {
   const { message } = refusal;
   const faults: string[] = [];
   if (!message.includes(folder)) faults.push(`names no file: ${message}`);
-  if (message.length > LONGEST_MESSAGE) faults.push(`a message of ${message.length} characters`);
-  if (ACCIDENTS.test(message.replaceAll(folder, ''))) faults.push(`tripped: ${message}`);
-  return faults;
+  return [...faults, ...messageFaults(message.replaceAll(folder, ''))];
 }
 
 interface Place {

@@ -5,16 +5,20 @@ import { loadNative } from '../../src/engine/native/load.ts';
 import { fileKinds, fuzzFiles } from './fuzz-files.ts';
 import { type FuzzFailure, fuzzHttp2 } from './fuzz-http2.ts';
 import { fuzzProtobuf } from './fuzz-protobuf.ts';
+import { fuzzRequests } from './fuzz-requests.ts';
+import { openRequestTarget } from './request-target.ts';
 
 /**
  * Random and mutated input for what reads bytes from elsewhere: whole HTTP/2 conversations against a connection,
- * frames against both codecs of ext-proc, and files of models of each kind against their readers. A case is named by the seed and its number.
+ * frames against both codecs of ext-proc, files of models of each kind against their readers, request bodies
+ * against the engine's endpoints. A case is named by the seed and its number.
  */
 const { values } = parseArgs({
   options: {
     http2: { type: 'string', default: '0' },
     protobuf: { type: 'string', default: '0' },
     files: { type: 'string', default: '0' },
+    requests: { type: 'string', default: '0' },
     kind: { type: 'string', multiple: true, default: [...fileKinds] },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
@@ -22,7 +26,7 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -42,6 +46,13 @@ for (const kind of fileKinds.filter((each) => values.kind.includes(each)))
   failed += await fuzz(kind, Number(values.files), async (options) =>
     fuzzFiles({ ...options, kind, native: loadNative(), fixtures: resolve('test/fixtures') }),
   );
+if (Number(values.requests) > 0) {
+  const target = await openRequestTarget({ model: 'config/models/pointsman-mini', hasTokenizerThread: true });
+  failed += await fuzz('requests', Number(values.requests), (options) =>
+    fuzzRequests({ ...options, target }),
+  );
+  await target.close();
+}
 process.exitCode = failed === 0 ? 0 : 1;
 
 async function fuzz(
