@@ -97,7 +97,7 @@ export default defineScorer({
         const { inFlight, learned } = endpoint;
         const uncached = uncachedTokens(context, endpoint);
         const ownMs = ownPrefillMs(endpoint, context.request.promptTokens, uncached);
-        queue[i] = learned.pendingPrefillMs;
+        queue[i] = learned.pendingPrefillMs + learned.othersPrefillMs;
         memory[i] = memoryWaitMs(endpoint, uncached, memoryTarget);
         own[i] = ownMs;
         priced[i] = (kappa[i]! - 1) * ownMs;

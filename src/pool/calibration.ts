@@ -5,7 +5,9 @@ import { StepTime, stepShapeMs } from './step-time.ts';
 /** Before anything was served: between an 8B model on an H100 (0.026) and a 70B one on four (0.058). */
 const unlearnedPrefillMsPerToken = 0.04;
 const unlearnedOutputTokens = 300;
+const unlearnedPromptWork = 1250;
 const outputMemory = 0.99;
+const promptMemory = 0.99;
 
 /**
  * Engines that differ by less count as equal, as most fleets are made of equal engines: the noise of single
@@ -30,6 +32,8 @@ export class FleetCalibration {
   #stepFactor = 1;
   #outputTokens = unlearnedOutputTokens;
   #answers = 0;
+  #promptWork = unlearnedPromptWork;
+  #prompts = 0;
 
   get prefillMsPerToken(): number {
     return this.#prefillMs;
@@ -46,6 +50,17 @@ export class FleetCalibration {
   /** An endpoint's own figures, after it has learned something: the fleet's follow them slowly. */
   learnedPrefill(msPerToken: number): void {
     this.#prefillMs += 0.02 * (msPerToken - this.#prefillMs);
+  }
+
+  /** Prefill of a usual prompt, as the matrix work of so many tokens. */
+  get meanPromptWork(): number {
+    return this.#promptWork;
+  }
+
+  prompted(prefillWork: number): void {
+    this.#prompts++;
+    const rate = Math.max(1 - promptMemory, 1 / this.#prompts);
+    this.#promptWork += rate * (prefillWork - this.#promptWork);
   }
 
   answered(outputTokens: number, stepFactor: number | undefined): void {
@@ -68,6 +83,7 @@ export class Calibration {
 
   /** `prefillWork` of the prompt, as the matrix work of so many tokens. */
   firstToken(prefillWork: number, sentAtMs: number, nowMs: number, load: EndpointInFlight): void {
+    this.#fleet.prompted(prefillWork);
     const factor = this.#step.factor ?? this.#fleet.stepFactor;
     const stepMs = factor * stepShapeMs(load);
     const prior = this.#fleet.prefillMsPerToken;
@@ -86,6 +102,11 @@ export class Calibration {
   prefillMsPerToken(): number {
     const ofFleet = this.#fleet.prefillMsPerToken;
     return unlessSame(this.#prefill.msPerToken(ofFleet), ofFleet);
+  }
+
+  /** Of a usual prompt of the pool, here. */
+  meanPrefillMs(): number {
+    return this.prefillMsPerToken() * this.#fleet.meanPromptWork;
   }
 
   /** Answers of the whole pool. */

@@ -47,6 +47,7 @@ export interface EndpointStateCollaborators {
 /** What we had counted when a scrape began. */
 interface CountedLoad {
   readonly atMs: number;
+  readonly requests: number;
   readonly heldTokens: number;
   readonly waitingRequests: number;
   readonly waitingTokens: number;
@@ -76,6 +77,8 @@ export class EndpointState {
   #scrapeBegan: CountedLoad | undefined;
   /** What the gauges said that requests hold, less what we had counted then: the part that is not ours to count. */
   #heldBesideTokens: number | undefined;
+  /** Requests in the engine's queue that are not ours. */
+  #othersQueued = 0;
   #view: Endpoint | undefined;
 
   constructor(spec: EndpointSpec, slot: number, { fleet, prompts, serial }: EndpointStateCollaborators) {
@@ -103,9 +106,10 @@ export class EndpointState {
   }
 
   beginScrape(nowMs: number): void {
-    const { waitingForFirstToken, uncachedTokens } = this.load.view();
+    const { requests, waitingForFirstToken, uncachedTokens } = this.load.view();
     this.#scrapeBegan = {
       atMs: nowMs,
+      requests,
       heldTokens: this.#countHeldTokens(nowMs),
       waitingRequests: waitingForFirstToken,
       waitingTokens: uncachedTokens,
@@ -121,6 +125,7 @@ export class EndpointState {
     this.#metricsAtMs = began.atMs;
     this.#scrapeBegan = undefined;
     this.#view = undefined;
+    this.#othersQueued = othersQueued(metrics, began.requests + this.load.view().sentSinceScrape);
     const capacity = this.#kvCapacityTokens;
     if (capacity === undefined) return;
     const queued = Math.min(1, metrics.queuedRequests / Math.max(1, began.waitingRequests));
@@ -155,6 +160,12 @@ export class EndpointState {
     return this.load.heldTokens(nowMs, stepMs);
   }
 
+  #othersPrefillMs(nowMs: number): number {
+    if (this.#othersQueued === 0) return 0;
+    const workedOffMs = nowMs - (this.#metricsAtMs ?? nowMs);
+    return Math.max(0, this.#othersQueued * this.calibration.meanPrefillMs() - workedOffMs);
+  }
+
   #makeView(nowMs: number): Endpoint {
     this.load.settle(nowMs);
     const inFlight = this.load.view();
@@ -163,7 +174,9 @@ export class EndpointState {
     const kvCapacityTokens = this.#kvCapacityTokens;
     const stepMs = this.calibration.stepMs(inFlight, kvCapacityTokens);
     const prefillMsPerToken = this.calibration.prefillMsPerToken();
-    const heldTokens = this.load.heldTokens(nowMs, stepMs) + (this.#heldBesideTokens ?? 0);
+    const besideTokens = this.#heldBesideTokens ?? 0;
+    const heldTokens = this.load.heldTokens(nowMs, stepMs) + besideTokens;
+    const isSharedMemory = besideTokens > noticeableShare * (kvCapacityTokens ?? 0);
     const notReadyReason = this.health.notReadyReason(nowMs);
     // Field by field, as spreading an object costs five times as much and views are made by the thousand.
     return Object.freeze<Endpoint>({
@@ -190,12 +203,22 @@ export class EndpointState {
         prefillMsPerToken,
         stepMs,
         pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
+        othersPrefillMs: this.#othersPrefillMs(nowMs),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
-        releasableTokens: this.load.releasableTokens(nowMs, stepMs),
+        releasableTokens: this.load.releasableTokens(nowMs, stepMs) + (isSharedMemory ? besideTokens : 0),
         meanOutputTokens: this.calibration.meanOutputTokens,
       }),
       slot: this.slot,
     });
   }
+}
+
+/** Of the memory, what must be held beside our requests to be others' and no error of our count. */
+const noticeableShare = 0.25;
+
+/** Of the requests queued, the share that is not ours: the engine knows more requests than we have there. */
+function othersQueued({ queuedRequests, runningRequests }: ScrapedMetrics, ours: number): number {
+  const all = queuedRequests + runningRequests;
+  return all > ours ? queuedRequests * ((all - ours) / all) : 0;
 }

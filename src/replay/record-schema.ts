@@ -52,6 +52,7 @@ const endpoint = z.object({
     prefillMsPerToken: number,
     stepMs: number,
     pendingPrefillMs: count,
+    othersPrefillMs: count.default(0),
     kvCapacityTokens: unknowable,
     heldTokens: count,
     releasableTokens: count,

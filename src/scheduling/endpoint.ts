@@ -41,6 +41,11 @@ export interface EndpointLearned {
   readonly stepMs: number;
   /** Until the prefill that we have sent there is done, milliseconds from now. */
   readonly pendingPrefillMs: number;
+  /**
+   * Prefill of requests in the engine's queue that are not ours, milliseconds: as last scraped, worked off since.
+   * 0 for an engine that does not tell its queue.
+   */
+  readonly othersPrefillMs: number;
   /** Tokens that fit into the KV cache; undefined until the engine has told. */
   readonly kvCapacityTokens: number | undefined;
   /**
@@ -48,7 +53,7 @@ export interface EndpointLearned {
    * and as we have counted since.
    */
   readonly heldTokens: number;
-  /** Of what our own requests hold there, the part that their ends give back: no prefix that several share. */
+  /** Of what requests hold there, the part that their ends give back: no prefix that several of ours share. */
   readonly releasableTokens: number;
   /** Length of the answers that the whole pool gives. */
   readonly meanOutputTokens: number;

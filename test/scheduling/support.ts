@@ -32,6 +32,7 @@ export function makeEndpoint({ metrics, inFlight, learned, ...parts }: EndpointP
     learned: {
       ...usual,
       pendingPrefillMs: prefillMsPerToken * uncachedTokens,
+      othersPrefillMs: 0,
       heldTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
       releasableTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
       ...learned,

@@ -136,6 +136,7 @@ function fakeEndpoint({ name, address }: FakeEndpoint, slot: number): Endpoint {
       kvCapacityTokens: 65_536,
       meanOutputTokens: 300,
       pendingPrefillMs: 0,
+      othersPrefillMs: 0,
       heldTokens: 0,
       releasableTokens: 0,
     },

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { defaultRoomRule, isRoomAt } from '../../src/endpoint-picker/room-round.ts';
+import type { ScrapedMetrics } from '../../src/pool/endpoint-state.ts';
+import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
+import { InferencePool } from '../../src/pool/index.ts';
+
+function createPool() {
+  const clock = { nowMs: 0 };
+  const pool = new InferencePool({ clock: () => clock.nowMs });
+  const endpoint = pool.upsert({ name: 'a', address: '10.0.0.1:8000' });
+  const scrape = (figures: Partial<ScrapedMetrics>) =>
+    pool.recordScrape(endpoint, { ...unknownMetrics, blockSizeTokens: 16, totalBlocks: 1000, ...figures });
+  const reserve = (promptTokens = 2000) =>
+    pool.reserve(endpoint, { promptTokens, uncachedTokens: promptTokens });
+  const now = () => pool.find(endpoint)!;
+  return { clock, pool, endpoint, scrape, reserve, now };
+}
+
+describe('requests on an engine that others sent', () => {
+  it('are those that it knows beyond ours', () => {
+    const { scrape, reserve, now } = createPool();
+    scrape({ queuedRequests: 3, runningRequests: 1 });
+    const one = now().learned.othersPrefillMs / 3;
+    expect(one).toBeGreaterThan(0);
+    for (let i = 0; i < 4; i++) reserve();
+    scrape({ queuedRequests: 3, runningRequests: 1 });
+    expect(now().learned.othersPrefillMs).toBe(0);
+    scrape({ queuedRequests: 6, runningRequests: 2 });
+    expect(now().learned.othersPrefillMs).toBeCloseTo(3 * one);
+  });
+
+  it('do not include ours that were sent while the engine was asked', () => {
+    const { pool, endpoint, scrape, reserve, now } = createPool();
+    pool.beginScrape(endpoint);
+    reserve();
+    scrape({ queuedRequests: 1 });
+    expect(now().learned.othersPrefillMs).toBe(0);
+  });
+
+  it('are worked off until the next scrape', () => {
+    const { clock, scrape, now } = createPool();
+    scrape({ queuedRequests: 4 });
+    const { othersPrefillMs } = now().learned;
+    clock.nowMs += 50;
+    expect(now().learned.othersPrefillMs).toBeCloseTo(othersPrefillMs - 50);
+    clock.nowMs += 60_000;
+    expect(now().learned.othersPrefillMs).toBe(0);
+  });
+
+  it('do not take the place of ours in its queue: where they wait for seconds, ours are not held back', () => {
+    const { scrape, reserve, now } = createPool();
+    for (let i = 0; i < 4; i++) reserve(6000);
+    expect(isRoomAt(now(), defaultRoomRule)).toBe(false);
+    scrape({ queuedRequests: 10 });
+    expect(isRoomAt(now(), defaultRoomRule)).toBe(false);
+    scrape({ queuedRequests: 200 });
+    expect(isRoomAt(now(), defaultRoomRule)).toBe(true);
+  });
+
+  it('give back memory when they end, so ours do not wait for ours alone', () => {
+    const { scrape, reserve, now } = createPool();
+    const ours = reserve(200);
+    ours.firstToken();
+    scrape({ kvCacheUsage: 0.985, runningRequests: 40 });
+    expect(now().inFlight.requests).toBe(1);
+    expect(isRoomAt(now(), defaultRoomRule, 500)).toBe(true);
+  });
+});
