@@ -2,7 +2,8 @@
  * The whole system on this machine: engines with the bundled model, the real gateway, a workload of shared
  * prefixes sent at fixed times. The same arrivals for each profile, profiles in turn, one table per load.
  *
- *   npm run bench:live                          all profiles at 80 % and 130 % of the capacity measured first
+ *   npm run bench:live                          the default against llm-d's and round-robin, at 80 % and 130 % of the
+ *                                               capacity measured first
  *   npm run bench:live -- --load 0.8 --capacity 12 --profile default --profile round-robin
  *
  * Capacity is what a closed loop gets through with the shadow price. A request attains its targets if its first
@@ -14,14 +15,15 @@ import { parseArgs } from 'node:util';
 import { loadLines } from '../load/affinity.ts';
 import { type Cell, runCell, type Targets, type Workload } from './cell.ts';
 import { type RunningProcess, startEngine } from './processes.ts';
-import { type LiveProfile, profiles } from './profiles.ts';
+import { comparedProfiles, type LiveProfile, profiles } from './profiles.ts';
 import { liveTable } from './table.ts';
 
 const usage = `Profiles compared on real engines.
 
   --load SHARE          of the capacity; may be repeated (0.8 and 1.3)
   --capacity N          requests per second, instead of measuring it
-  --profile NAME        may be repeated (all: ${profiles.map(({ name }) => name).join('; ')})
+  --profile NAME        any strategy of the configuration; may be repeated
+                        (${comparedProfiles.map(({ name }) => name).join(', ')})
   --warm-up SECONDS     of each run, not counted: caches are cold, nothing is learned (5)
   --duration SECONDS    of each run, after it (10)
   --rounds N            runs of each profile at each load, with other arrivals each (2)
@@ -71,7 +73,7 @@ async function main(): Promise<void> {
     outputTokens: positive('--output-tokens', values['output-tokens']),
   };
   const plan = {
-    compared: values.profile?.map(findProfile) ?? profiles,
+    compared: values.profile?.map(findProfile) ?? comparedProfiles,
     workload,
     warmUpMs: 1000 * positive('--warm-up', values['warm-up']),
     durationMs: 1000 * positive('--duration', values.duration),
@@ -192,7 +194,7 @@ async function measureCapacity(engines: readonly RunningProcess[], workload: Wor
 function findProfile(name: string): LiveProfile {
   const profile = profiles.find((each) => each.name === name);
   if (profile !== undefined) return profile;
-  throw new Error(`--profile ${name}: expected one of ${profiles.map((each) => each.name).join('; ')}`);
+  throw new Error(`--profile ${name}: expected one of ${profiles.map((each) => each.name).join(', ')}`);
 }
 
 function positive(flag: string, text: string): number {

@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { type StrategyName, strategyNames } from '../../src/configuration/strategies.ts';
 
 export interface LiveProfile {
   readonly name: string;
@@ -6,17 +6,14 @@ export interface LiveProfile {
   readonly yaml: string;
 }
 
-const picker = (name: string) => `profile: { scorers: [], picker: { name: ${JSON.stringify(name)} } }`;
-const roundRobin = fileURLToPath(new URL('./round-robin.js', import.meta.url));
+const compared: readonly StrategyName[] = ['llm-d-3-2-2', 'round-robin', 'default'];
 
-/** The first is what the others are compared with. */
-export const profiles: readonly LiveProfile[] = [
-  { name: 'llm-d-3-2-2', yaml: 'profile: { strategy: llm-d-3-2-2 }' },
-  { name: 'round-robin', yaml: picker(roundRobin) },
-  { name: 'default', yaml: '' },
-  { name: 'shadow-price', yaml: 'profile: { strategy: shadow-price }' },
-  {
-    name: 'shadow-price, late binding',
-    yaml: 'profile: { strategy: shadow-price }\nflowControl: { enabled: true }',
-  },
-];
+/** All that `--profile` knows: every strategy by its name. */
+export const profiles: readonly LiveProfile[] = strategyNames.map((name) => ({
+  name,
+  // The default is what serves without a configuration.
+  yaml: name === 'default' ? '' : `profile: { strategy: ${name} }`,
+}));
+
+/** Those compared unless others are named; the first is the reference. */
+export const comparedProfiles = compared.map((name) => profiles.find((each) => each.name === name)!);

@@ -20,19 +20,20 @@ export const hashOptions = { blockTokens, maxTokens: 131_072 };
 
 type Scorers = Parameters<typeof createProfile>[0]['scorers'];
 
-/** The default scorers of the configuration. */
-export const defaultScorers: Scorers = [
+/** A blend of plain preferences. */
+export const blendScorers: Scorers = [
   { name: 'prefix-cache', weight: 2, scorer: prefixCache.create({}) },
   { name: 'queue-depth', weight: 3, scorer: queueDepth.create(queueDepth.defaults) },
   { name: 'kv-cache-usage', weight: 1, scorer: kvCacheUsage.create({}) },
 ];
 
-export function costScorers(): Scorers {
+/** The default of the configuration. */
+export function defaultScorers(): Scorers {
   return [{ name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) }];
 }
 
 /** The scheduling core as the gateway builds it, with engines that serve the model "m" and look alive. */
-export function createFleet(endpoints: number, scorers: Scorers = defaultScorers) {
+export function createFleet(endpoints: number, scorers: Scorers = defaultScorers()) {
   const clock = () => performance.now();
   const prefixIndex = new ApproximateIndex({ blockTokens, blocksPerEndpoint: 31_250 });
   const pool = new InferencePool({ clock, prefixIndex });

@@ -5,8 +5,8 @@ import { scanEngineMetrics } from '../../src/protocol/engine-metrics.ts';
 import { scanJson } from '../../src/protocol/json-scan.ts';
 import type { SchedulingContext } from '../../src/scheduling/index.ts';
 import {
+  blendScorers,
   blockTokens,
-  costScorers,
   createFleet,
   defaultScorers,
   hashOptions,
@@ -59,7 +59,7 @@ const largeBodies = [
 const scannedKeys: ReadonlySet<string> = new Set(['model', 'stream', 'messages', 'tools']);
 
 /** From a prompt to an assignment, of which `inFlight` are open at any time. */
-function decision(op: string, inFlight: number, scorers: () => typeof defaultScorers): Operation {
+function decision(op: string, inFlight: number, scorers: typeof defaultScorers): Operation {
   return {
     op,
     tokens,
@@ -149,10 +149,10 @@ export const operations: readonly Operation[] = [
       return () => profile.run(context, snapshot);
     },
   },
-  decision('full decision: hash, pick, finish', 0, () => defaultScorers),
-  decision('full decision with 500 requests in flight', 500, () => defaultScorers),
-  decision('full decision by cost: hash, pick, finish', 0, costScorers),
-  decision('full decision by cost with 500 requests in flight', 500, costScorers),
+  decision('full decision by a blend: hash, pick, finish', 0, () => blendScorers),
+  decision('full decision by a blend with 500 requests in flight', 500, () => blendScorers),
+  decision('full decision: hash, pick, finish', 0, defaultScorers),
+  decision('full decision with 500 requests in flight', 500, defaultScorers),
   {
     op: 'scan metrics of vLLM, 612 lines',
     prepare: () => {

@@ -46,7 +46,7 @@ async function check(file: string): Promise<number> {
 
 /** What the file means, in short: a person sees that the defaults are the ones they expected. */
 function summary(file: string, { configuration, profile }: LoadedConfiguration): string {
-  const { gateway, extProc, health, metrics, pool } = configuration;
+  const { gateway, extProc, health, metrics, pool, flowControl } = configuration;
   const rows: [string, string][] = [
     ['gateway', `${gateway.host}:${gateway.port}`],
     ['ext-proc', extProc.enabled ? `${extProc.host}:${extProc.port} (tls ${extProc.tls.mode})` : 'off'],
@@ -59,6 +59,10 @@ function summary(file: string, { configuration, profile }: LoadedConfiguration):
       `${scorer.weight} x ${pluginSummary(scorer)}`,
     ]),
     ['picker', pluginSummary(profile.picker)],
+    [
+      'waiting',
+      flowControl.enabled ? 'requests wait for the engine that is best for them' : 'no request waits',
+    ],
   ];
   return `${file} is valid\n${rows.map(([name, text]) => `  ${name.padEnd(9)} ${text}\n`).join('')}`;
 }

@@ -4,6 +4,7 @@ import { defaultLimits, type FlowControlLimits } from '../flow-control/index.ts'
 
 /** What flow control keeps to, as configured. */
 export function flowOf({ flowControl }: Configuration): {
+  readonly isEnabled: boolean;
   readonly limits: FlowControlLimits;
   readonly room: RoomRule;
 } {
@@ -12,6 +13,7 @@ export function flowOf({ flowControl }: Configuration): {
   const limits = { maxQueuedRequests, maxQueuedBytes, ageWeight };
   const byPriority = Object.entries(ttlMsByPriority).map(([priority, ms]) => [Number(priority), ms] as const);
   return {
+    isEnabled: flowControl.enabled,
     limits: { ...defaultLimits, ...limits, defaultTtlMs: ttlMs, ttlMs: new Map(byPriority) },
     room: { roomMs, memoryTarget },
   };

@@ -45,8 +45,8 @@ export interface PickerService {
   /** False from the moment that the process wants to stop. */
   readonly isServing: () => boolean;
   /**
-   * Takes the profile, the rules of requests and the limits of flow control from a new configuration; the next
-   * decision uses them.
+   * Takes the profile, the rules of requests and flow control from a new configuration; the next decision uses
+   * them.
    */
   reload(loaded: LoadedConfiguration): void;
   /** Not ready from now on; requests are served all the same. */
@@ -82,7 +82,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     namespace: options.namespace ?? '',
     openRequests: () => picker.openRequests(),
     prefixIndexSize: () => prefixIndex.stats().residencies,
-    waiting: configuration.flowControl.enabled ? () => picker.waitingByPriority() : undefined,
+    waiting: () => (flow.isEnabled ? picker.waitingByPriority() : undefined),
   });
   pool.subscribe(metrics.pool);
   let profile = profileOf(loaded.profile);
@@ -99,9 +99,11 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     observer: observers(metrics.observer, requestLog(log)),
     keptRecords: configuration.decisions.kept,
     onDecision: recording.onDecision,
-    flowControl: configuration.flowControl.enabled
-      ? { limits: () => flow.limits, room: () => flow.room, schedule: afterDelay }
-      : undefined,
+    flowControl: {
+      limits: () => flow.limits,
+      room: () => (flow.isEnabled ? flow.room : undefined),
+      schedule: afterDelay,
+    },
   });
 
   applyStaticEndpoints(pool, [...endpoints, ...configuration.pool.endpoints.map(specOf)]);

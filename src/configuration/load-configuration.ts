@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import type { z } from 'zod';
 import { crossChecks } from './cross-checks.ts';
 import {
   type Imported,
@@ -11,6 +12,7 @@ import { type LoadedProfile, loadProfile } from './load-profile.ts';
 import { ConfigurationError, formatPath, type Path, type Problem } from './problems.ts';
 import { type Configuration, configurationSchema } from './schema.ts';
 import { type SchemaProblem, schemaProblems } from './schema-problems.ts';
+import { hasLateBinding } from './strategies.ts';
 import { parseYaml, type YamlDocument } from './yaml-document.ts';
 
 /** A value from the command line; it beats the file. */
@@ -89,17 +91,27 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
   );
   const parsed = configurationSchema.safeParse(value, { reportInput: true });
   const problems = schemaProblems(parsed.error?.issues ?? []);
-  const loaded = await loadProfile((value as { profile?: unknown } | undefined)?.profile, folder);
-  problems.push(...loaded.problems, ...(parsed.success ? crossChecks(parsed.data) : []));
-  if (problems.length > 0 || !parsed.success || loaded.profile === undefined)
+  const section = (value as { profile?: unknown } | undefined)?.profile;
+  const loaded = await loadProfile(section, folder);
+  const configuration = parsed.success ? withFlowControl(parsed.data, hasLateBinding(section)) : undefined;
+  problems.push(...loaded.problems, ...(configuration === undefined ? [] : crossChecks(configuration)));
+  if (problems.length > 0 || configuration === undefined || loaded.profile === undefined)
     throw new ConfigurationError(place(problems, document, source, overrides, imported?.origins));
   return {
-    configuration: deepFreeze(parsed.data),
+    configuration: deepFreeze(configuration),
     profile: loaded.profile,
     file,
     folder,
     ...(importation === undefined ? {} : { importation }),
   };
+}
+
+function withFlowControl(
+  parsed: z.output<typeof configurationSchema>,
+  isEnabledByProfile: boolean,
+): Configuration {
+  const { flowControl } = parsed;
+  return { ...parsed, flowControl: { ...flowControl, enabled: flowControl.enabled ?? isEnabledByProfile } };
 }
 
 async function readSource(file: string, source: string): Promise<string> {

@@ -11,7 +11,7 @@ import { mergeParameters } from './plugin-parameters.ts';
 import type { Path } from './problems.ts';
 import { pluginReferenceSchema, profileSchema } from './schema.ts';
 import type { SchemaProblem } from './schema-problems.ts';
-import { type StrategyName, strategies, strategyNames } from './strategies.ts';
+import { strategyPlugins } from './strategies.ts';
 
 /** The plugins of a profile, made and named, ready for `createProfile`. */
 export interface LoadedProfile {
@@ -44,7 +44,11 @@ export async function loadProfile(
   section: unknown,
   folder: string,
 ): Promise<{ readonly profile: LoadedProfile | undefined; readonly problems: readonly SchemaProblem[] }> {
-  const whole = { ...profileSchema.parse({}), ...strategyOf(section), ...asRecord(section) };
+  const whole = {
+    ...profileSchema.parse({}),
+    ...strategyPlugins(asRecord(section)['strategy']),
+    ...asRecord(section),
+  };
   const parsed = profileSchema.safeParse(section === undefined ? section : whole);
   const { filters: filterList, scorers: scorerList, picker: pickerItem } = whole;
   const problems: SchemaProblem[] = [];
@@ -131,11 +135,6 @@ async function inOrder<R>(
   const results: R[] = [];
   for (const [at, item] of items.entries()) results.push(await each(item, at));
   return results;
-}
-
-function strategyOf(section: unknown): object {
-  const { strategy } = asRecord(section) as { readonly strategy?: unknown };
-  return strategyNames.includes(strategy as StrategyName) ? strategies[strategy as StrategyName] : {};
 }
 
 function asList(value: unknown): readonly unknown[] {

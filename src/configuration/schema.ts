@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { logFormats, logLevels } from '../telemetry/log.ts';
-import { strategyNames } from './strategies.ts';
+import { strategies, strategyNames, usualFilters } from './strategies.ts';
 
 /**
  * The single source of the configuration's type, its defaults, its messages and `config/pointsman.schema.json`.
@@ -182,14 +182,12 @@ const profile = z
     strategy: z
       .enum(strategyNames)
       .optional()
-      .describe('A ready profile; what is given beside it replaces its filters, scorers or picker.'),
+      .describe(
+        'A ready profile, `default` without one; what is given beside it replaces its filters, scorers or picker.',
+      ),
     filters: z
       .array(z.strictObject({ name: pluginName, parameters }))
-      .default([
-        { name: 'ready', parameters: {} },
-        { name: 'model', parameters: {} },
-        { name: 'lora-capacity', parameters: {} },
-      ])
+      .default(usualFilters.map((each) => ({ ...each })))
       .describe('Applied in order; each keeps some endpoints.'),
     scorers: z
       .array(
@@ -199,11 +197,7 @@ const profile = z
           parameters,
         }),
       )
-      .default([
-        { name: 'prefix-cache', weight: 2, parameters: {} },
-        { name: 'queue-depth', weight: 3, parameters: {} },
-        { name: 'kv-cache-usage', weight: 1, parameters: {} },
-      ])
+      .default(strategies.default.scorers.map((each) => ({ ...each })))
       .describe('Preferences; the endpoint with the largest weighted sum is chosen.'),
     picker: z
       .strictObject({ name: pluginName, parameters })
@@ -217,8 +211,10 @@ const flowControl = z
   .strictObject({
     enabled: z
       .boolean()
-      .default(false)
-      .describe('Hold requests while no engine that suits them has room; read at start only.'),
+      .optional()
+      .describe(
+        'Hold requests while the engine that is best for them has no room. By default true with the strategies default, latency-optimized and throughput-optimized, false with others and with scorers or a picker of your own.',
+      ),
     maxQueuedRequests: count(5000, 'Waiting requests; a full line displaces the lowest priority first.'),
     maxQueuedBytes: count(1024 ** 3, 'Memory that waiting requests may hold, about 4 bytes a token.'),
     ttlMs: milliseconds(60_000, 'Longest wait.'),
@@ -381,8 +377,14 @@ export const profileSchema = profile;
 /** What every entry of a profile has, whatever else it says. */
 export const pluginReferenceSchema = z.object({ name: pluginName, parameters });
 
+type Parsed = z.output<typeof configurationSchema>;
+
 /** Validated, complete, frozen. */
-export type Configuration = DeepReadonly<z.output<typeof configurationSchema>>;
+export type Configuration = DeepReadonly<
+  Omit<Parsed, 'flowControl'> & {
+    flowControl: Omit<Parsed['flowControl'], 'enabled'> & { enabled: boolean };
+  }
+>;
 
 type DeepReadonly<T> = T extends (infer Item)[]
   ? readonly DeepReadonly<Item>[]

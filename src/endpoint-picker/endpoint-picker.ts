@@ -23,7 +23,7 @@ import { GuardedIndex } from './guarded-index.ts';
 import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
-import { type Burden, isRoomAt, RoomRound, type RoomRule } from './room-round.ts';
+import { type Burden, isRoomAt, RoomRound, type RoomRule, roomEverywhere } from './room-round.ts';
 import { ServedRequest } from './served-request.ts';
 import { selectSubset } from './subset.ts';
 
@@ -49,7 +49,8 @@ export interface EndpointPickerOptions {
 
 export interface FlowControlSettings {
   readonly limits: () => FlowControlLimits;
-  readonly room: () => RoomRule;
+  /** Undefined: no request waits from now on, and those that do are sent. */
+  readonly room: () => RoomRule | undefined;
   /** Calls back once after that time, unless the function returned is called before. */
   readonly schedule: (delayMs: number, callback: () => void) => () => void;
 }
@@ -105,16 +106,18 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     clock,
     told: (kind, name, durationMs) => observer.onPluginTime?.(kind, name, durationMs),
   };
+  const canWait = () => options.flowControl?.room() !== undefined;
   const flowControl = options.flowControl === undefined ? undefined : startFlowControl(options.flowControl);
 
   function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
-    const beginRound = () => new RoomRound(pool.snapshot(clock()), room());
+    const rule = () => room() ?? roomEverywhere;
+    const beginRound = () => new RoomRound(pool.snapshot(clock()), rule());
     const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
     pool.subscribe({
       roomChanged: (endpoint) => {
         if (started.waitingRequests === 0) return;
         const now = pool.find(endpoint);
-        if (now !== undefined && isRoomAt(now, room())) started.roomChanged();
+        if (now !== undefined && isRoomAt(now, rule())) started.roomChanged();
       },
     });
     return started;
@@ -232,7 +235,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     };
     if (isShuttingDown) refused(new ServiceError('shutting_down', 'The gateway is shutting down.'));
     else if (isGivenUp) refused(new ServiceError('client_closed', 'The client has closed the request.'));
-    else if (flowControl !== undefined)
+    else if (flowControl !== undefined && canWait())
       flowControl.enter(admission(request, options, arrivedAtMs), { placed: listener.placed, refused });
     else {
       let assignment: Assignment;

@@ -62,12 +62,21 @@ function candidate(record: SchedulingResult, name: string | undefined) {
     scores: Object.fromEntries(
       record.scores.map(({ scorer, weight, scores }) => [scorer, rounded(weight * (scores[index] ?? 0))]),
     ),
+    ...termsOf(record, index),
     cachedTokens: state?.cachedTokens ?? 0,
     inFlight: state?.inFlightRequests ?? 0,
     queued: state?.queuedRequests ?? 0,
     /** null when the endpoint was never scraped. */
     metricsAgeMs: state === undefined ? null : rounded(state.metricsAgeMs),
   };
+}
+
+/** What the scores are made of, with its unit in the name: `own prefill ms`. */
+function termsOf({ scores }: SchedulingResult, index: number) {
+  const terms = scores.flatMap(({ terms = [] }) =>
+    terms.map(({ name, unit, values }) => [`${name} ${unit}`, rounded(values[index] ?? 0)] as const),
+  );
+  return terms.length === 0 ? {} : { terms: Object.fromEntries(terms) };
 }
 
 function rounded(value: number): number {

@@ -12,13 +12,26 @@ export interface RoomRule {
 
 export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.98 });
 
-/** An idle engine has room whatever its gauges say: nothing that it does would make any. */
+/** Every engine has room, always. */
+export const roomEverywhere: RoomRule = Object.freeze({
+  roomMs: Number.POSITIVE_INFINITY,
+  memoryTarget: Number.POSITIVE_INFINITY,
+});
+
+/**
+ * An engine where none of ours is has room whatever its gauges say: nothing that we could wait for would make any.
+ * So has one where requests of others queue for long: to hold ours back would only give them its place.
+ */
 export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): boolean {
   if (!endpoint.isReady) return false;
   if (endpoint.inFlight.requests === 0) return true;
-  const { pendingPrefillMs } = endpoint.learned;
+  const { pendingPrefillMs, othersPrefillMs } = endpoint.learned;
+  if (othersPrefillMs > crowded * rule.roomMs) return true;
   return pendingPrefillMs + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget) < rule.roomMs;
 }
+
+/** So many times the room: replicas of this process that keep to the same rule stay below it. */
+const crowded = 10;
 
 /** What a request brings to an endpoint. */
 export interface Burden {

@@ -4,6 +4,7 @@
  */
 export type { AdapterPlacement } from './adapters.ts';
 export { adapterPlacement, isKnownAdapter } from './adapters.ts';
+export { scoresOfCosts } from './cost-scores.ts';
 export { memoryWaitMs, ownPrefillMs, prefillWork, uncachedTokens } from './delay-estimate.ts';
 export type {
   DisaggregationParameters,

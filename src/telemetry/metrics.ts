@@ -25,7 +25,7 @@ export interface MetricsOptions {
   /** Blocks believed cached, summed over endpoints. */
   readonly prefixIndexSize?: () => number;
   /** Requests that wait, by priority; undefined without flow control. */
-  readonly waiting?: (() => Iterable<WaitingBand>) | undefined;
+  readonly waiting?: (() => Iterable<WaitingBand> | undefined) | undefined;
 }
 
 export interface WaitingBand {
@@ -70,7 +70,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       series,
       table,
       isServed: (model) => snapshot().some(({ models }) => models.includes(model)),
-      hasFlowControl: options.waiting !== undefined,
+      hasFlowControl: () => options.waiting?.() !== undefined,
       poolName,
       namespace,
     }),
@@ -118,7 +118,8 @@ function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName:
       name,
       help,
       labelNames: ['priority', 'inference_pool'],
-      read: () => [...waiting()].map((band) => [[String(band.priority), poolName], value(band)] as const),
+      read: () =>
+        [...(waiting() ?? [])].map((band) => [[String(band.priority), poolName], value(band)] as const),
     });
   return [
     ...gauges,

@@ -16,7 +16,7 @@ export interface RequestMetricsOptions {
   readonly table: RequestSeriesTable;
   /** Some endpoint serves the model: it is no invention of a client. */
   readonly isServed: (model: string) => boolean;
-  readonly hasFlowControl: boolean;
+  readonly hasFlowControl: () => boolean;
   readonly poolName: string;
   readonly namespace: string;
 }
@@ -40,7 +40,7 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
       const { request, record, outcome, endpoint } = finished;
       const own = table.of(request);
       countDecision(record, own.labels[1]);
-      if (options.hasFlowControl) countFlow(own.labels, 'Dispatched', finished.queuedMs);
+      if (options.hasFlowControl()) countFlow(own.labels, 'Dispatched', finished.queuedMs);
       own.requests.value++;
       own.duration.observe(finished.durationMs / 1000);
       own.requestBytes.observe(request.bodyBytes);
@@ -60,7 +60,7 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
       series.rejections.of(code).value++;
       series.errors.of(...labels, code).value++;
       if (record !== undefined) countDecision(record, labels[1]);
-      if (options.hasFlowControl) countFlow(labels, flowOutcomes[code] ?? 'RejectedOther', waitedMs);
+      if (options.hasFlowControl()) countFlow(labels, flowOutcomes[code] ?? 'RejectedOther', waitedMs);
       countSlo(labels, sloVerdictsOfRejected(rejected));
     },
     pieceGaps: (request) => {

@@ -37,11 +37,8 @@ describe('a configuration', () => {
     expect(file).toBeUndefined();
     expect(configuration.gateway.port).toBe(8080);
     expect(configuration.extProc).toMatchObject({ enabled: true, port: 9002, fallbacks: 0 });
-    expect(profile.scorers.map(({ name, weight }) => [name, weight])).toEqual([
-      ['prefix-cache', 2],
-      ['queue-depth', 3],
-      ['kv-cache-usage', 1],
-    ]);
+    expect(profile.scorers.map(({ name, weight }) => [name, weight])).toEqual([['shadow-price', 1]]);
+    expect(configuration.flowControl.enabled).toBe(true);
     expect(profile.filters.map(({ name }) => name)).toEqual(['ready', 'model', 'lora-capacity']);
     expect(profile.picker.name).toBe('max-score');
   });

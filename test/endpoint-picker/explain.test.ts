@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { explainDecision } from '../../src/endpoint-picker/explain.ts';
 import type { SchedulingResult } from '../../src/scheduling/scheduling-result.ts';
 import { fakeEndpointPicker } from '../support/fake-endpoint-picker.ts';
+import { createFleet } from './support.ts';
 
 async function recordOf(
   endpoints: number,
@@ -45,6 +46,15 @@ describe('explainDecision', () => {
       promptTokens: 10,
       decisionMs: 0.1,
     });
+  });
+
+  it('tells what the scores are made of, for winner and runner-up', async () => {
+    const fleet = createFleet();
+    const { record, endpoint } = await fleet.pick({ promptTokens: 1000 });
+    const { terms, runnerUp } = JSON.parse(explainDecision(record, endpoint.name));
+    const names = ['queue ms', 'memory wait ms', 'own prefill ms', 'price of own prefill ms', 'decode ms'];
+    expect([Object.keys(terms), Object.keys(runnerUp.terms)]).toEqual([names, names]);
+    expect(terms['own prefill ms']).toBeGreaterThan(0);
   });
 
   it('tells when another endpoint answered than was chosen', async () => {

@@ -1,6 +1,4 @@
-import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
-import prefixCache from '../../scorers/prefix-cache.ts';
-import queueDepth from '../../scorers/queue-depth.ts';
+import shadowPrice from '../../scorers/shadow-price.ts';
 import type { DecisionRecord } from '../../src/endpoint-picker/decision-record.ts';
 import { createEndpointPicker, type FlowControlSettings } from '../../src/endpoint-picker/endpoint-picker.ts';
 import type { FinishedRequest, PickerObserver } from '../../src/endpoint-picker/finished-request.ts';
@@ -16,7 +14,7 @@ import { makeRequest, seededRandom } from '../scheduling/support.ts';
 
 export const blockTokens = 64;
 
-/** The weights that the default configuration should have. */
+/** What the default configuration has, without waiting. */
 export function defaultProfile(): Profile {
   return createProfile({
     name: 'default',
@@ -24,11 +22,7 @@ export function defaultProfile(): Profile {
       { name: 'ready', filter: ready.create({}) },
       { name: 'model', filter: model.create({}) },
     ],
-    scorers: [
-      { name: 'prefix-cache', weight: 2, scorer: prefixCache.create({}) },
-      { name: 'queue-depth', weight: 3, scorer: queueDepth.create(queueDepth.defaults) },
-      { name: 'kv-cache-usage', weight: 1, scorer: kvCacheUsage.create({}) },
-    ],
+    scorers: [{ name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) }],
     picker: { name: 'max-score', picker: maxScore.create({}) },
   });
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import activeRequests from '../../scorers/active-requests.ts';
-import shadowPrice from '../../scorers/shadow-price.ts';
 import { decisionLine } from '../../src/endpoint-picker/index.ts';
 import { differenceText, ReplayReport, readRecords, replayDecision } from '../../src/replay/index.ts';
 import { parseDecision } from '../../src/replay/record-schema.ts';
@@ -13,10 +12,7 @@ import { folderWith } from '../configuration/folder.ts';
 import { createFleet, defaultProfile, promptOf } from '../endpoint-picker/support.ts';
 
 function profileWith(name: string): Profile {
-  const scorer =
-    name === 'shadow-price'
-      ? shadowPrice.create(shadowPrice.defaults)
-      : activeRequests.create(activeRequests.defaults);
+  const scorer = activeRequests.create(activeRequests.defaults);
   return createProfile({
     name,
     filters: [{ name: 'ready', filter: ready.create({}) }],
@@ -56,8 +52,8 @@ function replayAll(lines: readonly string[], profile: Profile) {
 
 describe('a replay of decisions', () => {
   it.each([
-    ['the default profile, ties and all', defaultProfile],
-    ['the shadow price, with what it remembers', () => profileWith('shadow-price')],
+    ['the default profile, ties, what it remembers and all', defaultProfile],
+    ['another one', () => profileWith('active-requests')],
   ])('with %s gives the recorded picks and scores', async (_, create) => {
     const replayed = replayAll(await recordDecisions(create()), create());
     expect(replayed).toHaveLength(300);
@@ -69,7 +65,7 @@ describe('a replay of decisions', () => {
   });
 
   it('with another profile tells which picks differ, and why, in the terms of both', async () => {
-    const replayed = replayAll(await recordDecisions(defaultProfile()), profileWith('shadow-price'));
+    const replayed = replayAll(await recordDecisions(profileWith('active-requests')), defaultProfile());
     const report = new ReplayReport();
     const different = replayed.filter((each) => report.add(each));
     expect(different.length).toBeGreaterThan(0);
@@ -89,7 +85,7 @@ describe('a replay of decisions', () => {
     const [first] = different;
     const text = differenceText(first!);
     expect(text).toContain(`${first!.before} -> ${first!.after}`);
-    for (const row of ['2 x prefix-cache', '3 x queue-depth', 'shadow-price: own prefill, ms', 'total'])
+    for (const row of ['1 x active-requests', 'shadow-price: own prefill, ms', 'total'])
       expect(text).toContain(row);
     // The new choice is the better one by the new profile's sums, the old one by the old.
     const [before, after] = [first!.before!, first!.after!];

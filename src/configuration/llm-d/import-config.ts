@@ -181,6 +181,8 @@ function toConfiguration(
     health: everyAddress,
     metrics: everyAddress,
     profile: { filters, scorers, picker },
+    // Its own section turns it on.
+    flowControl: { enabled: false },
   };
   for (const instance of instances) {
     const { mapping, at } = instance;

@@ -4,6 +4,7 @@ import { disaggregationPolicies } from './disaggregation-policies.ts';
 import { llmDPolicies } from './llm-d-policies.ts';
 import { plainPolicies } from './plain-pickers.ts';
 import { shadowPricePolicies } from './shadow-price-policies.ts';
+import { strategyPolicies } from './strategy-policies.ts';
 
 /** All policies that `--policy` knows. */
 export const policies: readonly Policy[] = [
@@ -11,6 +12,7 @@ export const policies: readonly Policy[] = [
   ...llmDPolicies,
   ...costPolicies,
   ...shadowPricePolicies,
+  ...strategyPolicies,
   ...disaggregationPolicies,
 ];
 

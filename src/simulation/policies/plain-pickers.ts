@@ -1,20 +1,7 @@
 /** Policies without a score: the floor that every other must beat. */
-
 import random from '../../scheduling/pickers/random.ts';
-import { definePicker } from '../../scheduling/plugins.ts';
+import roundRobin from '../../scheduling/pickers/round-robin.ts';
 import type { Policy } from '../policy.ts';
-
-/** Takes the endpoints in turn; the rest follow in the same order as fallbacks. */
-export const roundRobin = definePicker({
-  description: 'Takes the candidates in turn.',
-  create: () => {
-    let turn = 0;
-    return (_context, scored) => {
-      const first = turn++ % scored.length;
-      return [...scored.slice(first), ...scored.slice(0, first)];
-    };
-  },
-});
 
 export const plainPolicies: readonly Policy[] = [
   {

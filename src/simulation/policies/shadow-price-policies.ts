@@ -1,7 +1,6 @@
 import shadowPrice from '../../../scorers/shadow-price.ts';
-import { defaultRoomRule } from '../../endpoint-picker/room-round.ts';
-import { defaultLimits } from '../../flow-control/index.ts';
 import type { Policy, PolicyInstance } from '../policy.ts';
+import { patientFlowControl } from './patient-flow-control.ts';
 import { scoredPolicy } from './scored-policy.ts';
 
 type Weights = Partial<typeof shadowPrice.defaults>;
@@ -14,14 +13,6 @@ interface Variant {
   readonly weights?: Weights;
 }
 
-/** Nothing is refused, so that policies are compared at equal completions. */
-const patientLimits = Object.freeze({
-  ...defaultLimits,
-  maxQueuedRequests: Number.POSITIVE_INFINITY,
-  maxQueuedBytes: Number.POSITIVE_INFINITY,
-  defaultTtlMs: Number.POSITIVE_INFINITY,
-});
-
 /** The product's scorer, which knows no constants of the engines and learns them. */
 function variant({ name, description, residency, hasFlowControl, weights }: Variant): Policy {
   return {
@@ -33,7 +24,7 @@ function variant({ name, description, residency, hasFlowControl, weights }: Vari
         residency: residency ?? 'approximate',
         scorers: { 'shadow-price': [1, shadowPrice.create({ ...shadowPrice.defaults, ...weights })] },
       }),
-      flowControl: hasFlowControl === true ? { room: defaultRoomRule, limits: patientLimits } : undefined,
+      flowControl: hasFlowControl === true ? patientFlowControl : undefined,
     }),
   };
 }

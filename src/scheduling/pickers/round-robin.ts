@@ -1,8 +1,8 @@
-import { definePicker } from 'pointsman/scheduling';
+import { definePicker } from '../plugins.ts';
 
-/** What a proxy without knowledge of engines does. */
+/** What a proxy without knowledge of engines does; the rest follow in the same order as fallbacks. */
 export default definePicker({
-  description: 'One after the other.',
+  description: 'Takes the candidates in turn.',
   create: () => {
     let turn = 0;
     return (_context, scored) => {
