@@ -3,7 +3,7 @@ import { SAMPLING_FLOATS, SAMPLING_INTS, SamplingFloat, SamplingInt } from './na
 import type { SamplingParams } from './sampling-params.ts';
 import { hasPenalties } from './sampling-params.ts';
 import type { Sequence } from './sequence.ts';
-import type { StructuredText } from './structured-output/index.ts';
+import { TokenMasks } from './token-masks.ts';
 
 export interface BatchLimits {
   /** Tokens, sequences and samples of one step, at most. */
@@ -13,10 +13,15 @@ export interface BatchLimits {
   readonly maxModelLen: number;
   readonly blockSize: number;
   readonly vocabSize: number;
+  /** Floats of a pooled state. */
+  readonly hiddenSize: number;
   /** Most likely tokens reported per position, at most. */
   readonly maxLogprobs: number;
   readonly eosTokenIds: ReadonlySet<number>;
 }
+
+/** Sampling that changes nothing: the token is given. */
+const greedy = [0, 1, 0, 1, 0, 0];
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -26,13 +31,15 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  */
 export class BatchBuilder {
   readonly #limits: BatchLimits;
-  readonly #batch: Mutable<StepBatch> & Required<Pick<StepBatch, 'adapters'>>;
+  readonly #batch: Mutable<Required<StepBatch>>;
+  readonly #masks: TokenMasks;
   #historyLength = 0;
   #biases = 0;
 
   constructor(limits: BatchLimits) {
-    const { maxTokens, maxSequences, maxSamples, maxModelLen, blockSize, maxLogprobs } = limits;
+    const { maxTokens, maxSequences, maxSamples, maxModelLen, blockSize, maxLogprobs, hiddenSize } = limits;
     this.#limits = limits;
+    this.#masks = new TokenMasks(limits.vocabSize, limits.eosTokenIds);
     this.#batch = {
       tokens: 0,
       sequences: 0,
@@ -51,6 +58,13 @@ export class BatchBuilder {
       biasStarts: new Int32Array(maxSamples + 1),
       biasIds: new Int32Array(256),
       biasValues: new Float32Array(256),
+      forcedIds: new Int32Array(maxSamples),
+      maskOf: new Int32Array(maxSamples),
+      masks: this.#masks.words,
+      maskCount: 0,
+      pooled: 0,
+      pooledRows: new Int32Array(maxSequences),
+      pooledStates: new Float32Array(maxSequences * hiddenSize),
       sampledIds: new Int32Array(maxSamples),
       sampledLogprobs: new Float32Array(maxSamples),
       sampledRanks: new Int32Array(maxSamples),
@@ -67,12 +81,16 @@ export class BatchBuilder {
     batch.sequences = sequences.length;
     batch.samples = 0;
     batch.topStride = 0;
+    batch.pooled = 0;
+    this.#masks.clear();
     this.#historyLength = 0;
     this.#biases = 0;
     batch.blockTableStride = sequences.reduce((most, { table }) => Math.max(most, table.length), 0);
     for (let i = 0; i < sequences.length; i++) this.#addSequence(i, sequences[i]!);
     batch.queryStarts[sequences.length] = batch.tokens;
     batch.biasStarts[batch.samples] = this.#biases;
+    batch.masks = this.#masks.words;
+    batch.maskCount = this.#masks.count;
     return batch;
   }
 
@@ -92,17 +110,49 @@ export class BatchBuilder {
     batch.tokens = row;
     const tableStart = index * batch.blockTableStride;
     for (let i = 0; i < table.length; i++) batch.blockTables[tableStart + i] = table.blocks[i]!;
+    this.#addPromptRows(sequence, batch.queryStarts[index]!);
     // One sample after the last token, and one after each token of a draft.
     const drafted = computed + scheduled - sequence.length;
-    for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
+    if (sequence.isPooled && drafted === 0) batch.pooledRows[batch.pooled++] = row - 1;
+    else for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
+  }
+
+  /** A row for each prompt token whose log-probability is wanted, before the other rows of the sequence. */
+  #addPromptRows(sequence: Sequence, firstRow: number): void {
+    const rows = sequence.promptRows;
+    if (rows === 0) return;
+    const batch = this.#batch;
+    const count = sequence.sampling.promptLogprobs ?? 0;
+    const known = sequence.promptLogprobs!.length;
+    batch.topStride = Math.max(batch.topStride, count);
+    for (let i = 0; i < rows; i++) {
+      const sample = this.#beginSample(
+        firstRow + known + i - sequence.computed,
+        sequence.tokens[known + i + 1]!,
+      );
+      batch.samplingFloats.set(greedy, sample * SAMPLING_FLOATS);
+      const n = sample * SAMPLING_INTS;
+      batch.samplingInts.fill(0, n, n + SAMPLING_INTS);
+      batch.samplingInts[n + SamplingInt.Logprobs] = count;
+    }
+  }
+
+  /** `forced`: the token that counts as chosen, -1 to choose one. */
+  #beginSample(row: number, forced: number): number {
+    const batch = this.#batch;
+    const sample = batch.samples++;
+    batch.sampleRows[sample] = row;
+    batch.forcedIds[sample] = forced;
+    batch.maskOf[sample] = -1;
+    batch.biasStarts[sample] = this.#biases;
+    return sample;
   }
 
   /** `drafted`: tokens of a draft that lie before the sampled one. */
   #addSample(row: number, sequence: Sequence, drafted: number): void {
     const batch = this.#batch;
     const { sampling } = sequence;
-    const sample = batch.samples++;
-    batch.sampleRows[sample] = row;
+    const sample = this.#beginSample(row, -1);
     const f = sample * SAMPLING_FLOATS;
     batch.samplingFloats[f + SamplingFloat.Temperature] = sampling.temperature;
     batch.samplingFloats[f + SamplingFloat.TopP] = sampling.topP;
@@ -118,8 +168,8 @@ export class BatchBuilder {
     batch.samplingInts[n + SamplingInt.Logprobs] = sampling.logprobs ?? -1;
     batch.topStride = Math.max(batch.topStride, sampling.logprobs ?? 0);
     this.#addHistory(n, sequence, sequence.length + drafted);
-    batch.biasStarts[sample] = this.#biases;
     this.#addBiases(sequence, sequence.outputLength + drafted);
+    batch.maskOf[sample] = this.#masks.indexFor(sequence);
   }
 
   #addHistory(n: number, sequence: Sequence, length: number): void {
@@ -142,39 +192,12 @@ export class BatchBuilder {
   #addBiases(sequence: Sequence, outputLength: number): void {
     const { sampling } = sequence;
     for (const [tokenId, bias] of sampling.logitBias) this.#addBias(tokenId, bias);
-    if (sampling.allowedTokenIds !== undefined) this.#banAllBut(sampling.allowedTokenIds);
-    if (sequence.structured !== undefined) this.#banUnfit(sequence.structured);
     if (outputLength < sampling.minTokens) this.#banEnds(sampling);
   }
 
   #banEnds(sampling: SamplingParams): void {
     for (const tokenId of this.#limits.eosTokenIds) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
     for (const tokenId of sampling.stopTokenIds) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
-  }
-
-  #banAllBut(allowed: readonly number[]): void {
-    const isAllowed = new Set(allowed);
-    for (let tokenId = 0; tokenId < this.#limits.vocabSize; tokenId++)
-      if (!isAllowed.has(tokenId)) this.#addBias(tokenId, Number.NEGATIVE_INFINITY);
-  }
-
-  /**
-   * Bans what would break the structure; text may end only where the structure may. If no token fits (the
-   * vocabulary cannot write what must come), the text ends.
-   */
-  #banUnfit(structured: StructuredText): void {
-    const { eosTokenIds, vocabSize } = this.#limits;
-    const { mask } = structured;
-    const mayEnd = structured.mayEnd || mask.every((bits) => bits === 0);
-    this.#reserveBiases(vocabSize);
-    const { biasIds } = this.#batch;
-    let count = this.#biases;
-    for (let tokenId = 0; tokenId < vocabSize; tokenId++) {
-      const isFit = (((mask[tokenId >>> 5] ?? 0) >>> (tokenId & 31)) & 1) === 1;
-      if (!isFit && !(mayEnd && eosTokenIds.has(tokenId))) biasIds[count++] = tokenId;
-    }
-    this.#batch.biasValues.fill(Number.NEGATIVE_INFINITY, this.#biases, count);
-    this.#biases = count;
   }
 
   #addBias(tokenId: number, bias: number): void {

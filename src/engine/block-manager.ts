@@ -77,12 +77,12 @@ export class BlockManager {
   }
 
   /**
-   * The longest run of computed blocks that the holder can share. It stops one token short of the holder's
-   * end, because the last token is computed anyway for its logits. With a leader that runs and has the same
+   * The longest run of computed blocks that the holder can share. It stops short of the first token that must be
+   * computed anyway for its logits. With a leader that runs and has the same
    * first `commonTokens` tokens, its full blocks are shared even when prefix caching is off.
    */
   match(holder: BlockHolder, leader?: BlockHolder, commonTokens = 0): SharedBlocks {
-    const limit = Math.floor((holder.length - 1) / this.blockSize);
+    const limit = Math.floor((holder.firstNeeded ?? holder.length - 1) / this.blockSize);
     if (this.#matched.length < limit) this.#matched = new Int32Array(2 * limit);
     let count = 0;
     if (this.#hasPrefixCaching) {

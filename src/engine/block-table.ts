@@ -44,6 +44,8 @@ export interface BlockHolder {
   readonly extraKeys: readonly string[] | undefined;
   /** Of these, the one that is part of every block's hash, as in vLLM. */
   readonly adapterKey?: string | undefined;
+  /** This token and those after it are computed, whatever is cached. Absent: the last one. */
+  readonly firstNeeded?: number;
   readonly table: BlockTable;
 }
 

@@ -4,7 +4,7 @@ import type { EngineTransport } from './engine-transport.ts';
 import { Generation } from './generation.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
-import type { EngineGauges } from './step-output.ts';
+import type { EngineGauges, PooledOutput, StepOutput } from './step-output.ts';
 import { unpackOutputs } from './step-packing.ts';
 import type { Vocabulary } from './structured-output/index.ts';
 
@@ -36,7 +36,10 @@ type EngineCall =
     : never;
 
 interface LiveRequest {
-  readonly generation: Generation;
+  readonly onOutput: (output: StepOutput) => void;
+  readonly onPooled: (output: PooledOutput) => void;
+  /** It is over; with an error, before its time. */
+  readonly end: (error?: Error) => void;
   /** Choices that have not ended. */
   readonly open: Set<number>;
 }
@@ -62,6 +65,8 @@ export class EngineClient {
   readonly #pendingCalls = new Map<number, (result: CallResult) => void>();
   readonly #observers: EngineObserver[] = [];
   #gauges = noGauges;
+  #requests = 0;
+  /** `add` commands. */
   #sent = 0;
   #accepted = 0;
   #calls = 0;
@@ -122,16 +127,53 @@ export class EngineClient {
 
   /** Starts a request. Read its outputs to the end, or abort it. */
   generate(request: Omit<EngineRequest, 'id'>): Generation {
-    const requestId = this.#sent++ % 0x7fffffff;
-    const generation = new Generation(requestId);
+    const generation = new Generation(this.#nextId());
+    this.#begin(generation.requestId, request, {
+      onOutput: (output) => generation.push(output),
+      onPooled: () => undefined,
+      end: (error) => generation.end(error),
+    });
+    return generation;
+  }
+
+  /** The state of a prompt's last token. Rejects when the signal fires, or with what went wrong. */
+  pool(
+    request: Omit<EngineRequest, 'id' | 'isPooled' | 'choices'>,
+    signal: AbortSignal,
+  ): Promise<PooledOutput> {
+    const requestId = this.#nextId();
+    return new Promise((resolve, reject) => {
+      const abort = () => this.abort(requestId);
+      signal.addEventListener('abort', abort, { once: true });
+      this.#begin(
+        requestId,
+        { ...request, isPooled: true, choices: 1 },
+        {
+          onOutput: () => undefined,
+          onPooled: resolve,
+          end: (error) => {
+            signal.removeEventListener('abort', abort);
+            reject(error ?? new Error('the request was aborted'));
+          },
+        },
+      );
+      if (signal.aborted) abort();
+    });
+  }
+
+  #nextId(): number {
+    return this.#requests++ % 0x7fffffff;
+  }
+
+  #begin(requestId: number, request: Omit<EngineRequest, 'id'>, live: Omit<LiveRequest, 'open'>): void {
     if (this.#failure !== undefined || this.#sleepLevel > 0) {
-      generation.end(this.#failure === undefined ? asleep() : engineGone(this.#failure));
-      return generation;
+      live.end(this.#failure === undefined ? asleep() : engineGone(this.#failure));
+      return;
     }
     const open = new Set(Array.from({ length: request.choices }, (_, choice) => choice));
-    this.#live.set(requestId, { generation, open });
+    this.#live.set(requestId, { ...live, open });
+    this.#sent++;
     this.#transport.send({ type: 'add', request: { ...request, id: requestId } });
-    return generation;
   }
 
   /** Ends one choice, or the whole request; a whole request's outputs end with it. */
@@ -167,8 +209,8 @@ export class EngineClient {
   /** Ends what is under way, refuses what comes, and gives memory back until `wake`. */
   async sleep(level: 1 | 2): Promise<void> {
     this.#sleepLevel = level;
-    for (const [requestId, { generation }] of [...this.#live]) {
-      generation.end(asleep());
+    for (const [requestId, { end }] of [...this.#live]) {
+      end(asleep());
       this.abort(requestId);
     }
     await this.#call({ type: 'sleep' });
@@ -194,10 +236,16 @@ export class EngineClient {
       for (const output of unpackOutputs(message.outputs)) {
         const live = this.#live.get(output.requestId);
         if (live === undefined || !live.open.has(output.choice)) continue;
-        live.generation.push(output);
+        live.onOutput(output);
         if (output.finish === undefined) continue;
         live.open.delete(output.choice);
         this.#endIfDone(output.requestId, live);
+      }
+      for (const output of message.pooled) {
+        const live = this.#live.get(output.requestId);
+        live?.onPooled(output);
+        live?.open.clear();
+        if (live !== undefined) this.#endIfDone(output.requestId, live);
       }
       for (const observer of this.#observers) {
         observer.onStep?.(message.gauges);
@@ -205,7 +253,7 @@ export class EngineClient {
       }
     } else if (message.type === 'rejected') {
       const live = this.#live.get(message.requestId);
-      live?.generation.end(new ServiceError('invalid_request', message.message));
+      live?.end(new ServiceError('invalid_request', message.message));
       this.#live.delete(message.requestId);
     } else if (message.type === 'call_result') {
       this.#pendingCalls.get(message.callId)?.(message);
@@ -229,14 +277,14 @@ export class EngineClient {
   #endIfDone(requestId: number, live: LiveRequest): void {
     if (live.open.size > 0) return;
     this.#live.delete(requestId);
-    live.generation.end();
+    live.end();
   }
 
   /** True the first time. */
   #fail(error: Error): boolean {
     if (this.#failure !== undefined) return false;
     this.#failure = error;
-    for (const { generation } of this.#live.values()) generation.end(engineGone(error));
+    for (const { end } of this.#live.values()) end(engineGone(error));
     this.#live.clear();
     for (const settle of this.#pendingCalls.values())
       settle({ isDone: false, error: engineGone(error).message });

@@ -8,7 +8,7 @@ import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
 import { Sequence } from './sequence.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
-import type { EngineGauges, StepOutput, TokenLogprobs } from './step-output.ts';
+import type { EngineGauges, FirstToken, PooledOutput, StepOutput, TokenLogprobs } from './step-output.ts';
 import type { Finish, StopLimits } from './stop-condition.ts';
 import { finishOf } from './stop-condition.ts';
 import type { Vocabulary } from './structured-output/index.ts';
@@ -16,11 +16,12 @@ import { StructureCache } from './structured-output/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
 export interface EngineCoreOptions {
-  /** Opened for at least these limits; the core closes it. */
+  /** Opened for at least these limits, with as many samples as tokens; the core closes it. */
   readonly model: NativeModel;
   /** Opens the same model again, after `sleep`. Absent: the core cannot sleep. */
   readonly reopenModel?: (() => NativeModel) | undefined;
   readonly vocabSize: number;
+  readonly hiddenSize: number;
   readonly maxModelLen: number;
   /** KV blocks of the model; at least enough for one sequence of `maxModelLen` tokens. */
   readonly blocks: number;
@@ -66,6 +67,8 @@ export class EngineCore {
   readonly #adapters: AdapterSlots | undefined;
   readonly #now: () => number;
   readonly #seed: bigint;
+  readonly #hiddenSize: number;
+  #pooled: PooledOutput[] = [];
   #arrivals = 0;
   #stepTokens = 0;
   readonly #drafts: { drafts: number; draftTokens: number; acceptedTokens: number; acceptedAt: number[] };
@@ -78,6 +81,7 @@ export class EngineCore {
     this.#adapters = options.lora?.slots;
     this.#now = options.now;
     this.#seed = BigInt(options.seed);
+    this.#hiddenSize = options.hiddenSize;
     const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
     this.#drafts = { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt };
     this.#limits = { eosTokenIds, maxModelLen: options.maxModelLen };
@@ -97,10 +101,11 @@ export class EngineCore {
     this.#batch = new BatchBuilder({
       maxTokens: options.maxNumBatchedTokens,
       maxSequences: options.maxNumSeqs,
-      maxSamples: maxSamplesOf(options),
+      maxSamples: options.maxNumBatchedTokens,
       maxModelLen: options.maxModelLen,
       blockSize: options.blockSize,
       vocabSize: options.vocabSize,
+      hiddenSize: options.hiddenSize,
       maxLogprobs: options.maxLogprobs,
       eosTokenIds,
     });
@@ -130,8 +135,9 @@ export class EngineCore {
 
   add(request: EngineRequest): void {
     const { length } = request.promptTokens;
-    if (length === 0 || length >= this.#limits.maxModelLen)
-      throw new Error(`a prompt has 1 to ${this.#limits.maxModelLen - 1} tokens; this one has ${length}`);
+    const most = request.isPooled ? this.#limits.maxModelLen : this.#limits.maxModelLen - 1;
+    if (length === 0 || length > most)
+      throw new Error(`a prompt has 1 to ${most} tokens; this one has ${length}`);
     if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
     const adapter = request.adapter === undefined ? undefined : this.#adapters?.find(request.adapter);
     if (request.adapter !== undefined && adapter === undefined)
@@ -188,6 +194,13 @@ export class EngineCore {
     return this.#blocks.clearPrefixes();
   }
 
+  /** Requests for states that have ended since the last call. */
+  drainPooled(): readonly PooledOutput[] {
+    const pooled = this.#pooled;
+    this.#pooled = [];
+    return pooled;
+  }
+
   /** What happened to cached blocks since the last call. */
   drainKvEvents(): readonly KvEvent[] {
     return this.#blocks.drainEvents();
@@ -228,10 +241,15 @@ export class EngineCore {
     const outputs: StepOutput[] = [];
     const ended: Sequence[] = [];
     let sample = 0;
+    let states = 0;
     for (const sequence of sequences) {
+      sample += this.#readPrompt(sequence, batch, sample);
       const drafted = sequence.computed + sequence.scheduled - sequence.length;
-      if (drafted < 0) {
+      if (drafted < 0 || sequence.isPooled) {
         this.#scheduler.advance(sequence, sequence.scheduled);
+        if (drafted < 0) continue;
+        this.#readState(sequence, batch, states++);
+        ended.push(sequence);
         continue;
       }
       const { accepted, finish } = this.#accept(sequence, drafted, { batch, sample, outputs });
@@ -241,6 +259,20 @@ export class EngineCore {
     }
     this.#scheduler.finish(ended);
     return outputs;
+  }
+
+  /** Keeps the log-probabilities of prompt tokens that the step tells, in this many samples. */
+  #readPrompt(sequence: Sequence, batch: StepBatch, sample: number): number {
+    const rows = sequence.promptRows;
+    const count = sequence.sampling.promptLogprobs;
+    for (let i = 0; i < rows; i++) sequence.promptLogprobs!.push(readLogprobs(batch, sample + i, count)!);
+    return rows;
+  }
+
+  #readState(sequence: Sequence, batch: StepBatch, at: number): void {
+    const start = at * this.#hiddenSize;
+    const state = batch.pooledStates!.slice(start, start + this.#hiddenSize);
+    this.#pooled.push({ requestId: sequence.requestId, first: firstOf(sequence), state });
   }
 
   /**
@@ -263,10 +295,7 @@ export class EngineCore {
         choice: sequence.choice,
         tokenId,
         logprobs: readLogprobs(batch, sample + accepted, sequence.sampling.logprobs),
-        first:
-          sequence.outputLength > 1
-            ? undefined
-            : { cachedTokens: sequence.cachedTokens, scheduledMs: sequence.firstScheduledMs! },
+        first: sequence.outputLength > 1 ? undefined : firstOf(sequence),
         finish,
       });
       if (isDraft) accepted++;
@@ -284,13 +313,8 @@ export class EngineCore {
   }
 }
 
-/** Samples that one step takes, at most. The model must be opened for as many. */
-export function maxSamplesOf({
-  maxNumSeqs,
-  maxNumBatchedTokens,
-  speculation,
-}: Pick<EngineCoreOptions, 'maxNumSeqs' | 'maxNumBatchedTokens' | 'speculation'>): number {
-  return Math.min(maxNumSeqs * (1 + (speculation?.draftTokens ?? 0)), maxNumBatchedTokens);
+function firstOf({ cachedTokens, firstScheduledMs, promptLogprobs }: Sequence): FirstToken {
+  return { cachedTokens, scheduledMs: firstScheduledMs!, promptLogprobs };
 }
 
 function readLogprobs(batch: StepBatch, row: number, count: number | undefined): TokenLogprobs | undefined {

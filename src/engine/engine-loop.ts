@@ -21,16 +21,22 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
     post({
       type: 'step',
       outputs: packOutputs(outputs),
+      pooled: core.drainPooled(),
       gauges: core.gauges,
       accepted,
       kvEvents: core.drainKvEvents(),
     });
 
-  const answer = (callId: number, act: () => boolean | void): void => {
+  const done = (act: () => void) => () => {
+    act();
+    return true;
+  };
+
+  const answer = (callId: number, act: () => boolean): void => {
     let isDone = false;
     let error: string | undefined;
     try {
-      isDone = act() ?? true;
+      isDone = act();
     } catch (thrown) {
       error = (thrown as Error).message;
     }
@@ -57,13 +63,22 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
         answer(command.callId, () => core.resetPrefixCache());
         break;
       case 'sleep':
-        answer(command.callId, () => core.sleep());
+        answer(
+          command.callId,
+          done(() => core.sleep()),
+        );
         break;
       case 'wake':
-        answer(command.callId, () => core.wake());
+        answer(
+          command.callId,
+          done(() => core.wake()),
+        );
         break;
       case 'load_adapter':
-        answer(command.callId, () => core.loadAdapter(command.name, command.path));
+        answer(
+          command.callId,
+          done(() => core.loadAdapter(command.name, command.path)),
+        );
         break;
       case 'unload_adapter':
         answer(command.callId, () => core.unloadAdapter(command.name));

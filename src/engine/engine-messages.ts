@@ -1,6 +1,6 @@
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
-import type { EngineGauges } from './step-output.ts';
+import type { EngineGauges, PooledOutput } from './step-output.ts';
 import type { PackedOutputs } from './step-packing.ts';
 import type { Vocabulary } from './structured-output/index.ts';
 
@@ -30,6 +30,7 @@ export type EngineMessage =
   | {
       readonly type: 'step';
       readonly outputs: PackedOutputs;
+      readonly pooled: readonly PooledOutput[];
       readonly gauges: EngineGauges;
       /** `add` commands taken in so far: what was sent beyond them still waits at the door. */
       readonly accepted: number;
@@ -50,6 +51,7 @@ export interface EngineInfo {
   /** Instruction set in use. */
   readonly isa: string;
   readonly vocabSize: number;
+  readonly hiddenSize: number;
   readonly maxModelLen: number;
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;

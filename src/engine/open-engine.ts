@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { freemem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { rootDigest } from './block-hash.ts';
-import { EngineCore, maxSamplesOf } from './engine-core.ts';
+import { EngineCore } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
 import type { KvAllocator } from './kv-allocator.ts';
 import { planKvCache } from './kv-cache-size.ts';
@@ -79,7 +79,7 @@ export function openEngine(
       blocks,
       threads: options.threads,
       maxTokens: options.maxNumBatchedTokens,
-      maxSamples: maxSamplesOf(options),
+      maxSamples: options.maxNumBatchedTokens,
       maxModelLen,
       loadFormat: options.loadFormat,
       dummySeed: options.seed,
@@ -97,6 +97,7 @@ export function openEngine(
     model,
     reopenModel: () => native.open(plan),
     vocabSize: plan.vocabSize,
+    hiddenSize: plan.hiddenSize,
     maxModelLen,
     blocks,
     blockSize: options.blockSize,
@@ -125,6 +126,7 @@ export function openEngine(
     device: 'cpu',
     isa: native.cpuInfo().isa,
     vocabSize: plan.vocabSize,
+    hiddenSize: plan.hiddenSize,
     maxModelLen,
     maxNumSeqs: options.maxNumSeqs,
     maxNumBatchedTokens: options.maxNumBatchedTokens,

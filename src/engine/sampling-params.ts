@@ -27,9 +27,11 @@ export interface SamplingParams {
   readonly ignoreEos: boolean;
   /** How many most likely tokens to report beside the chosen one; absent = no log-probabilities at all. */
   readonly logprobs: number | undefined;
+  /** The same for the tokens of the prompt but the first; absent = none. Such a prompt is computed, never cached. */
+  readonly promptLogprobs: number | undefined;
   /** Added to the logits of these tokens. */
   readonly logitBias: readonly (readonly [tokenId: number, bias: number])[];
-  /** Only these tokens may be chosen. Costs one bias per other token of the vocabulary and step. */
+  /** Only these tokens may be chosen. */
   readonly allowedTokenIds: readonly number[] | undefined;
   /** What the text must look like, from its first token on. */
   readonly constraint: Constraint | undefined;
@@ -50,6 +52,7 @@ export const defaultSamplingParams: SamplingParams = {
   stopTokenIds: [],
   ignoreEos: false,
   logprobs: undefined,
+  promptLogprobs: undefined,
   logitBias: [],
   allowedTokenIds: undefined,
   constraint: undefined,

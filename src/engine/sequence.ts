@@ -1,6 +1,7 @@
 import type { BlockHolder } from './block-table.ts';
 import { BlockTable } from './block-table.ts';
 import type { SamplingParams } from './sampling-params.ts';
+import type { TokenLogprobs } from './step-output.ts';
 import type { StructuredText } from './structured-output/index.ts';
 
 /** What the engine core is asked to do. */
@@ -16,6 +17,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Requests share cached prefixes only with requests of the same salt. */
   readonly cacheSalt: string | undefined;
+  /** The hidden state of the last prompt token is wanted instead of text; then there is one choice. */
+  readonly isPooled?: boolean;
   /** Name of a loaded LoRA adapter; absent: the model as it is. */
   readonly adapter?: string | undefined;
 }
@@ -64,6 +67,10 @@ export class Sequence implements BlockHolder {
   readonly adapterName: string | undefined;
   /** How far the output has come in the structure that it is held to. */
   readonly structured: StructuredText | undefined;
+  /** Ends when the prompt is computed; see `EngineRequest.isPooled`. */
+  readonly isPooled: boolean;
+  /** Of the prompt's tokens from the second on, as far as they are known; absent: not asked for. */
+  readonly promptLogprobs: TokenLogprobs[] | undefined;
   readonly table = new BlockTable();
 
   /** Prompt, then output; during a step a draft behind them. `[length]`, may be longer. */
@@ -95,6 +102,9 @@ export class Sequence implements BlockHolder {
     this.adapterKey = adapter?.key;
     this.adapterSlot = adapter?.slot ?? -1;
     this.adapterName = request.adapter;
+    this.isPooled = request.isPooled ?? false;
+    // Choices share the prompt: the first one asks.
+    if (choice === 0 && request.sampling.promptLogprobs !== undefined) this.promptLogprobs = [];
     const keys = [adapter?.key, request.cacheSalt].filter((key) => key !== undefined);
     this.extraKeys = keys.length === 0 ? undefined : keys;
     this.tokens = new Int32Array(this.promptLength + Math.min(request.sampling.maxTokens, 64));
@@ -104,6 +114,19 @@ export class Sequence implements BlockHolder {
 
   get outputLength(): number {
     return this.length - this.promptLength;
+  }
+
+  /** Tokens before this one may come from cache. */
+  get firstNeeded(): number {
+    const known = this.promptLogprobs?.length ?? this.length;
+    return known < this.promptLength - 1 ? known : this.length - 1;
+  }
+
+  /** How many tokens of this step tell the log-probability of the next prompt token; they are in one row. */
+  get promptRows(): number {
+    if (this.promptLogprobs === undefined) return 0;
+    const end = Math.min(this.computed + this.scheduled, this.promptLength - 1);
+    return Math.max(0, end - this.promptLogprobs.length);
   }
 
   /** Makes room for this many tokens beyond `length`; a draft may lie there. */

@@ -16,6 +16,16 @@ export interface FirstToken {
   readonly cachedTokens: number;
   /** When the sequence was first scheduled, in the core's clock. */
   readonly scheduledMs: number;
+  /** Of the prompt's tokens from the second on, if the request asks for them; with the first choice. */
+  readonly promptLogprobs?: readonly TokenLogprobs[] | undefined;
+}
+
+/** What a request for the state of its last token ends with. */
+export interface PooledOutput {
+  readonly requestId: number;
+  readonly first: FirstToken;
+  /** `[hiddenSize]`, after the final norm. */
+  readonly state: Float32Array;
 }
 
 /** One new token of one sequence. */

@@ -53,16 +53,20 @@ export interface GenerationOptions {
 
 const penalty = { min: -2, max: 2 };
 
-export function readGenerationOptions(body: RequestBody, limits: GenerationLimits): GenerationOptions {
+/** `leastTokens`: 0 where an answer may be the prompt alone. */
+export function readGenerationOptions(
+  body: RequestBody,
+  limits: GenerationLimits,
+  leastTokens: 0 | 1 = 1,
+): GenerationOptions {
   refuseUnsupported(body, {
     use_beam_search: false,
-    prompt_logprobs: 0,
     bad_words: undefined,
     truncate_prompt_tokens: undefined,
     logits_processors: undefined,
   });
   const maxTokensField = isGiven(body, 'max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens';
-  const maxTokens = readNumber(body, maxTokensField, { min: 1, isInteger: true });
+  const maxTokens = readNumber(body, maxTokensField, { min: leastTokens, isInteger: true });
   const streamOptions = readObject(body, 'stream_options');
   const isStream = readBoolean(body, 'stream', false);
   if (streamOptions !== undefined && !isStream)
@@ -110,10 +114,24 @@ function readSampling(
     minTokens,
     stopTokenIds: readTokenIds(body, 'stop_token_ids', vocabSize) ?? [],
     ignoreEos: readBoolean(body, 'ignore_eos', false),
+    promptLogprobs: readPromptLogprobs(body, limits.maxLogprobs),
     logitBias: readLogitBias(body, vocabSize),
     allowedTokenIds: readAllowedTokenIds(body, vocabSize),
     constraint: readConstraint(body),
   };
+}
+
+function readPromptLogprobs(body: RequestBody, maxLogprobs: number): number | undefined {
+  const count = readNumber(body, 'prompt_logprobs', { min: 0, isInteger: true });
+  if (count === undefined) return undefined;
+  if (count > maxLogprobs)
+    throw invalid(
+      `Requested prompt logprobs of ${count}, which is greater than max allowed: ${maxLogprobs}`,
+      'prompt_logprobs',
+    );
+  if (readBoolean(body, 'stream', false))
+    throw invalid('`prompt_logprobs` are not available when `stream=True`.', 'prompt_logprobs');
+  return count;
 }
 
 function readStop(body: RequestBody): readonly string[] {
@@ -145,7 +163,7 @@ function readAllowedTokenIds(body: RequestBody, vocabSize: number): readonly num
   return ids;
 }
 
-function readPriority(body: RequestBody, { isPriorityScheduling }: GenerationLimits): number {
+export function readPriority(body: RequestBody, { isPriorityScheduling }: GenerationLimits): number {
   const priority = readNumber(body, 'priority', { isInteger: true }) ?? 0;
   if (priority !== 0 && !isPriorityScheduling)
     throw invalid(
@@ -155,7 +173,7 @@ function readPriority(body: RequestBody, { isPriorityScheduling }: GenerationLim
   return priority;
 }
 
-function readCacheSalt(body: RequestBody): string | undefined {
+export function readCacheSalt(body: RequestBody): string | undefined {
   const salt = readString(body, 'cache_salt');
   if (salt !== undefined && (salt.length === 0 || salt.length > 1024))
     throw invalid(`cache_salt must have 1 to 1024 characters, got ${salt.length}.`, 'cache_salt');

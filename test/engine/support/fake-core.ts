@@ -7,7 +7,7 @@ import type { SamplingParams } from '../../../src/engine/sampling-params.ts';
 import { defaultSamplingParams } from '../../../src/engine/sampling-params.ts';
 import type { EngineRequest } from '../../../src/engine/sequence.ts';
 import type { StepOutput } from '../../../src/engine/step-output.ts';
-import { FakeModel } from './fake-model.ts';
+import { FakeModel, fakeHiddenSize } from './fake-model.ts';
 
 /** End of text of the fake model. */
 export const fakeEos = 0;
@@ -19,6 +19,7 @@ export function createFakeCore(options: Partial<EngineCoreOptions> = {}): Engine
   return new EngineCore({
     model: new FakeModel({ blocks, blockSize, vocabSize }),
     vocabSize,
+    hiddenSize: fakeHiddenSize,
     maxModelLen: 512,
     blocks,
     blockSize,

@@ -11,6 +11,7 @@ import {
   createPromptEncoder,
 } from '../../../src/tokenizer/index.ts';
 import { createFakeCore } from './fake-core.ts';
+import { fakeHiddenSize } from './fake-model.ts';
 
 export const fakeVocabSize = 256;
 const maxModelLen = 512;
@@ -38,6 +39,7 @@ export async function startFakeEngine(
     device: 'cpu',
     isa: 'fake',
     vocabSize: fakeVocabSize,
+    hiddenSize: fakeHiddenSize,
     maxModelLen: settings.maxModelLen,
     maxNumSeqs: settings.maxNumSeqs,
     maxNumBatchedTokens: 64,

@@ -14,6 +14,9 @@ export interface FakeModelOptions {
   readonly onStep?: (batch: StepBatch) => void;
 }
 
+/** Floats of a pooled state. */
+export const fakeHiddenSize = 4;
+
 /**
  * A fake of the native model: no neural network, but the same use of paged memory. Each token writes a number
  * into its slot that depends on itself and on every earlier slot of its sequence, read through the block
@@ -50,6 +53,10 @@ export class FakeModel implements NativeModel {
         states[row] = this.#write(batch, s, row);
     for (let sample = 0; sample < batch.samples; sample++)
       this.#sample(batch, sample, states[batch.sampleRows[sample]!]!);
+    for (let i = 0; i < (batch.pooled ?? 0); i++)
+      for (let channel = 0; channel < fakeHiddenSize; channel++)
+        batch.pooledStates![i * fakeHiddenSize + channel] =
+          unit(mix(states[batch.pooledRows![i]!]!, channel)) - 0.5;
   }
 
   memory() {
@@ -91,6 +98,12 @@ export class FakeModel implements NativeModel {
     const logits = raw.slice();
     for (let i = batch.biasStarts[sample]!; i < batch.biasStarts[sample + 1]!; i++)
       logits[batch.biasIds[i]!]! += batch.biasValues[i]!;
+    const mask = batch.maskOf?.[sample] ?? -1;
+    const words = Math.ceil(vocabSize / 32);
+    if (mask >= 0)
+      for (let token = 0; token < vocabSize; token++)
+        if (((batch.masks![mask * words + (token >>> 5)]! >>> (token & 31)) & 1) === 0)
+          logits[token] = Number.NEGATIVE_INFINITY;
     const start = ints[SamplingInt.HistoryStart]!;
     for (let i = ints[SamplingInt.HistoryPromptLength]!; i < ints[SamplingInt.HistoryLength]!; i++)
       logits[batch.history[start + i]!]! -= floats[SamplingFloat.FrequencyPenalty]!;
@@ -103,7 +116,9 @@ export class FakeModel implements NativeModel {
         logits[token] = logits[token]! / temperature - Math.log(-Math.log((uniform + 1e-9) / (1 + 2e-9)));
       }
     }
-    const chosen = logits.reduce((best, value, token) => (value > logits[best]! ? token : best), 0);
+    const forced = batch.forcedIds?.[sample] ?? -1;
+    const chosen =
+      forced >= 0 ? forced : logits.reduce((best, value, token) => (value > logits[best]! ? token : best), 0);
     batch.sampledIds[sample] = chosen;
     if (ints[SamplingInt.Logprobs]! >= 0) reportLogprobs(batch, sample, raw, ints[SamplingInt.Logprobs]!);
   }
