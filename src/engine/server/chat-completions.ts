@@ -3,9 +3,9 @@ import type { OutputEvent } from '../output-parsers/index.ts';
 import { ChoiceOutput, chatMessage, deltaOf } from './chat-output.ts';
 import type { ChatRun } from './chat-run.ts';
 import { startChat } from './chat-run.ts';
-import { chatLogprobs } from './logprobs.ts';
+import { chatLogprobs, promptLogprobs, scorePrompt } from './logprobs.ts';
 import { readBody } from './request-fields.ts';
-import type { ChoiceDelta, GenerationUsage } from './run-generation.ts';
+import type { ChoiceDelta, GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
 import { plainStream, streamEvents } from './stream-events.ts';
 import { usageBody } from './usage.ts';
@@ -28,8 +28,9 @@ export async function chatCompletions(
 
 async function wholeAnswer(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs, updates }: ChatRun,
+  { head, options, output, logprobs, promptTokens, updates }: ChatRun,
 ) {
+  let ofPrompt: GenerationUpdate['promptLogprobs'];
   const choices = Array.from({ length: options.choices }, () => ({
     sorted: new ChoiceOutput(output),
     events: [] as OutputEvent[],
@@ -39,6 +40,7 @@ async function wholeAnswer(
   let usage: GenerationUsage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   for await (const update of updates) {
     usage = update.usage;
+    ofPrompt ??= update.promptLogprobs;
     for (const { choice, text, outputs, finish } of update.deltas) {
       const whole = choices[choice]!;
       whole.events.push(...whole.sorted.push(text, finish));
@@ -57,6 +59,7 @@ async function wholeAnswer(
       stop_reason: finish?.stopReason ?? null,
     })),
     usage: usageBody([usage]),
+    ...(ofPrompt && { prompt_logprobs: promptLogprobs(tokenizer, scorePrompt(promptTokens, ofPrompt)) }),
   };
 }
 

@@ -19,6 +19,7 @@ export interface ChatRun {
   readonly options: GenerationOptions;
   readonly output: ChatOutput;
   readonly logprobs: number | undefined;
+  readonly promptTokens: readonly number[];
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
   readonly updates: AsyncIterable<GenerationUpdate>;
@@ -71,6 +72,7 @@ export async function startChat(
     options,
     output,
     logprobs,
+    promptTokens: tokenIds,
     signal: client.signal,
     updates: runGeneration(
       context,

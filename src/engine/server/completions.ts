@@ -1,15 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { StepOutput } from '../step-output.ts';
 import type { ChoiceFinish } from './choice-text.ts';
 import type { CompletionFields } from './completion-request.ts';
 import { readCompletionFields } from './completion-request.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
-import { completionLogprobs } from './logprobs.ts';
+import type { ScoredToken } from './logprobs.ts';
+import { completionLogprobs, promptLogprobs, scorePrompt } from './logprobs.ts';
 import { mergeIndexed } from './merge-updates.ts';
 import { resolveMaxTokens } from './prompt-length.ts';
 import { readBody } from './request-fields.ts';
-import type { GenerationUpdate, GenerationUsage } from './run-generation.ts';
+import type { GenerationRequest, GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
 import { adapterOf, answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
@@ -36,7 +36,7 @@ export async function completions(
   const body = readBody(request.body);
   const model = resolveModel(context, body);
   const adapter = adapterOf(context, model);
-  const options = readGenerationOptions(body, limits);
+  const options = readGenerationOptions(body, limits, body['echo'] === true ? 0 : 1);
   const client = clientGone(reply);
   const fields = await readCompletionFields(body, context, {
     ...limits,
@@ -52,6 +52,10 @@ export async function completions(
       fallback: limits.defaults.maxTokens ?? defaultMaxTokens,
     }),
   );
+  // An echoed prompt has log-probabilities as its continuation has.
+  const ofEcho = fields.isEcho ? fields.logprobs : undefined;
+  const asked = options.sampling.promptLogprobs;
+  const promptLogprobs = ofEcho === undefined ? asked : Math.max(ofEcho, asked ?? 0);
   const answer = {
     ...fields,
     head: { id: answerId('cmpl-', request), created: nowSeconds(), model },
@@ -59,9 +63,15 @@ export async function completions(
   };
   const updates = mergeIndexed(
     fields.prompts.map(({ tokenIds }, i) =>
-      runGeneration(
+      runPrompt(
         context,
-        { promptTokens: tokenIds, options, maxTokens: maxTokens[i]!, logprobs: fields.logprobs, adapter },
+        {
+          promptTokens: tokenIds,
+          options: { ...options, sampling: { ...options.sampling, promptLogprobs } },
+          maxTokens: maxTokens[i]!,
+          logprobs: fields.logprobs,
+          adapter,
+        },
         client.signal,
       ),
     ),
@@ -76,18 +86,45 @@ export async function completions(
   }
 }
 
+/** With a limit of 0 tokens the prompt is computed, as for one token, and nothing is said. */
+async function* runPrompt(
+  context: ServerContext,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationUpdate> {
+  const isSilent = request.maxTokens === 0;
+  for await (const update of runGeneration(
+    context,
+    isSilent ? { ...request, maxTokens: 1 } : request,
+    signal,
+  ))
+    yield isSilent
+      ? {
+          ...update,
+          deltas: update.deltas.map(({ choice }) => ({ choice, text: '', outputs: [], finish: endOfPrompt })),
+          usage: { ...update.usage, completionTokens: 0 },
+        }
+      : update;
+}
+
+const endOfPrompt: ChoiceFinish = { reason: 'length', stopReason: undefined };
+
 async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, updates: Updates) {
+  const { tokenizer } = context;
   const { head, options, prompts, isEcho, logprobs } = answer;
   const choices = prompts.flatMap(({ text }) =>
     Array.from({ length: options.choices }, () => ({
       text: isEcho ? text : '',
-      outputs: [] as StepOutput[],
+      outputs: [] as ScoredToken[],
       finish: undefined as ChoiceFinish | undefined,
     })),
   );
   const usages = new Map<number, GenerationUsage>();
-  for await (const [prompt, { deltas, usage }] of updates) {
+  const scored = new Map<number, readonly ScoredToken[]>();
+  for await (const [prompt, { deltas, usage, promptLogprobs }] of updates) {
     usages.set(prompt, usage);
+    if (promptLogprobs !== undefined)
+      scored.set(prompt, scorePrompt(prompts[prompt]!.tokenIds, promptLogprobs));
     for (const { choice, text, outputs, finish } of deltas) {
       const whole = choices[prompt * options.choices + choice]!;
       whole.text += text;
@@ -98,13 +135,22 @@ async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, upd
   return {
     ...head,
     object: 'text_completion',
-    choices: choices.map(({ text, outputs, finish }, index) => ({
-      index,
-      text,
-      logprobs: logprobs === undefined ? null : completionLogprobs(context.tokenizer, outputs, 0),
-      finish_reason: finish?.reason ?? 'abort',
-      stop_reason: finish?.stopReason ?? null,
-    })),
+    choices: choices.map(({ text, outputs, finish }, index) => {
+      const ofPrompt = scored.get(Math.floor(index / options.choices)) ?? [];
+      return {
+        index,
+        text,
+        logprobs:
+          logprobs === undefined
+            ? null
+            : completionLogprobs(tokenizer, isEcho ? [...ofPrompt, ...outputs] : outputs, 0),
+        finish_reason: finish?.reason ?? 'abort',
+        stop_reason: finish?.stopReason ?? null,
+        ...(options.sampling.promptLogprobs === undefined
+          ? {}
+          : { prompt_logprobs: promptLogprobs(tokenizer, ofPrompt) }),
+      };
+    }),
     usage: usageBody([...usages.values()]),
   };
 }
@@ -118,13 +164,18 @@ async function* chunks(
   const usages = new Map<number, GenerationUsage>();
   /** Characters sent per choice. */
   const offsets = new Map<number, number>();
-  for await (const [prompt, { deltas, usage }] of updates) {
+  const scored = new Map<number, readonly ScoredToken[]>();
+  for await (const [prompt, { deltas, usage, promptLogprobs }] of updates) {
     usages.set(prompt, usage);
+    if (promptLogprobs !== undefined)
+      scored.set(prompt, scorePrompt(prompts[prompt]!.tokenIds, promptLogprobs));
     for (const { choice, text, outputs, finish } of deltas) {
       const index = prompt * options.choices + choice;
-      const echo = isEcho && !offsets.has(index) ? prompts[prompt]!.text : '';
+      const isFirst = !offsets.has(index);
+      const echo = isEcho && isFirst ? prompts[prompt]!.text : '';
+      const echoed = isEcho && isFirst ? (scored.get(prompt) ?? []) : [];
       const offset = offsets.get(index) ?? 0;
-      offsets.set(index, offset + text.length);
+      offsets.set(index, offset + echo.length + text.length);
       if (echo + text === '' && finish === undefined && logprobs === undefined) continue;
       yield {
         ...head,
@@ -133,7 +184,10 @@ async function* chunks(
           {
             index,
             text: echo + text,
-            logprobs: logprobs === undefined ? null : completionLogprobs(context.tokenizer, outputs, offset),
+            logprobs:
+              logprobs === undefined
+                ? null
+                : completionLogprobs(context.tokenizer, [...echoed, ...outputs], offset),
             finish_reason: finish?.reason ?? null,
             stop_reason: finish?.stopReason ?? null,
           },

@@ -1,5 +1,5 @@
 import type { Tokenizer } from '../../tokenizer/index.ts';
-import type { StepOutput } from '../step-output.ts';
+import type { StepOutput, TokenLogprobs } from '../step-output.ts';
 
 /** Log-probabilities below this are reported as this: JSON has no -Infinity. As vLLM does. */
 const lowest = -9999;
@@ -30,8 +30,38 @@ export function chatLogprobs(tokenizer: Tokenizer, outputs: readonly StepOutput[
   return { content };
 }
 
-/** `choices[].logprobs` of completions. `offset`: characters of the choice before the first output. */
-export function completionLogprobs(tokenizer: Tokenizer, outputs: readonly StepOutput[], offset: number) {
+/** One token with what is known of it; nothing is known of the first token of a prompt. */
+export interface ScoredToken {
+  readonly tokenId: number;
+  readonly logprobs: TokenLogprobs | undefined;
+}
+
+/** The tokens of a prompt with `FirstToken.promptLogprobs`. */
+export function scorePrompt(
+  promptTokens: readonly number[],
+  logprobs: readonly TokenLogprobs[],
+): readonly ScoredToken[] {
+  return promptTokens.map((tokenId, i) => ({ tokenId, logprobs: i === 0 ? undefined : logprobs[i - 1] }));
+}
+
+/** vLLM's `prompt_logprobs`: per token of the prompt null (the first), or an object by token id. */
+export function promptLogprobs(tokenizer: Tokenizer, prompt: readonly ScoredToken[]) {
+  return prompt.map(({ tokenId, logprobs }) => {
+    if (logprobs === undefined) return null;
+    const entry = (id: number, logprob: number, rank: number) =>
+      [id, { logprob: Math.max(logprob, lowest), rank, decoded_token: tokenText(tokenizer, id) }] as const;
+    return Object.fromEntries([
+      ...logprobs.topIds.map((id, i) => entry(id, logprobs.topLogprobs[i]!, i + 1)),
+      entry(tokenId, logprobs.logprob, logprobs.rank),
+    ]);
+  });
+}
+
+/**
+ * `choices[].logprobs` of completions, of the echoed prompt too. `offset`: characters of the choice before the first
+ * of these tokens.
+ */
+export function completionLogprobs(tokenizer: Tokenizer, outputs: readonly ScoredToken[], offset: number) {
   const tokens = outputs.map(({ tokenId }) => tokenText(tokenizer, tokenId));
   let at = offset;
   const offsets = tokens.map((token) => {
@@ -41,11 +71,14 @@ export function completionLogprobs(tokenizer: Tokenizer, outputs: readonly StepO
   });
   return {
     tokens,
-    token_logprobs: outputs.map(({ logprobs }) => Math.max(logprobs?.logprob ?? lowest, lowest)),
+    token_logprobs: outputs.map(({ logprobs }) =>
+      logprobs === undefined ? null : Math.max(logprobs.logprob, lowest),
+    ),
     top_logprobs: outputs.map(({ tokenId, logprobs }) => {
+      if (logprobs === undefined) return null;
       // The chosen token is always among them, as OpenAI does.
-      const top = new Map([[tokenText(tokenizer, tokenId), Math.max(logprobs?.logprob ?? lowest, lowest)]]);
-      logprobs?.topIds.forEach((topId, i) => {
+      const top = new Map([[tokenText(tokenizer, tokenId), Math.max(logprobs.logprob, lowest)]]);
+      logprobs.topIds.forEach((topId, i) => {
         top.set(tokenText(tokenizer, topId), Math.max(logprobs.topLogprobs[i]!, lowest));
       });
       return Object.fromEntries(top);

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import type { Tokenizer } from '../../tokenizer/index.ts';
 import type { EngineClient } from '../engine-client.ts';
 import type { EngineRequest } from '../sequence.ts';
-import type { StepOutput } from '../step-output.ts';
+import type { StepOutput, TokenLogprobs } from '../step-output.ts';
 import type { ChoiceFinish } from './choice-text.ts';
 import { ChoiceText } from './choice-text.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
@@ -35,6 +35,8 @@ export interface ChoiceDelta {
 }
 
 export interface GenerationUpdate {
+  /** With the first token, if asked for: of the prompt's tokens from the second on. */
+  readonly promptLogprobs?: readonly TokenLogprobs[] | undefined;
   readonly deltas: readonly ChoiceDelta[];
   readonly usage: GenerationUsage;
 }
@@ -68,6 +70,7 @@ export async function* runGeneration(
   try {
     for await (const outputs of generation) {
       const atMs = nowMs();
+      let promptLogprobs: readonly TokenLogprobs[] | undefined;
       const deltas = new Map<
         number,
         { text: string; outputs: StepOutput[]; finish: ChoiceFinish | undefined }
@@ -76,7 +79,10 @@ export async function* runGeneration(
         const { choice } = output;
         if (ended.has(choice)) continue;
         usage.completionTokens++;
-        if (choice === 0 && output.first !== undefined) usage.cachedTokens = output.first.cachedTokens;
+        if (choice === 0 && output.first !== undefined) {
+          usage.cachedTokens = output.first.cachedTokens;
+          promptLogprobs = output.first.promptLogprobs;
+        }
         times.token(output, atMs);
         const { text, finish } = texts[choice]!.push(output);
         const delta = deltas.get(choice) ?? { text: '', outputs: [], finish: undefined };
@@ -87,7 +93,11 @@ export async function* runGeneration(
         // A stop string is seen here, not by the engine, which goes on until it is told.
         if (output.finish === undefined) engine.abort(generation.requestId, choice);
       }
-      yield { deltas: Array.from(deltas, ([choice, delta]) => ({ choice, ...delta })), usage };
+      yield {
+        promptLogprobs,
+        deltas: Array.from(deltas, ([choice, delta]) => ({ choice, ...delta })),
+        usage,
+      };
     }
   } catch (error) {
     hasFailed = true;

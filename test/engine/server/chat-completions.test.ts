@@ -101,3 +101,11 @@ describe('a chat stream', () => {
     expect(tokens).toHaveLength(6);
   });
 });
+
+test('log-probabilities of the prompt stand beside the choices', async () => {
+  const body = { messages: [{ role: 'user', content: 'hi' }], max_tokens: 2, prompt_logprobs: 1, n: 2 };
+  const response = await engine.post('/v1/chat/completions', body);
+  const answer = (await response.json()) as { prompt_logprobs: unknown[]; usage: { prompt_tokens: number } };
+  expect(answer.prompt_logprobs).toHaveLength(answer.usage.prompt_tokens);
+  expect(answer.prompt_logprobs[0]).toBeNull();
+});

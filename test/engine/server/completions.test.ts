@@ -186,3 +186,74 @@ describe('a stream', () => {
     await response.text();
   });
 });
+
+describe('log-probabilities of the prompt', () => {
+  interface PromptEntry {
+    readonly logprob: number;
+    readonly rank: number;
+    readonly decoded_token: string;
+  }
+  type Scored = Answer['choices'][number] & {
+    readonly prompt_logprobs: readonly (Readonly<Record<string, PromptEntry>> | null)[];
+  };
+
+  test('have vLLM’s shape: null, then per token the tokens by id', async () => {
+    const { prompt_logprobs: scored } = (await complete({ prompt_logprobs: 2 })).choices[0] as Scored;
+    expect(scored).toHaveLength(5);
+    expect(scored[0]).toBeNull();
+    const own = scored[1]![String('e'.charCodeAt(0))]!;
+    expect(own).toMatchObject({ decoded_token: 'e', rank: expect.any(Number) });
+    expect(own.logprob).toBeLessThan(0);
+    const ranks = Object.values(scored[1]!).map(({ rank }) => rank);
+    expect(ranks.sort((a, b) => a - b).slice(0, 2)).toEqual([1, 2]);
+    expect(Object.keys(scored[1]!).length).toBeLessThanOrEqual(3);
+  });
+
+  test('are absent unless asked for, one token’s own when 0 are asked for', async () => {
+    expect((await complete({})).choices[0]).not.toHaveProperty('prompt_logprobs');
+    const { prompt_logprobs: scored } = (await complete({ prompt_logprobs: 0 })).choices[0] as Scored;
+    expect(scored.slice(1).map((entry) => Object.values(entry!)[0]!.decoded_token)).toEqual([...'ello']);
+  });
+
+  test('come with an echo, before those of the text', async () => {
+    const { text, logprobs } = (await complete({ echo: true, logprobs: 2 })).choices[0]!;
+    expect(logprobs.tokens.join('')).toBe(text);
+    expect(logprobs.tokens).toHaveLength(13);
+    expect([logprobs.token_logprobs[0], logprobs.top_logprobs[0]]).toEqual([null, null]);
+    expect(logprobs.token_logprobs.slice(1).every((value) => value < 0)).toBe(true);
+    expect(logprobs.text_offset).toEqual(Array.from({ length: 13 }, (_, i) => i));
+    const asked = (await complete({ prompt_logprobs: 0 })).choices[0] as Scored;
+    const entries = asked.prompt_logprobs.slice(1).map((entry) => Object.values(entry!)[0]!.logprob);
+    expect(logprobs.token_logprobs.slice(1, 5)).toEqual(entries);
+  });
+
+  test('can be had without any text: max_tokens 0 with echo scores the prompt', async () => {
+    const answer = await complete({ echo: true, logprobs: 1, max_tokens: 0 });
+    expect(answer.choices[0]).toMatchObject({ text: 'hello', finish_reason: 'length' });
+    expect(answer.choices[0]!.logprobs.tokens).toEqual([...'hello']);
+    expect(answer.usage).toMatchObject({ prompt_tokens: 5, completion_tokens: 0, total_tokens: 5 });
+    const refused = await engine.post('/v1/completions', { ...base, max_tokens: 0 });
+    expect(refused.status).toBe(400);
+  });
+
+  test('come in the first chunk of a stream with echo', async () => {
+    const body = { ...base, echo: true, logprobs: 1, prompt: ['hello', 'hi'] };
+    const whole = await complete(body);
+    const events = await readEvents(await engine.post('/v1/completions', { ...body, stream: true }));
+    for (const index of [0, 1]) {
+      const own = events.map((event) => event.choices[0]!).filter((choice) => choice.index === index);
+      const joined = <Key extends 'tokens' | 'token_logprobs' | 'text_offset'>(key: Key) =>
+        own.flatMap(({ logprobs }) => logprobs[key] as readonly unknown[]);
+      for (const key of ['tokens', 'token_logprobs', 'text_offset'] as const)
+        expect(joined(key)).toEqual(whole.choices[index]!.logprobs[key]);
+    }
+  });
+
+  test('are refused in a stream, and beyond --max-logprobs', async () => {
+    const refusal = async (body: object) =>
+      (await (await engine.post('/v1/completions', { ...base, ...body })).json()) as Answer;
+    expect((await refusal({ prompt_logprobs: 1, stream: true })).error.message).toMatch(/not available when/);
+    expect((await refusal({ prompt_logprobs: 6 })).error.message).toMatch(/greater than max allowed: 5/);
+    expect((await refusal({ prompt_logprobs: -1 })).error).toMatchObject({ code: 400 });
+  });
+});
