@@ -5,6 +5,7 @@ import { ServiceError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/index.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
+import { embeddings } from './embeddings.ts';
 import { clientError, errorBodyFor } from './error-body.ts';
 import { parseJson } from './json-text.ts';
 import { addLoraRoutes } from './lora.ts';
@@ -74,6 +75,7 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   };
   app.post('/v1/chat/completions', generating(chatCompletions));
   app.post('/v1/completions', generating(completions));
+  app.post('/v1/embeddings', generating(embeddings));
   app.post('/v1/responses', generating(responses));
   app.post('/v1/messages', generating(messages));
   app.post('/v1/messages/count_tokens', async (request) => countTokens(context, request));
