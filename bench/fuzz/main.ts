@@ -1,17 +1,21 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { loadNative } from '../../src/engine/native/load.ts';
 import { fileKinds, fuzzFiles } from './fuzz-files.ts';
 import { type FuzzFailure, fuzzHttp2 } from './fuzz-http2.ts';
 import { fuzzProtobuf } from './fuzz-protobuf.ts';
 import { fuzzRequests } from './fuzz-requests.ts';
+import { fuzzTraffic } from './fuzz-traffic.ts';
 import { openRequestTarget } from './request-target.ts';
+import { openTrafficTarget } from './traffic-target.ts';
 
 /**
  * Random and mutated input for what reads bytes from elsewhere: whole HTTP/2 conversations against a connection,
  * frames against both codecs of ext-proc, files of models of each kind against their readers, request bodies
- * against the engine's endpoints. A case is named by the seed and its number.
+ * against the engine's endpoints, requests in any order through its core. A case is named by the seed and its number.
  */
 const { values } = parseArgs({
   options: {
@@ -19,6 +23,7 @@ const { values } = parseArgs({
     protobuf: { type: 'string', default: '0' },
     files: { type: 'string', default: '0' },
     requests: { type: 'string', default: '0' },
+    traffic: { type: 'string', default: '0' },
     kind: { type: 'string', multiple: true, default: [...fileKinds] },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
@@ -26,7 +31,7 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--traffic 100000] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -35,6 +40,8 @@ const seed = values.seed === undefined ? Date.now() % 1_000_000 : Number(values.
 const from = Number(values.from);
 const folder = 'build/fuzz';
 const slices = 10;
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 /** Printed in full; the rest is only counted. */
 const shownFailures = 5;
 
@@ -52,6 +59,13 @@ if (Number(values.requests) > 0) {
     fuzzRequests({ ...options, target }),
   );
   await target.close();
+}
+if (Number(values.traffic) > 0) {
+  const target = openTrafficTarget(resolve('test/fixtures'));
+  failed += await fuzz('traffic', Number(values.traffic), async (options) =>
+    fuzzTraffic({ ...options, target }),
+  );
+  target.close();
 }
 process.exitCode = failed === 0 ? 0 : 1;
 
@@ -89,7 +103,9 @@ function report(name: string, failure: FuzzFailure, earlier: number): void {
   if (earlier < shownFailures) console.log(`  case ${failure.index}: ${failure.faults.join('; ')} (${file})`);
 }
 
+/** What is held, not what waits to be collected. */
 function memory(): string {
+  collectGarbage();
   const { rss, heapUsed, arrayBuffers } = process.memoryUsage();
   return `RSS ${mib(rss)}, heap ${mib(heapUsed)}, buffers ${mib(arrayBuffers)} MiB`;
 }

@@ -188,6 +188,8 @@ export class Scheduler {
     this.#blocks.checkIntegrity();
     const counts = { deferred: 0, waiting: 0, running: 0, finished: 0 };
     for (const group of this.#groups.values()) {
+      if (group.sequences.every(({ status }) => status === 'finished'))
+        throw new Error(`scheduler: request ${group.id} is over, but kept`);
       for (const sequence of group.sequences) {
         counts[sequence.status]++;
         if (sequence.status !== 'running' && sequence.table.length > 0)
