@@ -66,5 +66,8 @@ function withoutSubsets(service: PickerService): PickerService {
   const { picker } = service;
   const pick: typeof picker.pick = (request, options) =>
     picker.pick(request, { ...options, subset: undefined });
-  return { ...service, picker: Object.create(picker, { pick: { value: pick } }) };
+  const submit: typeof picker.submit = (request, options, listener) =>
+    // No spread: the signal is made when it is read.
+    picker.submit(request, Object.create(options, { subset: { value: undefined } }), listener);
+  return { ...service, picker: Object.create(picker, { pick: { value: pick }, submit: { value: submit } }) };
 }
