@@ -11,6 +11,8 @@ export type Outcome =
   | { readonly kind: 'client_aborted' }
   /** Cut by our own shutdown, at the end of its deadline. Says nothing about the endpoint. */
   | { readonly kind: 'cut_at_shutdown' }
+  /** The process that served its stream has ended. Says nothing about the endpoint. */
+  | { readonly kind: 'worker_lost' }
   /** No connection, or none in time. Counts against the endpoint. */
   | { readonly kind: 'connect_failed'; readonly reason: string }
   /** The connection broke, or went silent for too long. Counts against the endpoint. */
@@ -24,7 +26,7 @@ export type Outcome =
 export interface Placement {
   /** Where the request goes now. */
   readonly endpoint: Pick<Endpoint, 'name' | 'address'>;
-  /** Addresses of the next best endpoints, best first, `count` at most; of those that were ready. */
+  /** Addresses of the next best endpoints that were ready, best first, `count` at most; to be asked for at once. */
   alternatives(count: number): readonly string[];
   /** Headers that tell the decision in short. Empty unless `SubmitOptions.explains` asked for it. */
   explanation(): readonly (readonly [name: string, value: string])[];
@@ -47,6 +49,8 @@ export interface Assignment extends Placement {
   readonly endpoint: Endpoint;
   /** The decision record. */
   readonly record: SchedulingResult;
+  /** The gaps between the pieces are measured, so `passed` must be told of each when it goes by, not of their sum. */
+  readonly timesPieces: boolean;
   /**
    * The current endpoint could not be reached: reports the failure to the pool, moves the reservation to the
    * next endpoint of the ranking that is still ready, and returns it; undefined when there is none left.

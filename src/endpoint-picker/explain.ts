@@ -1,15 +1,20 @@
 /** The decision in short, for people who ask with a header why their request went where it went. */
 import { decisionHeader, servedByHeader } from '../protocol/headers.ts';
+import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { CandidateState, SchedulingResult } from '../scheduling/scheduling-result.ts';
-import type { Assignment } from './assignment.ts';
 
 /** Longer header values are refused by some proxies. */
 const longestBytes = 2048;
 
 export type Explanation = readonly (readonly [name: string, value: string])[];
 
+interface Explained {
+  readonly record: SchedulingResult;
+  readonly endpoint: Pick<Endpoint, 'name'>;
+}
+
 /** The headers that answer `x-pointsman-explain: true`. */
-export function explanation({ record, endpoint }: Pick<Assignment, 'record' | 'endpoint'>): Explanation {
+export function explanation({ record, endpoint }: Explained): Explanation {
   return [
     [servedByHeader, asciiText(endpoint.name)],
     [decisionHeader, explainDecision(record, endpoint.name)],

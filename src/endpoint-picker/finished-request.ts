@@ -39,7 +39,7 @@ export interface RejectedRequest {
 export interface PickerObserver {
   onFinished(finished: FinishedRequest): void;
   onRejected(rejected: RejectedRequest): void;
-  /** Asked at the first token: who wants to know the milliseconds between this answer's further pieces. */
+  /** Asked once per request: who wants to know the milliseconds between this answer's further pieces. */
   pieceGaps?(request: InferenceRequest): ((gapMs: number) => void) | undefined;
   /** How long a plugin took; of some decisions only. */
   onPluginTime?(kind: PluginKind, name: string, durationMs: number): void;

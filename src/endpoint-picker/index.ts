@@ -3,6 +3,7 @@
  *
  * Owns the assignments being served and the ring of recent records. Imports `scheduling`, `pool`,
  * `prefix-index`, `flow-control` and `protocol`. Adapters know only the types of `assignment.ts`.
+ * `remote/` is the same seam between processes: `RemotePlacer` at the door, `PlacingHost` at the picker.
  */
 export type {
   Assignment,
@@ -37,4 +38,8 @@ export {
   modelRewrites,
   type RewriteModel,
 } from './model-rewrites.ts';
+export { maxReplyFrameBytes, maxRequestFrameBytes } from './remote/frame-kinds.ts';
+export { FrameLink } from './remote/frame-link.ts';
+export { PlacingHost } from './remote/placing-host.ts';
+export { RemotePlacer } from './remote/remote-placer.ts';
 export type { RoomRule } from './room-round.ts';

@@ -39,8 +39,9 @@ export class ServedRequest implements Assignment {
   #ttftMs: number | undefined;
   #responseBytes = 0;
   #hasPassedFirstToken = false;
-  /** Set in requests whose pieces are timed. */
-  #gaps: { readonly told: (gapMs: number) => void; sinceMs: number } | undefined;
+  readonly #pieceGap: ((gapMs: number) => void) | undefined;
+  /** When the last piece went by, in requests whose pieces are timed. */
+  #pieceMs = 0;
   /** The pool knows that the current endpoint has failed: it is told once. */
   #isFailureReported = false;
   #isFinished = false;
@@ -52,7 +53,12 @@ export class ServedRequest implements Assignment {
     this.#endpoint = options.record.ranking[0]!;
     const { name } = this.#endpoint;
     this.#cachedTokens = this.record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+    this.#pieceGap = options.observer.pieceGaps?.(options.request);
     this.#reservation = this.#reserve();
+  }
+
+  get timesPieces(): boolean {
+    return this.#pieceGap !== undefined;
   }
 
   get endpoint(): Endpoint {
@@ -102,21 +108,19 @@ export class ServedRequest implements Assignment {
 
   firstToken(): void {
     if (this.#isFinished || this.#ttftMs !== undefined) return;
-    const { clock, arrivedAtMs, observer } = this.#options;
+    const { clock, arrivedAtMs } = this.#options;
     const nowMs = clock();
     this.#ttftMs = nowMs - arrivedAtMs;
+    this.#pieceMs = nowMs;
     this.#reservation.firstToken();
-    const told = observer.pieceGaps?.(this.request);
-    if (told !== undefined) this.#gaps = { told, sinceMs: nowMs };
   }
 
   passed(bytes: number): void {
-    const gaps = this.#gaps;
     // The piece with the first token is where the gaps begin.
-    if (gaps !== undefined && this.#hasPassedFirstToken) {
+    if (this.#pieceGap !== undefined && this.#hasPassedFirstToken) {
       const nowMs = this.#options.clock();
-      gaps.told(nowMs - gaps.sinceMs);
-      gaps.sinceMs = nowMs;
+      this.#pieceGap(nowMs - this.#pieceMs);
+      this.#pieceMs = nowMs;
     }
     this.#hasPassedFirstToken ||= this.#ttftMs !== undefined;
     this.#responseBytes += bytes;
@@ -211,6 +215,7 @@ export class ServedRequest implements Assignment {
         return;
       case 'client_aborted':
       case 'cut_at_shutdown':
+      case 'worker_lost':
         // Says nothing about the endpoint.
         return;
     }

@@ -30,6 +30,7 @@ export function sloVerdicts({
     }
     case 'client_aborted':
     case 'cut_at_shutdown':
+    case 'worker_lost':
       return isStreaming ? ofUnfinished(slo.ttftMs, ttftMs, durationMs) : [];
     case 'rejected_by_engine':
       return outcome.status < 500 && outcome.status !== 429 ? [] : missed(request);

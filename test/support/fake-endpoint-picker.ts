@@ -56,6 +56,7 @@ export function fakeEndpointPicker(
       explanation() {
         return explanation(this);
       },
+      timesPieces: false,
       retryNext: (reason) => {
         retries.push(reason);
         if (rank + 1 >= ranking.length) return undefined;

@@ -1,0 +1,167 @@
+import type { Endpoint } from '../../scheduling/endpoint.ts';
+import type { Assignment, EndpointPicker, SubmitOptions } from '../assignment.ts';
+import { FrameKind } from './frame-kinds.ts';
+import { FrameReader } from './frame-reader.ts';
+import type { FrameWriter } from './frame-writer.ts';
+import { readOutcome } from './outcome-frame.ts';
+import { readPick } from './pick-frame.ts';
+import { writeEndpoint, writePlaced } from './placed-frame.ts';
+import { writeRefusal } from './refusal-frame.ts';
+import { TextListReader } from './text-list.ts';
+
+export interface PlacingHostOptions {
+  readonly picker: Pick<EndpointPicker, 'submit'>;
+  readonly writer: FrameWriter;
+  /** How many alternatives doors may name. */
+  readonly fallbacks: number;
+}
+
+/** A request that has no place yet, and how it is to get one. */
+class Pending implements SubmitOptions {
+  readonly subset: readonly string[] | undefined;
+  readonly parserFault: string | undefined;
+  #aborter: AbortController | undefined;
+
+  constructor({ subset, parserFault }: SubmitOptions) {
+    this.subset = subset;
+    this.parserFault = parserFault;
+  }
+
+  get signal(): AbortSignal {
+    this.#aborter ??= new AbortController();
+    return this.#aborter.signal;
+  }
+
+  giveUp(): void {
+    this.#aborter?.abort();
+  }
+}
+
+/** The picker's end of a link: owns the assignments of the doors at the other end until they are finished. */
+export class PlacingHost {
+  readonly #options: PlacingHostOptions;
+  readonly #reader = new FrameReader();
+  /** By ticket. */
+  readonly #requests: (Assignment | Pending | undefined)[] = [];
+  /** By slot: what the other end believes to be there. */
+  readonly #told: (Endpoint | undefined)[] = [];
+  #open = 0;
+  #isClosed = false;
+
+  constructor(options: PlacingHostOptions) {
+    this.#options = options;
+  }
+
+  /** Requests that are not finished, those that wait among them. */
+  get openRequests(): number {
+    return this.#open;
+  }
+
+  /** Throws a `RangeError` if the frame is not what a door writes. */
+  onFrame(kind: number, bytes: Buffer, start: number, end: number): void {
+    const reader = this.#reader;
+    reader.open(bytes, start, end);
+    if (kind === FrameKind.pick) {
+      this.#pick(reader);
+      return;
+    }
+    const ticket = reader.uint32();
+    const request = this.#requests[ticket];
+    if (kind === FrameKind.giveUp) {
+      // Crossed by the answer, if it has its place already.
+      if (request instanceof Pending) request.giveUp();
+    } else if (request === undefined || request instanceof Pending) {
+      throw new RangeError(`Expected the ticket of a placed request, found ${ticket}.`);
+    } else this.#tell(request, kind, ticket, reader);
+  }
+
+  /** The other end is gone: whatever it had open ends now. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    // First those that wait, or the room that the others leave would be given to them.
+    for (const request of this.#requests) if (request instanceof Pending) request.giveUp();
+    for (const request of this.#requests) {
+      if (!(request instanceof Pending)) request?.finish({ kind: 'worker_lost' });
+    }
+    this.#requests.length = 0;
+    this.#open = 0;
+  }
+
+  #pick(reader: FrameReader): void {
+    const { ticket, request, options } = readPick(reader);
+    if (this.#requests[ticket] !== undefined) {
+      throw new RangeError(`Expected a free ticket, found ${ticket}, which is taken.`);
+    }
+    const pending = new Pending(options);
+    this.#requests[ticket] = pending;
+    this.#open++;
+    const { picker, writer } = this.#options;
+    picker.submit(request, pending, {
+      placed: (assignment) => this.#placed(ticket, assignment, options.explains === true),
+      refused: (error) => this.#refused(ticket, error),
+    });
+    if (this.#requests[ticket] !== pending) return;
+    writer.begin(FrameKind.waiting, 4);
+    writer.uint32(ticket);
+    writer.end();
+  }
+
+  #placed(ticket: number, assignment: Assignment, explains: boolean): void {
+    if (this.#isClosed) {
+      assignment.finish({ kind: 'worker_lost' });
+      return;
+    }
+    const { writer, fallbacks } = this.#options;
+    this.#requests[ticket] = assignment;
+    const { endpoint } = assignment;
+    const told = this.#told[endpoint.slot];
+    if (told?.name !== endpoint.name || told.address !== endpoint.address) {
+      this.#told[endpoint.slot] = endpoint;
+      writeEndpoint(writer, endpoint);
+    }
+    writePlaced(writer, ticket, assignment, { fallbacks, explains });
+  }
+
+  #refused(ticket: number, error: unknown): void {
+    if (this.#isClosed) return;
+    this.#free(ticket);
+    writeRefusal(this.#options.writer, ticket, error);
+  }
+
+  #tell(assignment: Assignment, kind: number, ticket: number, reader: FrameReader): void {
+    switch (kind) {
+      case FrameKind.servedBy: {
+        const count = reader.uint32();
+        const texts = new TextListReader(reader.text());
+        const address = texts.next();
+        assignment.servedBy(
+          address,
+          Array.from({ length: count }, () => texts.next()),
+        );
+        return;
+      }
+      case FrameKind.firstToken:
+        assignment.firstToken();
+        return;
+      case FrameKind.piece:
+        assignment.passed(reader.uint32());
+        return;
+      case FrameKind.finish: {
+        const bytes = reader.float64();
+        const outcome = readOutcome(reader);
+        if (bytes > 0) assignment.passed(bytes);
+        this.#free(ticket);
+        assignment.finish(outcome);
+        return;
+      }
+      default:
+        throw new RangeError(`Expected a frame of a door, found kind ${kind}.`);
+    }
+  }
+
+  #free(ticket: number): void {
+    this.#requests[ticket] = undefined;
+    this.#open--;
+  }
+}
