@@ -171,7 +171,7 @@ export class ExtProcStream {
     const plan = this.#plan!;
     this.#gathering.onChunk(body);
     if (this.#gathering.bytes > this.#collaborators.maxBodyBytes) {
-      this.#refuse(tooLarge(this.#collaborators.maxBodyBytes));
+      this.#refuseUnseen(tooLarge(this.#collaborators.maxBodyBytes));
     } else if (plan.pickOn === 'body_message') {
       this.#pick(plan.mayBeCut && !endOfStream ? 'headers' : 'whole');
     } else if (endOfStream) {
@@ -196,8 +196,15 @@ export class ExtProcStream {
     this.#stopWaiting();
     this.#state = 'picking';
     this.#phases.begin('picking');
+    let parsed: ParsedRequest;
     try {
-      const { request, rewrite, parserFault } = this.#parse(known);
+      parsed = this.#parse(known);
+    } catch (error) {
+      this.#refuseUnseen(error);
+      return;
+    }
+    try {
+      const { request, rewrite, parserFault } = parsed;
       this.#rewrite = rewrite;
       this.#collaborators.picker.submit(request, this.#submitOptions(parserFault), {
         placed: (placement) => this.#onPlaced(placement),
@@ -327,6 +334,12 @@ export class ExtProcStream {
     this.#gathering.takeChunks();
     this.#state = 'abandoned';
     this.#aborter?.abort();
+  }
+
+  /** The picker, which tells of all that it refuses, has not seen the request. */
+  #refuseUnseen(error: unknown): void {
+    this.#phases.refused(toServiceError(error).code);
+    this.#refuse(error);
   }
 
   #refuse(error: unknown): void {
