@@ -47,6 +47,7 @@ export class InFlightLoad {
   #sentSinceScrape = 0;
   #requests = 0;
   #waitingForFirstToken = 0;
+  #awaitedFirstTokens = 0;
   #promptTokens = 0;
   #uncachedTokens = 0;
   #prefillWork = 0;
@@ -115,6 +116,7 @@ export class InFlightLoad {
     this.#sentInEpoch++;
     this.#sentSinceScrape++;
     this.#waitingForFirstToken++;
+    if (isStreaming) this.#awaitedFirstTokens++;
     this.#promptTokens += promptTokens;
     this.#uncachedTokens += uncachedTokens;
     this.#prefillWork += prefillWork;
@@ -141,6 +143,7 @@ export class InFlightLoad {
     entry.isWaitingForFirstToken = false;
     this.#view = undefined;
     this.#waitingForFirstToken--;
+    if (entry.isStreaming !== false) this.#awaitedFirstTokens--;
     this.#uncachedTokens -= entry.uncachedTokens;
     this.#prefillWork -= entry.prefillWork;
     if (this.#waiting[0] !== entry) return;
@@ -224,6 +227,7 @@ export class InFlightLoad {
       requests: this.#requests,
       sentSinceScrape: this.#sentSinceScrape,
       waitingForFirstToken: this.#waitingForFirstToken,
+      awaitedFirstTokens: this.#awaitedFirstTokens,
       promptTokens: this.#promptTokens,
       uncachedTokens: this.#uncachedTokens,
     });
@@ -238,6 +242,7 @@ export class InFlightLoad {
       requests: entries.length,
       sentSinceScrape: entries.filter((entry) => entry.epoch >= this.#succeededEpoch).length,
       waitingForFirstToken: waiting.length,
+      awaitedFirstTokens: waiting.filter(({ isStreaming }) => isStreaming !== false).length,
       promptTokens: sum(entries.map((entry) => entry.promptTokens)),
       uncachedTokens: sum(waiting.map((entry) => entry.uncachedTokens)),
     };
@@ -252,7 +257,11 @@ export class InFlightLoad {
     const decoding = entries.length - waiting.length;
     if (this.#decoding !== decoding)
       throw new Error(`${owner} decodes ${decoding}, counts ${this.#decoding}`);
-    if (this.#waiting[0] !== waiting[0]) throw new Error(`${owner} prefills another prompt than the oldest`);
+    const inOrder = this.#waiting.filter((entry) => entry.isWaitingForFirstToken);
+    if (inOrder.length !== waiting.length || !waiting.every((entry) => inOrder.includes(entry)))
+      throw new Error(`${owner} prefills ${inOrder.length} prompts, of ${waiting.length} that wait`);
+    if (this.#waiting.length > 0 && this.#waiting[0] !== inOrder[0])
+      throw new Error(`${owner} prefills a prompt that has its first token`);
     if (entries.length === 0 && this.#held.all + this.#held.alone !== 0)
       throw new Error(`${owner} is idle and ${this.#held.all} tokens are held there`);
   }

@@ -45,11 +45,13 @@ const endpoint = z.object({
     requests: count,
     sentSinceScrape: count,
     waitingForFirstToken: count,
+    awaitedFirstTokens: count.default(0),
     promptTokens: count,
     uncachedTokens: count,
   }),
   learned: z.object({
     prefillMsPerToken: number,
+    isPrefillKnown: z.boolean().default(true),
     stepMs: number,
     pendingPrefillMs: count,
     othersPrefillMs: count.default(0),
