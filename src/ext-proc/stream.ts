@@ -1,4 +1,4 @@
-import type { Placement, RequestPlacer, SubmitOptions } from '../endpoint-picker/assignment.ts';
+import type { Placement, RequestPlacer } from '../endpoint-picker/assignment.ts';
 import type { HttpRequest } from '../endpoint-picker/http-request.ts';
 import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
@@ -10,6 +10,7 @@ import type { BodyMode, Headers, ProcessingRequest } from './messages.ts';
 import { pickReply, spoofedHeaders } from './mutation.ts';
 import { Outbox, type Sink } from './outbox.ts';
 import { PhaseTimer, type PhaseTimerOptions, type StreamEnd } from './phase-timer.ts';
+import { PickWish } from './pick-wish.ts';
 import { RequestAnswers } from './request-answers.ts';
 import { RequestGathering } from './request-gathering.ts';
 import { errorDialectOf, requestPath } from './request-path.ts';
@@ -57,8 +58,7 @@ export class ExtProcStream {
   readonly #requestId: string;
   readonly #gathering = new RequestGathering();
   readonly #answers: RequestAnswers;
-  /** Made only if the pick may have to wait. */
-  #aborter: AbortController | undefined;
+  #wish: PickWish | undefined;
   readonly #phases: PhaseTimer;
   #state: State = 'idle';
   #isObservedOnly = false;
@@ -206,31 +206,14 @@ export class ExtProcStream {
     try {
       const { request, rewrite, parserFault } = parsed;
       this.#rewrite = rewrite;
-      this.#collaborators.picker.submit(request, this.#submitOptions(parserFault), {
+      this.#wish = new PickWish(this.#gathering.subset, parserFault, this.#isExplained);
+      this.#collaborators.picker.submit(request, this.#wish, {
         placed: (placement) => this.#onPlaced(placement),
         refused: (error) => this.#refuse(error),
       });
     } catch (error) {
       this.#refuse(error);
     }
-  }
-
-  #submitOptions(parserFault: string | undefined): SubmitOptions {
-    const signal = () => this.#signal();
-    return {
-      subset: this.#gathering.subset,
-      parserFault,
-      explains: this.#isExplained,
-      get signal() {
-        return signal();
-      },
-    };
-  }
-
-  #signal(): AbortSignal {
-    if (this.#state !== 'picking') return AbortSignal.abort();
-    this.#aborter ??= new AbortController();
-    return this.#aborter.signal;
   }
 
   #onPlaced(placement: Placement): void {
@@ -333,7 +316,7 @@ export class ExtProcStream {
     this.#stopWaiting();
     this.#gathering.takeChunks();
     this.#state = 'abandoned';
-    this.#aborter?.abort();
+    this.#wish?.abort();
   }
 
   /** The picker, which tells of all that it refuses, has not seen the request. */
@@ -363,7 +346,7 @@ export class ExtProcStream {
     const wasPicking = this.#state === 'picking';
     this.#state = 'closed';
     // Not otherwise: an abort makes an error with its stack, on every stream.
-    if (wasPicking) this.#aborter?.abort();
+    if (wasPicking) this.#wish?.abort();
     this.#stopWaiting();
     this.#gathering.takeChunks();
     const isFinished = this.#response?.isFinished ?? this.#hasRefused;
