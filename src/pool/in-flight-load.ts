@@ -208,6 +208,7 @@ export class InFlightLoad {
     this.#promptTokens -= entry.promptTokens;
     if (entry.epoch >= this.#epoch) this.#sentInEpoch--;
     if (entry.epoch >= this.#succeededEpoch) this.#sentSinceScrape--;
+    while (this.#unseen[0]?.entry.isWaitingForFirstToken === false) this.#unseen.shift();
   }
 
   beginScrape(): void {
