@@ -1,3 +1,4 @@
+import { Session } from 'node:inspector/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { loadConfiguration } from '../../src/configuration/index.ts';
@@ -68,12 +69,19 @@ function collectGarbage(): void {
 }
 
 const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
+const session = new Session();
 process.send?.({ port });
-process.on('message', (question) => {
+process.on('message', async (question) => {
   if (question === 'live bytes') collectGarbage();
-  else if (question !== 'usage') process.exit(0);
+  if (question === 'profile') {
+    session.connect();
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: 200 });
+    await session.post('Profiler.start');
+  }
+  const profile = question === 'profiled' ? (await session.post('Profiler.stop')).profile : undefined;
   const { user, system } = process.cpuUsage();
   const { heapUsed, external } = process.memoryUsage();
-  process.send?.({ cpuUs: user + system, liveBytes: heapUsed + external });
+  process.send?.({ cpuUs: user + system, systemUs: system, liveBytes: heapUsed + external, profile });
 });
 process.on('disconnect', () => process.exit(0));
