@@ -136,7 +136,7 @@ export class ExtProcStream {
     this.#gathering.onMetadata(message.metadata);
     if (message.kind === 'headers') this.#onRequestHeaders(message.headers, message.endOfStream);
     else if (message.kind === 'body') this.#onRequestBody(message.body, message.endOfStream);
-    else this.#onRequestTrailers();
+    else this.#onRequestTrailers(message.headers);
   }
 
   #onRequestHeaders(headers: Headers, endOfStream: boolean): void {
@@ -183,10 +183,10 @@ export class ExtProcStream {
     }
   }
 
-  #onRequestTrailers(): void {
+  #onRequestTrailers(trailers: Headers): void {
     if (this.#state === 'idle' || this.#state === 'abandoned') return;
     if (this.#gathering.end === 'open') this.#gathering.end = 'trailers';
-    this.#answers.areTrailersOwed = true;
+    this.#answers.oweTrailers(trailers);
     if (this.#state === 'gathering') this.#pick('whole');
     else if (this.#state === 'forwarding') this.#answers.answerTrailers();
   }
