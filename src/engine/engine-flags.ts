@@ -222,7 +222,7 @@ export const engineFlags: readonly EngineFlag[] = [
     option: 'loraModules',
     type: 'list',
     default: undefined,
-    help: 'Adapters to load at start, name=path each: PEFT folders.',
+    help: 'Adapters to load at start, name=path or {"name":…,"path":…,"base_model_name":…} each: PEFT folders.',
   },
   {
     name: 'max-loras',
@@ -311,7 +311,7 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
     case 'string':
       return String(value);
     case 'list':
-      return typeof value === 'string' ? value.split(',') : value;
+      return typeof value === 'string' ? splitList(value) : value;
     case 'json': {
       const object = typeof value === 'string' ? parseJson(value) : value;
       if (typeof object !== 'object' || object === null || Array.isArray(object))
@@ -334,6 +334,11 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
       return number;
     }
   }
+}
+
+/** By commas, unless it is JSON. */
+function splitList(text: string): readonly string[] {
+  return /^\s*[[{]/.test(text) ? [text] : text.split(',');
 }
 
 function parseJson(text: string): unknown {

@@ -42,7 +42,7 @@ export interface EngineOptions {
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
   readonly enableLora?: boolean;
-  /** `name=path` each. */
+  /** `name=path` each, or JSON: see `readLoraConfig`. */
   readonly loraModules?: readonly string[];
   readonly maxLoras?: number;
   readonly maxCpuLoras?: number;
