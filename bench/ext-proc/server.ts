@@ -1,6 +1,7 @@
 import { Session } from 'node:inspector/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
 import { serveExtProc } from '../../src/ext-proc/index.ts';
@@ -68,6 +69,7 @@ function collectGarbage(): void {
   if (typeof collect === 'function') collect();
 }
 
+prepareHeap();
 const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
 const session = new Session();
 process.send?.({ port });
