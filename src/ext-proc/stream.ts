@@ -351,9 +351,13 @@ export class ExtProcStream {
     this.#gathering.takeChunks();
     const isFinished = this.#response?.isFinished ?? this.#hasRefused;
     const how = this.#collaborators.isCutting() ? 'cut' : this.#isEndExpected() ? 'expected' : 'early';
-    this.#phases.end(isFinished ? 'OK' : streamEnds[how]);
     try {
+      this.#phases.end(isFinished ? 'OK' : streamEnds[how]);
       this.#response?.onClosed(how);
+    } catch (error) {
+      // Nobody is left to be told; the connection goes on with its other streams.
+      const { log } = this.#collaborators;
+      log.error({ err: error, requestId: this.#requestId }, 'closing a stream failed');
     } finally {
       this.#outbox.end();
     }

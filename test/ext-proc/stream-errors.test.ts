@@ -104,6 +104,29 @@ describe('an error is a JSON response with the stream ended', () => {
     expect(logged).toEqual([expect.objectContaining({ err: expect.any(TypeError), requestId: 'request-1' })]);
   });
 
+  it('a fault while a lost stream is closed is logged, and goes no further', async () => {
+    const logged: object[] = [];
+    const log = { error: (fields: object) => logged.push(fields), warn() {}, info() {}, debug() {} };
+    const picker = fakePicker(['10.0.0.1:8000']);
+    const submit: typeof picker.submit = (request, options, listener) =>
+      picker.submit(request, options, {
+        ...listener,
+        placed: (placement) =>
+          listener.placed({
+            ...placement,
+            finish: () => {
+              throw new TypeError('cannot finish');
+            },
+          }),
+      });
+    const harness = openStream({ modes, collaborators: { log, picker: { submit } } });
+    harness.headers();
+    harness.body(chatBody, true);
+    await settle();
+    harness.stream.onCancel();
+    expect(logged).toEqual([expect.objectContaining({ err: expect.any(TypeError), requestId: 'request-1' })]);
+  });
+
   it('a body over the cap is refused before it has ended', async () => {
     const harness = openStream({ modes, collaborators: { maxBodyBytes: 100 } });
     harness.headers();
