@@ -206,6 +206,8 @@ export class EndpointState {
         stepMs,
         pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
         othersPrefillMs: this.#othersPrefillMs(nowMs),
+        prefillShare: this.load.prefillShare(nowMs, prefillMsPerToken),
+        freshAnswers: this.load.freshAnswers(nowMs),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
         releasableTokens: this.load.releasableTokens(nowMs, stepMs) + (isSharedMemory ? besideTokens : 0),

@@ -1,5 +1,6 @@
 import type { EndpointInFlight } from '../scheduling/endpoint.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
+import { FadingSum } from './fading-sum.ts';
 import type { HeldPrompts, PromptTokens } from './held-prompts.ts';
 
 export interface RequestLoad {
@@ -54,6 +55,9 @@ export class InFlightLoad {
   #decoding = 0;
   /** Sum of `decodingSinceMs`. */
   #decodingSinceMs = 0;
+  readonly #freshAnswers = new FadingSum(freshMs);
+  /** Prefill sent there, as the matrix work of so many tokens. */
+  readonly #recentWork = new FadingSum(recentMs);
   /** In the order in which engines prefill; those that have their first token are dropped at the front. */
   readonly #waiting: LoadEntry[] = [];
   /** When the engine has begun with the first of `#waiting`, if it works without a pause. */
@@ -120,6 +124,7 @@ export class InFlightLoad {
     this.#promptTokens += promptTokens;
     this.#uncachedTokens += uncachedTokens;
     this.#prefillWork += prefillWork;
+    this.#recentWork.add(prefillWork, nowMs);
     this.#prompts.add(this.#held, prefix, promptTokens);
     if (this.#waiting.length === 0) this.#headSinceMs = nowMs;
     this.#waiting.push(entry);
@@ -137,6 +142,17 @@ export class InFlightLoad {
     entry.decodingSinceMs = nowMs;
     this.#decoding++;
     this.#decodingSinceMs += nowMs;
+    this.#freshAnswers.add(1, nowMs);
+  }
+
+  /** Answers that have just begun: each counts 1 at its first token, and fades. */
+  freshAnswers(nowMs: number): number {
+    return this.#freshAnswers.at(nowMs);
+  }
+
+  /** Share of the engine's time that the prefill sent there lately takes. */
+  prefillShare(nowMs: number, msPerToken: number): number {
+    return (msPerToken * this.#recentWork.at(nowMs)) / recentMs;
   }
 
   #endPrefill(entry: LoadEntry, nowMs: number): void {
@@ -199,6 +215,7 @@ export class InFlightLoad {
     if (entry.isWaitingForFirstToken) this.#endPrefill(entry, nowMs);
     else {
       this.#decoding--;
+      this.#freshAnswers.takeBack(1, entry.decodingSinceMs!, nowMs);
       this.#decodingSinceMs = this.#decoding === 0 ? 0 : this.#decodingSinceMs - entry.decodingSinceMs!;
     }
     const { prefix, promptTokens } = entry;
@@ -271,6 +288,11 @@ export class InFlightLoad {
 const none = new Uint32Array(0);
 /** Of a prompt whose blocks are not known: it shares nothing. */
 const noPrefix: PrefixHashes = Object.freeze({ count: 0, low: none, high: none, blockTokens: 1 });
+
+/** Some dozens of tokens: what is not over by then is no short answer. */
+const freshMs = 500;
+/** Over how long the share of prefill is taken: a few prompts, and about as long as an answer. */
+const recentMs = 5000;
 
 /** Of the prompt under way, the share that may count as done; the first token will tell the rest. */
 const mostDone = 0.9;

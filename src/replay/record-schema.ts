@@ -55,6 +55,8 @@ const endpoint = z.object({
     stepMs: number,
     pendingPrefillMs: count,
     othersPrefillMs: count.default(0),
+    prefillShare: count.default(0),
+    freshAnswers: count.default(0),
     kvCapacityTokens: unknowable,
     heldTokens: count,
     releasableTokens: count,

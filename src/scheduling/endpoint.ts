@@ -50,6 +50,10 @@ export interface EndpointLearned {
    * 0 for an engine that does not tell its queue.
    */
   readonly othersPrefillMs: number;
+  /** Share of its time that the prefill which we have sent there lately takes; above 1 while it falls behind. */
+  readonly prefillShare: number;
+  /** Our answers there that have just begun: each counts 1 at its first token and fades within a second. */
+  readonly freshAnswers: number;
   /** Tokens that fit into the KV cache; undefined until the engine has told. */
   readonly kvCapacityTokens: number | undefined;
   /**

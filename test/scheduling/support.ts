@@ -33,6 +33,8 @@ export function makeEndpoint({ metrics, inFlight, learned, ...parts }: EndpointP
       ...usual,
       pendingPrefillMs: prefillMsPerToken * uncachedTokens,
       othersPrefillMs: 0,
+      prefillShare: 0,
+      freshAnswers: 0,
       isPrefillKnown: true,
       heldTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,
       releasableTokens: (metrics?.kvCacheUsage ?? 0) * (kvCapacityTokens ?? 0) + uncachedTokens,

@@ -139,6 +139,8 @@ function fakeEndpoint({ name, address }: FakeEndpoint, slot: number): Endpoint {
       meanOutputTokens: 300,
       pendingPrefillMs: 0,
       othersPrefillMs: 0,
+      prefillShare: 0,
+      freshAnswers: 0,
       isPrefillKnown: true,
       heldTokens: 0,
       releasableTokens: 0,
