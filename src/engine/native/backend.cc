@@ -34,6 +34,14 @@ int guarded(char* error, size_t size, const Body& body) {
 
 extern "C" {
 
+int pm_abi_version(void) { return PM_ABI_VERSION; }
+
+int pm_probe(pm_device* device, char*, size_t) {
+  *device = {};
+  snprintf(device->name, sizeof device->name, "cpu");
+  return 0;
+}
+
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size) {
   *model = nullptr;
   return guarded(error, error_size, [&] { *model = new pm_model{pm::Decoder(*plan)}; });

@@ -15,12 +15,12 @@
 extern "C" {
 #endif
 
-#define PM_ABI_VERSION 2
+#define PM_ABI_VERSION 3
 #define PM_BLOCK_SIZE 16
 #define PM_SAMPLING_FLOATS 6
 #define PM_SAMPLING_INTS 8
 
-typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3, PM_I8 = 4 } pm_dtype;
+typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3, PM_I8 = 4, PM_F8_E4M3 = 5 } pm_dtype;
 
 /* Same order and meaning as TensorRole in native.ts. */
 typedef enum {
@@ -106,7 +106,8 @@ typedef struct {
   int32_t dummy; /* 1: random weights from dummy_seed, no files */
   uint64_t dummy_seed;
   pm_dtype weight_dtype;   /* PM_DTYPE_AUTO: as in the checkpoint; PM_I8: quantized on load, groups of 32 */
-  pm_dtype kv_cache_dtype; /* PM_F32, PM_BF16, or PM_I8: a scale per token and kv head, of keys and of values */
+  /* CPU: PM_F32, PM_BF16, or PM_I8: a scale per token and kv head, of keys and of values. CUDA: PM_BF16, PM_F8_E4M3. */
+  pm_dtype kv_cache_dtype;
   /* max_samples may be as large as max_tokens: logits are best computed some rows at a time. */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
   int32_t adapter_slots, max_adapter_rank; /* 0 slots: no adapters */
@@ -166,6 +167,19 @@ typedef struct {
 typedef struct { uint64_t weights, kv_cache, scratch; } pm_memory_use;
 
 typedef struct pm_model pm_model;
+
+/* What a backend runs on. Bytes are 0 where the memory is the host's. */
+typedef struct {
+  char name[256];
+  uint64_t memory_bytes, free_bytes;
+  int32_t major, minor; /* compute capability */
+  char libraries[256];  /* of others that it found and uses; may be empty */
+} pm_device;
+
+/* PM_ABI_VERSION of the header that the backend was built with. */
+int pm_abi_version(void);
+/* Finds the device, without taking memory. The reason for a failure is in `error`. */
+int pm_probe(pm_device* device, char* error, size_t error_size);
 
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size);
 /* Trusts the batch: callers validate it first (batch-check.h). */

@@ -11,6 +11,7 @@
 #include "backend.h"
 #include "batch-check.h"
 #include "kernels/kernels.h"
+#include "library.h"
 #include "processor.h"
 #include "role-names.h"
 #include "self-test.h"
@@ -95,7 +96,7 @@ size_t indexOf(const std::string& name, const char* what, const T& names) {
   throw Refusal(std::string(what) + " has the unknown value '" + name + "'");
 }
 
-constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto", "I8"};
+constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto", "I8", "F8_E4M3"};
 constexpr const char* kStoredDtypes[PM_STORED_DTYPES] = {"F32",  "BF16", "F16",  "Q4_0", "Q4_1", "Q5_0",
                                                          "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
 constexpr const char* kActivations[] = {"silu", "gelu_tanh"};
@@ -309,8 +310,9 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
           told->Call({Napi::Number::New(told->Env(), part)});
         };
       }
+      if (info.Length() > 2 && info[2].IsExternal()) backend = info[2].As<Napi::External<pm::Backend>>().Data();
       char error[kErrorSize] = "";
-      if (pm_open(&plan.c, &model, error, sizeof error) != 0) throw std::runtime_error(error);
+      if (backend->open(&plan.c, &model, error, sizeof error) != 0) throw std::runtime_error(error);
       return info.Env().Undefined();
     });
   }
@@ -333,7 +335,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
       }
       pm::checkBatch(limits, lengths, batch);
       char error[kErrorSize] = "";
-      if (pm_step(model, &batch, error, sizeof error) != 0) throw std::runtime_error(error);
+      if (backend->step(model, &batch, error, sizeof error) != 0) throw std::runtime_error(error);
       return info.Env().Undefined();
     });
   }
@@ -349,20 +351,20 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
         throw Refusal(std::string("adapter: ") + refusal.what());
       }
       char error[kErrorSize] = "";
-      if (pm_load_adapter(model, info[0].As<Napi::Number>().Int32Value(), &plan.c, error, sizeof error) != 0)
+      if (backend->loadAdapter(model, info[0].As<Napi::Number>().Int32Value(), &plan.c, error, sizeof error) != 0)
         throw std::runtime_error(error);
       return info.Env().Undefined();
     });
   }
 
   Napi::Value unloadAdapter(const Napi::CallbackInfo& info) {
-    if (model && info[0].IsNumber()) pm_unload_adapter(model, info[0].As<Napi::Number>().Int32Value());
+    if (model && info[0].IsNumber()) backend->unloadAdapter(model, info[0].As<Napi::Number>().Int32Value());
     return info.Env().Undefined();
   }
 
   Napi::Value memory(const Napi::CallbackInfo& info) {
     pm_memory_use use{};
-    if (model) pm_memory(model, &use);
+    if (model) backend->memory(model, &use);
     auto out = Napi::Object::New(info.Env());
     out.Set("weights", (double)use.weights);
     out.Set("kvCache", (double)use.kv_cache);
@@ -376,10 +378,11 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
   }
 
   void release() {
-    if (model) pm_close(model);
+    if (model) backend->close(model);
     model = nullptr;
   }
 
+  const pm::Backend* backend = &pm::ownBackend();
   pm_model* model = nullptr;
   pm::BatchLimits limits{};
 };
@@ -391,11 +394,30 @@ class Addon : public Napi::Addon<Addon> {
     if (!problem.empty()) throw Napi::Error::New(env, problem);
     constructor = Napi::Persistent(NativeModel::define(env));
     DefineAddon(exports, {InstanceMethod("cpuInfo", &Addon::cpuInfo), InstanceMethod("open", &Addon::open),
+                          InstanceMethod("openBackend", &Addon::openBackend),
                           InstanceMethod("selfTest", &Addon::selfTest), InstanceMethod("baselineProblem", &Addon::baselineProblem)});
   }
 
  private:
   Napi::Value open(const Napi::CallbackInfo& info) { return constructor.New({info[0], info[1]}); }
+
+  // A backend in a library: what it runs on, and `open` for models on it.
+  Napi::Value openBackend(const Napi::CallbackInfo& info) {
+    return guarded(info, [&]() -> Napi::Value {
+      pm_device device{};
+      const pm::Backend* backend = &pm::openBackend(info[0].ToString().Utf8Value(), device);
+      auto out = Napi::Object::New(info.Env());
+      out.Set("name", Napi::String::New(info.Env(), device.name));
+      out.Set("memoryBytes", (double)device.memory_bytes);
+      out.Set("freeBytes", (double)device.free_bytes);
+      out.Set("computeCapability", Napi::String::New(info.Env(), std::to_string(device.major) + "." + std::to_string(device.minor)));
+      out.Set("libraries", Napi::String::New(info.Env(), device.libraries));
+      out.Set("open", Napi::Function::New(info.Env(), [this, backend](const Napi::CallbackInfo& call) -> Napi::Value {
+        return constructor.New({call[0], call[1], Napi::External<pm::Backend>::New(call.Env(), const_cast<pm::Backend*>(backend))});
+      }));
+      return out;
+    });
+  }
 
   Napi::Value cpuInfo(const Napi::CallbackInfo& info) {
     int count = 0;

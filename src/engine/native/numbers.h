@@ -56,7 +56,7 @@ inline uint16_t toF16(float x) {
 
 // The output function of splitmix64 (Steele, Lea, Flood 2014): a bijection of 64-bit words that passes
 // statistical tests on counters.
-inline uint64_t mix(uint64_t x) {
+constexpr uint64_t mix(uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
   x = (x ^ x >> 27) * 0x94d049bb133111ebu;
@@ -64,7 +64,7 @@ inline uint64_t mix(uint64_t x) {
 }
 
 // Number `draw` of the stream `seed`, uniform in [0, 1).
-inline double uniform(uint64_t seed, uint64_t draw) {
+constexpr double uniform(uint64_t seed, uint64_t draw) {
   return (double)(mix(mix(seed) + draw * 0xd1342543de82ef95u) >> 11) * 0x1p-53;
 }
 

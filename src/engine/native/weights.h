@@ -29,7 +29,6 @@ class WeightSource {
   Arena vector(pm_role role, int layer, size_t length) const;
   Arena norm(pm_role role, int layer, size_t length) const;
 
- private:
   struct Tensor {
     const void* data = nullptr;  // null: random
     pm_stored_dtype dtype = PM_STORED_F32;
@@ -37,10 +36,12 @@ class WeightSource {
     uint64_t seed = 0;
     std::string name;
   };
-
+  // A tensor of the expected shape; `columns` 0: a vector. Throws with its name and what is wrong.
   Tensor find(pm_role role, int layer, int expert, size_t rows, size_t columns) const;
-  static Dtype dtypeInMemory(const Tensor& tensor);
   static void readRow(const Tensor& tensor, size_t row, size_t columns, float* out);
+
+ private:
+  static Dtype dtypeInMemory(const Tensor& tensor);
 
   const pm_plan& plan;
   std::vector<FileMapping> files;
