@@ -1,0 +1,143 @@
+#include <algorithm>
+#include <memory>
+
+#include "check.h"
+
+namespace check {
+
+using namespace pm::cuda;
+
+namespace {
+
+struct Shape { int heads, kvHeads, headDim; };
+struct Run { int context, queries; };  // tokens before the queries, and queries
+
+// A cache with some sequences in scattered pages; slots that no sequence has hold NaN.
+struct Cache {
+  int kvHeads, headDim, padded;
+  KvType type;
+  std::vector<int32_t> tables, starts;
+  std::unique_ptr<Array<uint8_t>> keys, values;
+  std::unique_ptr<Array<int32_t>> deviceTables;
+
+  Cache(const Shape& shape, KvType type, const std::vector<Run>& runs)
+      : kvHeads(shape.kvHeads), headDim(shape.headDim), padded(paddedHead(shape.headDim)), type(type) {
+    size_t pages = 0;
+    for (const Run& run : runs) pages += (size_t)(run.context + run.queries + 15) / 16;
+    std::vector<int32_t> order(pages + 3);
+    for (size_t i = 0; i < order.size(); i++) order[i] = (int32_t)i;
+    for (size_t i = order.size() - 1; i > 0; i--) std::swap(order[i], order[(size_t)(pm::uniform(30, i) * (double)(i + 1))]);
+    const size_t bytes = order.size() * kvHeads * tileBytes(padded, type);
+    keys = std::make_unique<Array<uint8_t>>(std::vector<uint8_t>(bytes, 0xff));
+    values = std::make_unique<Array<uint8_t>>(std::vector<uint8_t>(bytes, 0xff));
+    size_t next = 0;
+    for (const Run& run : runs) {
+      starts.push_back((int32_t)tables.size());
+      for (int token = 0; token < run.context + run.queries; token++) {
+        if (token % 16 == 0) tables.push_back(order[next++]);
+        const size_t slot = (size_t)tables.back() * 16 + (size_t)(token % 16);
+        for (int head = 0; head < kvHeads; head++)
+          for (int i = 0; i < padded; i++)
+            for (const bool isKey : {true, false}) {
+              const uint64_t at = ((tables.size() * 16 + (size_t)token % 16) * (size_t)kvHeads + (size_t)head) * (size_t)padded + (size_t)i;
+              const double value = i < headDim ? pm::uniform(isKey ? 31 : 32, at) * 4 - 2 : 0;
+              twin::writePage((isKey ? keys : values)->h(), slot, head, i, kvHeads, padded, type, value);
+            }
+      }
+    }
+    keys->upload();
+    values->upload();
+    deviceTables = std::make_unique<Array<int32_t>>(tables);
+  }
+};
+
+void checkCase(const Shape& shape, KvType type, const std::vector<Run>& runs, int window, float softcap, int chunk) {
+  const int group = shape.heads / shape.kvHeads, padded = paddedHead(shape.headDim);
+  const bool isDecode = chunk > 0;
+  Cache cache(shape, type, runs);
+  std::vector<AttentionItem> items;
+  std::vector<MergeItem> merges;
+  int rows = 0, partials = 0;
+  for (size_t r = 0; r < runs.size(); r++) {
+    const int end = runs[r].context + runs[r].queries, most = (isDecode ? 16 : 64) / group;
+    for (int query = 0; query < runs[r].queries; query += most) {
+      const int queries = std::min(most, runs[r].queries - query), position = runs[r].context + query, last = position + queries;
+      const AttentionItem item{rows + query, queries, position, cache.starts[r], 0, last, -1};
+      if (!isDecode || last <= chunk) {
+        items.push_back(item);
+        continue;
+      }
+      merges.push_back({item.row, queries, partials, (last + chunk - 1) / chunk});
+      for (int begin = 0; begin < last; begin += chunk) {
+        items.push_back(item);
+        items.back().begin = begin;
+        items.back().end = std::min(last, begin + chunk);
+        items.back().partial = partials++;
+      }
+    }
+    (void)end;
+    rows += runs[r].queries;
+  }
+  items.push_back({});  // nothing to do
+  merges.push_back({});
+  Array<uint16_t> q(randomBf16((size_t)rows * shape.heads * padded, 33, 2)), out((size_t)rows * shape.heads * shape.headDim);
+  for (int row = 0; row < rows * shape.heads; row++)
+    for (int i = shape.headDim; i < padded; i++) q.host[(size_t)row * padded + i] = 0;
+  q.upload();
+  Array<AttentionItem> deviceItems(items);
+  Array<MergeItem> deviceMerges(merges);
+  Array<float> partialOut((size_t)std::max(1, partials) * shape.kvHeads * 16 * padded), partialSums((size_t)std::max(1, partials) * shape.kvHeads * 16);
+  const auto task = [&](bool host) {
+    AttentionTask t{};
+    t.q = host ? q.h() : q.d();
+    t.keys = host ? cache.keys->h() : cache.keys->d();
+    t.values = host ? cache.values->h() : cache.values->d();
+    t.type = type;
+    t.tables = host ? cache.tables.data() : cache.deviceTables->d();
+    t.items = host ? deviceItems.h() : deviceItems.d();
+    t.itemCount = (int)items.size();
+    t.out = host ? out.h() : out.d();
+    t.partials = host ? partialOut.h() : partialOut.d();
+    t.partialSums = host ? partialSums.h() : partialSums.d();
+    t.heads = shape.heads; t.kvHeads = shape.kvHeads; t.headDim = shape.headDim; t.padded = padded;
+    t.window = window;
+    t.scale = 1 / std::sqrt((float)shape.headDim);
+    t.softcap = softcap;
+    return t;
+  };
+  const auto merge = [&](bool host) {
+    return MergeTask{host ? deviceMerges.h() : deviceMerges.d(), (int)merges.size(), host ? partialOut.h() : partialOut.d(),
+                     host ? partialSums.h() : partialSums.d(), host ? out.h() : out.d(), shape.heads, shape.kvHeads, shape.headDim, padded};
+  };
+  const bool repeats = isRepeatable([&] { out.poison(); partialOut.poison(); partialSums.poison(); },
+                                    [&] {
+                                      if (!isDecode) return attendPrefill(task(false), nullptr);
+                                      attendDecode(task(false), nullptr);
+                                      mergePartials(merge(false), nullptr);
+                                    },
+                                    [&] { return bytesOf(out.download()); });
+  twin::attend(task(true));
+  if (isDecode) twin::mergePartials(merge(true));
+  const std::string name = std::string(isDecode ? "decode" : "prefill") + " attention " + std::to_string(shape.heads) + "/" +
+                           std::to_string(shape.kvHeads) + "/" + std::to_string(shape.headDim) + (type == KvType::Bf16 ? "" : " e4m3") +
+                           " rows " + std::to_string(rows) + " context " + std::to_string(runs[0].context) +
+                           (window ? " window " + std::to_string(window) : "") + (softcap > 0 ? " softcap" : "");
+  // Probabilities are rounded to 16 bits before they meet the values.
+  report(name, differenceOf(asFloats(out.download()), asFloats(out.host)), 1e-2, repeats);
+}
+
+}  // namespace
+
+void checkAttention() {
+  const std::vector<Shape> shapes{{4, 1, 64}, {6, 2, 32}, {8, 2, 128}, {3, 3, 96}, {16, 1, 128}, {2, 1, 256}};
+  for (const KvType type : {KvType::Bf16, KvType::E4m3})
+    for (const Shape& shape : shapes)
+      for (const auto& [window, softcap] : {std::pair{0, 0.0f}, {37, 0.0f}, {0, 5.0f}}) {
+        if (softcap > 0 && shape.headDim != 256 && !isFull()) continue;
+        const int scale = isFull() ? 8 : 1;
+        checkCase(shape, type, {{200 * scale, 1}, {0, 1}, {15, 1}, {16, 1}, {95 * scale, 16 / (shape.heads / shape.kvHeads)}}, window, softcap, 64 * scale);
+        checkCase(shape, type, {{0, 70 * scale}, {0, 1}, {130 * scale, 33}, {17, 3}}, window, softcap, 0);
+      }
+}
+
+}  // namespace check

@@ -1,0 +1,53 @@
+// Runs CUDA kernels on the CPU, one block at a time, each thread of a block as a fiber of its own. A fiber runs until
+// it meets a barrier or an operation of its whole warp; the operation happens when all lanes have arrived. So the
+// kernels' own source, index by index, is what runs.
+//
+// What a real device leaves open is chosen by an Order, and a correct kernel gives the same bits under every one:
+// in which order threads and blocks run, and whether an asynchronous copy happens when it is issued or when it is
+// waited for. Shared memory is filled with 0xff bytes and allocated at its exact size, so that an address checker
+// (-fsanitize=address) sees what lies outside.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+namespace emulation {
+
+enum class Order { Ascending, Descending, Shuffled };
+
+struct Schedule {
+  Order order = Order::Ascending;
+  bool lateCopies = true;  // asynchronous copies happen when they are waited for
+};
+
+// Of the calling thread's next launches.
+void use(Schedule schedule);
+
+void runGrid(dim3 grid, int threads, size_t sharedBytes, const std::function<void()>& body);
+
+// Of the running fiber.
+struct Position {
+  dim3 threadIdx, blockIdx, blockDim, gridDim;
+};
+Position& position();
+char* sharedMemory();
+size_t sharedBytes();
+
+void barrier();
+// Waits until every lane of the warp has called with the same operation, then runs it once over their operands.
+void together(void (*operation)(void* const* operands, int lanes), void* operand);
+
+void copy16(void* to, const void* from, bool valid);
+void commitCopies();
+void waitCopies(int groups);
+
+[[noreturn]] void fail(const char* what);
+
+}  // namespace emulation
