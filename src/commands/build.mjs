@@ -4,6 +4,7 @@
  *
  *   node src/commands/build.mjs             build everything that changed
  *   node src/commands/build.mjs --if-stale  the same, and silent when there is nothing to do
+ *   node src/commands/build.mjs --cuda      also the CUDA library, with nvcc
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -38,8 +39,10 @@ async function main() {
   checkNode();
   checkNodeModules();
   const didTypeScript = await buildTypeScript();
-  const didNative = await buildNativeCode();
-  if (didTypeScript || didNative) console.log(`built in ${seconds(started)}`);
+  const { buildNative } = await import('../engine/native/build.mjs');
+  const didNative = await buildNativeCode('native', buildNative);
+  const didCuda = process.argv.includes('--cuda') && (await buildCudaCode());
+  if (didTypeScript || didNative || didCuda) console.log(`built in ${seconds(started)}`);
   else if (!isQuiet) console.log('everything is up to date');
 }
 
@@ -74,8 +77,7 @@ async function buildTypeScript() {
   return true;
 }
 
-async function buildNativeCode() {
-  const { buildNative } = await import('../engine/native/build.mjs');
+async function buildNativeCode(name, build) {
   const started = performance.now();
   let steps = 0;
   const log = (line) => {
@@ -83,12 +85,17 @@ async function buildNativeCode() {
     console.log(line);
   };
   try {
-    await buildNative({ log });
+    await build({ log });
   } catch (error) {
     throw new BuildError(error.message, { cause: error });
   }
-  if (steps > 0) console.log(`native: done in ${seconds(started)}`);
+  if (steps > 0) console.log(`${name}: done in ${seconds(started)}`);
   return steps > 0;
+}
+
+async function buildCudaCode() {
+  const { buildCuda } = await import('../engine/native/build-cuda.mjs');
+  return buildNativeCode('CUDA', buildCuda);
 }
 
 function typeScriptFiles(folder) {

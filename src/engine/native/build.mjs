@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -36,7 +36,7 @@ const ONLY_PARTIAL = 'gemm-bf16.cc';
 /** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
 const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
 
-function findCompiler() {
+export function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : ['g++', 'c++', 'clang++'];
   for (const name of candidates) {
     const probe = spawnSync(name, ['--version'], { encoding: 'utf8' });
@@ -116,13 +116,18 @@ function listUnits(objects) {
   return [...plain, ...perIsa];
 }
 
-/** Hash over a source, the headers that it includes, directly or not, and everything else that shapes the object. */
-function stampOf(source, context, seen = new Map()) {
+/**
+ * Hash over a source, the headers that it includes, directly or not, and everything else that shapes the object.
+ * `folders`: where headers in angle brackets may be.
+ */
+function stampOf(source, context, folders) {
+  const seen = new Map();
   const visit = (file) => {
     if (seen.has(file) || !existsSync(file)) return;
     const text = readFileSync(file, 'utf8');
     seen.set(file, text);
-    for (const [, name] of text.matchAll(/^#include "([^"]+)"/gm)) visit(resolve(dirname(file), name));
+    for (const [, name] of text.matchAll(/^#include ["<]([^">]+)[">]/gm))
+      for (const folder of [dirname(file), ...folders]) visit(resolve(folder, name));
   };
   visit(source);
   const hash = createHash('sha256').update(context);
@@ -141,6 +146,38 @@ function run(command, args) {
 }
 
 /**
+ * Compiles the units whose sources, headers or flags have changed; resolves with how many those were.
+ * A unit: `source`, `object`, `command`, `flags`, and `isa` for the log or ''. `folders`: as in `stampOf`.
+ */
+export async function compile(units, { context, jobs, log, folders = [] }) {
+  const stale = units
+    .map((unit) => ({ ...unit, stamp: stampOf(unit.source, context + JSON.stringify(unit.flags), folders) }))
+    .filter(({ object, stamp }) => {
+      const stampFile = `${object}.stamp`;
+      return !existsSync(object) || !existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp;
+    });
+  let next = 0;
+  const worker = async () => {
+    while (next < stale.length) {
+      const number = ++next;
+      const unit = stale[number - 1];
+      const name = relative(root, unit.source).replace('src/engine/native/', '');
+      log(`native: compiling ${number}/${stale.length} ${name}${unit.isa ? ` (${unit.isa})` : ''}`);
+      await run(unit.command, [...unit.flags, '-o', unit.object, '-c', unit.source]);
+      writeFileSync(`${unit.object}.stamp`, unit.stamp);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(jobs, availableParallelism()) }, worker));
+  return stale.length;
+}
+
+/** Links aside and renames: a process that has the old file mapped keeps it. */
+export async function link(command, args, output) {
+  await run(command, [...args, '-o', `${output}.new`]);
+  renameSync(`${output}.new`, output);
+}
+
+/**
  * Compiles what changed and links `build/pointsman_native.node` (`.asan.node` with `sanitize`).
  * Returns its path. Rejects with one clear message when there is no compiler or it fails.
  */
@@ -150,33 +187,17 @@ export async function buildNative({ log = console.log, sanitize = false, jobs = 
   const objects = join(root, 'build', sanitize ? 'obj-asan' : 'obj');
   mkdirSync(objects, { recursive: true });
   const flags = flagsFor(sanitize);
-  const units = listUnits(objects).map((unit) => {
-    const stamp = stampOf(unit.source, JSON.stringify([compiler, flags, unit.flags]));
-    const stampFile = `${unit.object}.stamp`;
-    const fresh =
-      existsSync(unit.object) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
-    return { ...unit, stamp, stampFile, fresh };
-  });
-  const stale = units.filter((unit) => !unit.fresh);
-  let next = 0;
-  const worker = async () => {
-    while (next < stale.length) {
-      const number = ++next;
-      const unit = stale[number - 1];
-      const name = unit.source.slice(here.length + 1);
-      log(`native: compiling ${number}/${stale.length} ${name}${unit.isa ? ` (${unit.isa})` : ''}`);
-      await run(compiler.name, [...flags, ...unit.flags, '-o', unit.object, '-c', unit.source]);
-      writeFileSync(unit.stampFile, unit.stamp);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(jobs, availableParallelism()) }, worker));
-  if (stale.length === 0 && existsSync(output)) return output;
+  const units = listUnits(objects).map((unit) => ({
+    ...unit,
+    command: compiler.name,
+    flags: [...flags, ...unit.flags],
+  }));
+  const compiled = await compile(units, { context: JSON.stringify(compiler), jobs, log });
+  if (compiled === 0 && existsSync(output)) return output;
   log(`native: linking ${basename(output)}`);
   const shared = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
-  const link = [...shared, '-pthread', ...(sanitize ? ['-fsanitize=address,undefined'] : [])];
-  // Linked aside and renamed: a process that has the old file mapped keeps it.
-  await run(compiler.name, [...link, ...units.map((unit) => unit.object), '-o', `${output}.new`]);
-  renameSync(`${output}.new`, output);
+  const flagsOfLink = [...shared, '-pthread', ...(sanitize ? ['-fsanitize=address,undefined'] : [])];
+  await link(compiler.name, [...flagsOfLink, ...units.map((unit) => unit.object)], output);
   return output;
 }
 

@@ -1,0 +1,308 @@
+#include "model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "../numbers.h"
+
+namespace pm::cuda {
+namespace {
+
+// Rows of logits at once, and the largest batch that graphs are made for.
+constexpr int kLogitRows = 128, kGraphRows = 256;
+// A batch of one shape runs this often before it is recorded: the first launches set kernels up.
+constexpr int kUsesBeforeGraph = 2;
+
+int roundUp(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+int graphRows(int rows) { return rows <= 2 ? rows : rows <= 4 ? 4 : roundUp(rows, rows <= 64 ? 8 : 32); }
+
+std::string refusal(const pm_plan& p) {
+  const auto text = [](int n) { return std::to_string(n); };
+  if (p.hidden_size <= 0 || p.layers <= 0 || p.heads <= 0 || p.kv_heads <= 0 || p.intermediate_size <= 0 || p.vocab_size <= 0 ||
+      p.head_dim <= 0 || p.head_dim % 2 || p.blocks <= 0 || p.max_tokens <= 0 || p.max_samples <= 0 || p.threads <= 0 ||
+      p.heads % p.kv_heads)
+    return "sizes must be positive, headDim even and heads a multiple of kvHeads";
+  if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
+  if (p.experts > 0) return "mixtures of experts do not run on it";
+  if (p.adapter_slots > 0) return "LoRA adapters do not run on it; leave out --enable-lora";
+  if (p.weight_dtype != PM_DTYPE_AUTO && p.weight_dtype != PM_BF16)
+    return "it holds weights as bfloat16; leave out --quantization and use --dtype auto or bfloat16";
+  if (p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_F8_E4M3) return "it holds the KV cache as bfloat16 or fp8; see --kv-cache-dtype";
+  if (paddedHead(p.head_dim) == 0) return "heads of " + text(p.head_dim) + " channels are more than its 256";
+  if (p.heads / p.kv_heads > 16) return text(p.heads / p.kv_heads) + " query heads per kv head are more than its 16";
+  if (p.hidden_size % 8 || p.intermediate_size % 8 || p.heads * p.head_dim % 8)
+    return "hiddenSize, intermediateSize and heads * headDim must be multiples of 8";
+  if (p.rotary_dim <= 0 || p.rotary_dim % 2 || p.rotary_dim > p.head_dim) return "rotaryDim must be even and at most headDim";
+  for (int i = 0; i < p.layers; i++)
+    if (p.rope_of_layer[i] < 0 || p.rope_of_layer[i] >= p.rope_tables) return "ropeOfLayer names a table that is not there";
+  return "";
+}
+
+const pm_plan& checked(const pm_plan& plan) {
+  const std::string problem = refusal(plan);
+  if (!problem.empty()) throw std::runtime_error("the CUDA backend cannot run this model: " + problem + ", or use --device cpu");
+  return plan;
+}
+
+size_t product(size_t a, size_t b, size_t bytes) { return a * b * bytes; }
+
+}  // namespace
+
+Model::Model(const pm_plan& p)
+    : hidden(checked(p).hidden_size), heads(p.heads), kvHeads(p.kv_heads), headDim(p.head_dim), padded(paddedHead(p.head_dim)),
+      intermediate(p.intermediate_size), vocab(p.vocab_size), rotaryDim(p.rotary_dim), ropeTableCount(p.rope_tables),
+      maxRows(std::max(p.max_tokens, kGraphRows)), maxSamples(std::max(p.max_samples, kGraphRows)),
+      logitRows(std::min(maxSamples, kLogitRows)), eps(p.rms_norm_eps), embeddingScale(p.embedding_scale),
+      attentionScale(p.attention_scale), attentionSoftcap(p.attention_softcap), logitSoftcap(p.logit_softcap),
+      hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH),
+      kvType(p.kv_cache_dtype == PM_BF16 ? KvType::Bf16 : KvType::E4m3) {
+  loadWeights(p);
+  allocate(p);
+  std::string reason;
+  if (!p.isa || std::string(p.isa) != "own") library = MatrixLibrary::find(reason);
+}
+
+void Model::loadWeights(const pm_plan& p) {
+  WeightUpload upload(p, stream);
+  const size_t n = (size_t)hidden, q = (size_t)heads * headDim, kv = (size_t)kvHeads * headDim, inner = (size_t)intermediate;
+  if (!p.tie_word_embeddings) embedding = upload.linear({PM_EMBED_TOKENS}, {}, -1, {(size_t)vocab}, n);
+  head = upload.linear({p.tie_word_embeddings ? PM_EMBED_TOKENS : PM_LM_HEAD}, {}, -1, {(size_t)vocab}, n);
+  finalNorm = upload.norm(PM_FINAL_NORM, -1, n);
+  ropeFrequencies = upload.floats(p.rope_inverse_frequencies, (size_t)p.rope_tables * (size_t)rotaryDim / 2);
+  ropeFactors = upload.floats(p.rope_attention_factors, (size_t)p.rope_tables);
+  layers.resize((size_t)p.layers);
+  for (int i = 0; i < p.layers; i++) {
+    Layer& layer = layers[(size_t)i];
+    layer.qkv = upload.linear({PM_Q_PROJ, PM_K_PROJ, PM_V_PROJ}, {PM_Q_BIAS, PM_K_BIAS, PM_V_BIAS}, i, {q, kv, kv}, n);
+    layer.output = upload.linear({PM_O_PROJ}, {PM_O_BIAS}, i, {n}, q);
+    layer.gateUp = upload.linear({PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i, {inner, inner}, n);
+    layer.down = upload.linear({PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {n}, inner);
+    layer.inputNorm = upload.norm(PM_INPUT_NORM, i, n);
+    layer.mlpNorm = upload.norm(PM_MLP_NORM, i, n);
+    if (hasOutputNorms) {
+      layer.attentionOutputNorm = upload.norm(PM_ATTENTION_OUTPUT_NORM, i, n);
+      layer.mlpOutputNorm = upload.norm(PM_MLP_OUTPUT_NORM, i, n);
+    }
+    if (p.qk_norm) {
+      layer.qNorm = upload.norm(PM_Q_NORM, i, (size_t)headDim);
+      layer.kNorm = upload.norm(PM_K_NORM, i, (size_t)headDim);
+    }
+    layer.window = std::max(0, p.sliding_windows[i]);
+    layer.ropeTable = p.rope_of_layer[i];
+    if (p.progress) p.progress(p.progress_context, (double)(i + 1) / p.layers);
+  }
+}
+
+void Model::allocate(const pm_plan& p) {
+  const size_t cache = (size_t)p.blocks * (size_t)kvHeads * tileBytes(padded, kvType);
+  size_t space = gemmWorkspace(head.n, head.k);
+  for (Layer& layer : layers) {
+    layer.keys = DeviceMemory(cache);
+    layer.values = DeviceMemory(cache);
+    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down})
+      space = std::max(space, gemmWorkspace(matrix->n, matrix->k));
+  }
+  const size_t rows = (size_t)maxRows, samples = (size_t)maxSamples, q = (size_t)heads * headDim;
+  x = DeviceMemory(product(rows, hidden, sizeof(float)));
+  normed = DeviceMemory(product(std::max(rows, samples), hidden, sizeof(Bf16)));
+  qkv = DeviceMemory(product(rows, (size_t)(heads + 2 * kvHeads) * headDim, sizeof(float)));
+  this->q = DeviceMemory(product(rows, (size_t)heads * padded, sizeof(Bf16)));
+  attended = DeviceMemory(product(rows, q, sizeof(Bf16)));
+  if (hasOutputNorms) projected = DeviceMemory(product(std::max(rows, samples), hidden, sizeof(float)));
+  gateUp = DeviceMemory(product(std::max(rows, samples), 2 * (size_t)intermediate, sizeof(float)));
+  activated = DeviceMemory(product(std::max(rows, samples), intermediate, sizeof(Bf16)));
+  pickedX = DeviceMemory(product(samples, hidden, sizeof(float)));
+  pickedAttended = DeviceMemory(product(samples, q, sizeof(Bf16)));
+  cosines = DeviceMemory(product((size_t)ropeTableCount * rows, (size_t)rotaryDim / 2, sizeof(float)));
+  sines = DeviceMemory(cosines.bytes());
+  logits = DeviceMemory(product((size_t)logitRows, vocab, sizeof(float)));
+  raw = DeviceMemory(logits.bytes());
+  marks = DeviceMemory(logits.bytes());
+  workspace = DeviceMemory(space * sizeof(float));
+  counters = DeviceMemory(kGemmCounters * sizeof(uint32_t));
+  PM_CUDA(cudaMemsetAsync(marks.as<void>(), 0, marks.bytes(), stream));
+  PM_CUDA(cudaMemsetAsync(counters.as<void>(), 0, counters.bytes(), stream));
+  outputs = StepOutputs(maxSamples, 0);
+  growPartials(1024);
+}
+
+void Model::growPartials(int count) {
+  if (count <= partialCapacity) return;
+  stream.wait();
+  partialCapacity = std::max(count, 2 * partialCapacity);
+  const size_t rows = (size_t)partialCapacity * (size_t)kvHeads * 16;
+  partials = DeviceMemory(rows * (size_t)padded * sizeof(float));
+  partialSums = DeviceMemory(rows * sizeof(float));
+  generation++;
+}
+
+void Model::step(const pm_batch& batch) {
+  if (batch.tokens == 0) return;
+  const int before = generation;
+  planStep(batch, heads / kvHeads, plan);
+  growPartials(plan.partials);
+  if (batch.top_stride > outputs.topStride) {
+    stream.wait();
+    outputs = StepOutputs(maxSamples, batch.top_stride);
+    generation++;
+  }
+  const StepSizes sizes = sizesOf(batch);
+  if (inputs.send(batch, plan, sizes, (size_t)(vocab + 31) / 32, stream)) generation++;
+  if (generation != before) graphs.clear();  // they hold pointers to what has moved
+  const auto all = [&] {
+    PM_CUDA(cudaMemsetAsync(outputs.notNumbers.device, 0, sizeof(uint32_t), stream));
+    compute(sizes);
+    sampleRows(sizes, batch.logits);
+  };
+  if (!sizes.usesGraph) {
+    all();
+  } else {
+    GraphSlot& slot = graphs[{sizes.rows, sizes.decodeItems, sizes.merges}];
+    if (slot.uses++ < kUsesBeforeGraph) {
+      all();
+    } else {
+      if (!slot.graph) slot.graph = std::make_unique<Graph>(stream, all);
+      slot.graph->launch(stream);
+    }
+  }
+  returnOutputs(batch);
+}
+
+StepSizes Model::sizesOf(const pm_batch& batch) const {
+  StepSizes sizes{batch.tokens, batch.samples, batch.pooled, (int)plan.decode.size(), (int)plan.prefill.size(), (int)plan.merges.size(), false};
+  sizes.usesGraph = plan.prefill.empty() && batch.samples == batch.tokens && batch.sequences == batch.tokens &&
+                    batch.tokens <= kGraphRows && batch.pooled == 0 && !batch.logits;
+  if (!sizes.usesGraph) return sizes;
+  sizes.rows = sizes.samples = graphRows(batch.tokens);
+  int items = sizes.rows;
+  while (items < sizes.decodeItems) items *= 2;
+  sizes.decodeItems = items;
+  sizes.merges = plan.merges.empty() ? 0 : sizes.rows;
+  return sizes;
+}
+
+void Model::compute(const StepSizes& sizes) {
+  const int rows = sizes.rows, half = rotaryDim / 2;
+  const Bf16* table = (embedding.n ? embedding : head).w.as<Bf16>();
+  embed({table, inputs.tokens, x.as<float>(), rows, hidden, embeddingScale}, stream);
+  ropeAngles({inputs.positions, ropeFrequencies.as<float>(), ropeFactors.as<float>(), cosines.as<float>(), sines.as<float>(), rows,
+              maxRows, ropeTableCount, half}, stream);
+  for (size_t i = 0; i < layers.size(); i++) {
+    const Layer& layer = layers[i];
+    const bool isLast = i + 1 == layers.size();
+    normalize(x.as<float>(), i == 0 ? nullptr : &layers[i - 1].mlpOutputNorm, layer.inputNorm, rows, i > 0);
+    multiply(layer.qkv, normed.as<Bf16>(), qkv.as<float>(), rows, false);
+    const size_t angles = (size_t)layer.ropeTable * (size_t)maxRows * (size_t)half;
+    rope({qkv.as<float>(), cosines.as<float>() + angles, sines.as<float>() + angles, inputs.slots, layer.qNorm.as<float>(),
+          layer.kNorm.as<float>(), q.as<Bf16>(), layer.keys.as<void>(), layer.values.as<void>(), kvType, rows, heads, kvHeads, headDim,
+          padded, half, eps}, stream);
+    if (isLast && sizes.samples + sizes.pooled == 0) return;
+    attend(layer, sizes);
+    float* residual = x.as<float>();
+    const Bf16* mixed = attended.as<Bf16>();
+    int count = rows;
+    if (isLast) {
+      // Only the rows that are sampled or pooled go on.
+      count = sizes.samples + sizes.pooled;
+      gatherRows({x.as<float>(), inputs.pickedRows, pickedX.as<float>(), count, (size_t)hidden * sizeof(float)}, stream);
+      gatherRows({mixed, inputs.pickedRows, pickedAttended.as<Bf16>(), count, (size_t)heads * headDim * sizeof(Bf16)}, stream);
+      residual = pickedX.as<float>();
+      mixed = pickedAttended.as<Bf16>();
+    }
+    // What attention and MLP add goes straight to the residual, unless it is normalized first.
+    float* added = hasOutputNorms ? projected.as<float>() : residual;
+    multiply(layer.output, mixed, added, count, !hasOutputNorms);
+    normalize(residual, &layer.attentionOutputNorm, layer.mlpNorm, count, true);
+    multiply(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), count, false);
+    gate({gateUp.as<float>(), activated.as<Bf16>(), count, intermediate, gelu}, stream);
+    multiply(layer.down, activated.as<Bf16>(), added, count, !hasOutputNorms);
+  }
+  normalize(pickedX.as<float>(), &layers.back().mlpOutputNorm, finalNorm, sizes.samples + sizes.pooled, true);
+}
+
+void Model::normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded) {
+  const bool adds = hasAdded && hasOutputNorms;
+  rmsNorm({residual, adds ? projected.as<float>() : nullptr, adds ? outputNorm->as<float>() : nullptr, weight.as<float>(),
+           normed.as<Bf16>(), rows, hidden, eps}, stream);
+}
+
+void Model::multiply(const Linear& matrix, const Bf16* in, float* out, int rows, bool accumulate) {
+  const GemmTask task{in, matrix.w.as<Bf16>(), matrix.bias.as<float>(), out, rows, matrix.n, matrix.k, accumulate,
+                      workspace.as<float>(), counters.as<uint32_t>()};
+  if (library && rows > kSkinnyRows && library->multiply(task, stream)) return;
+  gemm(task, stream);
+}
+
+void Model::attend(const Layer& layer, const StepSizes& sizes) {
+  AttentionTask task{q.as<Bf16>(), layer.keys.as<void>(), layer.values.as<void>(), kvType, inputs.tables, inputs.decode,
+                     sizes.decodeItems, attended.as<Bf16>(), partials.as<float>(), partialSums.as<float>(), heads, kvHeads, headDim,
+                     padded, layer.window, attentionScale, attentionSoftcap};
+  attendDecode(task, stream);
+  mergePartials({inputs.merges, sizes.merges, partials.as<float>(), partialSums.as<float>(), attended.as<Bf16>(), heads, kvHeads,
+                 headDim, padded}, stream);
+  task.items = inputs.prefill;
+  task.itemCount = sizes.prefillItems;
+  attendPrefill(task, stream);
+}
+
+void Model::sampleRows(const StepSizes& sizes, float* logitsOut) {
+  const int stride = outputs.topStride;
+  for (int first = 0; first < sizes.samples; first += logitRows) {
+    const int count = std::min(logitRows, sizes.samples - first);
+    multiply(head, normed.as<Bf16>() + (size_t)first * hidden, logits.as<float>(), count, false);
+    const size_t at = (size_t)first;
+    sample({logits.as<float>(), count, vocab, logitSoftcap, inputs.samplingFloats + at * PM_SAMPLING_FLOATS,
+            inputs.samplingInts + at * PM_SAMPLING_INTS, inputs.history, inputs.biasStarts + at, inputs.biasIds, inputs.biasValues,
+            inputs.forced + at, inputs.maskOf + at, inputs.masks,
+            marks.as<int32_t>(), raw.as<float>(), logitsOut != nullptr, outputs.ids.device + at, outputs.ranks.device + at,
+            outputs.logprobs.device + at, stride, outputs.topIds.device + at * (size_t)stride,
+            outputs.topLogprobs.device + at * (size_t)stride, outputs.notNumbers.device}, stream);
+    if (logitsOut)
+      PM_CUDA(cudaMemcpyAsync(logitsOut + at * (size_t)vocab, raw.as<float>(), product((size_t)count, vocab, sizeof(float)),
+                              cudaMemcpyDeviceToHost, stream));
+  }
+}
+
+void Model::returnOutputs(const pm_batch& batch) {
+  bool wantsTop = false;
+  for (int r = 0; r < batch.samples; r++) wantsTop = wantsTop || batch.sampling_ints[r * PM_SAMPLING_INTS + 4] > 0;
+  if (batch.samples > 0) outputs.fetch(wantsTop, stream);
+  std::vector<Bf16> pooled((size_t)batch.pooled * (size_t)hidden);
+  if (batch.pooled > 0)
+    PM_CUDA(cudaMemcpyAsync(pooled.data(), normed.as<Bf16>() + (size_t)batch.samples * (size_t)hidden, pooled.size() * sizeof(Bf16),
+                            cudaMemcpyDeviceToHost, stream));
+  stream.wait();
+  for (size_t i = 0; i < pooled.size(); i++) batch.pooled_states[i] = fromBf16(pooled[i]);
+  if (batch.samples == 0) return;
+  const size_t samples = (size_t)batch.samples, stride = (size_t)outputs.topStride;
+  memcpy(batch.sampled_ids, outputs.ids.host, samples * sizeof(int32_t));
+  memcpy(batch.sampled_ranks, outputs.ranks.host, samples * sizeof(int32_t));
+  memcpy(batch.sampled_logprobs, outputs.logprobs.host, samples * sizeof(float));
+  for (size_t r = 0; r < samples && batch.top_stride > 0; r++) {
+    const size_t count = (size_t)std::max(0, batch.sampling_ints[r * PM_SAMPLING_INTS + 4]), to = r * (size_t)batch.top_stride;
+    memcpy(batch.top_ids + to, outputs.topIds.host + r * stride, count * sizeof(int32_t));
+    memcpy(batch.top_logprobs + to, outputs.topLogprobs.host + r * stride, count * sizeof(float));
+  }
+  if (const uint32_t bad = *outputs.notNumbers.host)
+    throw std::runtime_error("the logits of " + std::to_string(bad) + " of " + std::to_string(samples) +
+                             " rows are not numbers: the weights are damaged, or too large for bfloat16");
+}
+
+pm_memory_use Model::memory() const {
+  pm_memory_use use{};
+  use.weights = embedding.bytes() + head.bytes() + finalNorm.bytes() + ropeFrequencies.bytes() + ropeFactors.bytes();
+  for (const Layer& layer : layers) {
+    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down}) use.weights += matrix->bytes();
+    for (const DeviceMemory* norm : {&layer.inputNorm, &layer.attentionOutputNorm, &layer.mlpNorm, &layer.mlpOutputNorm, &layer.qNorm, &layer.kNorm})
+      use.weights += norm->bytes();
+    use.kv_cache += layer.keys.bytes() + layer.values.bytes();
+  }
+  for (const DeviceMemory* memory : {&x, &normed, &qkv, &q, &attended, &projected, &gateUp, &activated, &pickedX, &pickedAttended,
+                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &counters, &partials, &partialSums})
+    use.scratch += memory->bytes();
+  use.scratch += inputs.bytes() + outputs.bytes() + (library ? library->bytes() : 0);
+  return use;
+}
+
+}  // namespace pm::cuda

@@ -1,0 +1,31 @@
+// How a step is cut into work for the attention kernels, on the host, before it runs. A pure function of the batch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "../backend.h"
+#include "kernels/kernels.h"
+
+namespace pm::cuda {
+
+struct StepPlan {
+  std::vector<AttentionItem> decode;   // longest first
+  std::vector<AttentionItem> prefill;  // longest first
+  std::vector<MergeItem> merges;
+  std::vector<int32_t> tables;         // pages of all sequences, back to back
+  int partials = 0;
+};
+
+// Tokens of one part of a sequence's cache. It depends on the length alone, so that a sequence's sums do not depend on
+// its neighbours; longer parts for longer sequences bound their number.
+constexpr int splitTokens(int tokens) { return tokens <= 16384 ? 256 : tokens <= 65536 ? 512 : 1024; }
+
+// Queries that one item of each kernel may hold.
+constexpr int decodeQueries(int group) { return 16 / group; }
+constexpr int prefillQueries(int group) { return 64 / group; }
+
+// `group`: query heads per kv head, at most 16. Clears and fills `plan`.
+void planStep(const pm_batch& batch, int group, StepPlan& plan);
+
+}  // namespace pm::cuda

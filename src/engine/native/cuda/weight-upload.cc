@@ -1,0 +1,79 @@
+#include "weight-upload.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "../numbers.h"
+
+namespace pm::cuda {
+namespace {
+
+constexpr size_t kChunkBytes = size_t{32} << 20, kRowsAtOnce = 16;
+
+}  // namespace
+
+WeightUpload::WeightUpload(const pm_plan& plan, cudaStream_t stream) : source(plan), stream(stream), pool(plan.threads) {}
+
+Linear WeightUpload::linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer,
+                            const std::vector<size_t>& rows, size_t columns) {
+  Linear result;
+  for (const size_t count : rows) result.n += (int)count;
+  result.k = (int)columns;
+  result.w = DeviceMemory((size_t)result.n * columns * sizeof(uint16_t));
+  uint16_t* to = result.w.as<uint16_t>();
+  for (size_t i = 0; i < roles.size(); i++) {
+    copyRows(source.find(roles[i], layer, -1, rows[i], columns), rows[i], columns, to);
+    to += rows[i] * columns;
+  }
+  const auto isThere = [&](pm_role role) { return source.has(role, layer); };
+  if (std::any_of(biases.begin(), biases.end(), isThere)) {
+    std::vector<float> values;
+    for (size_t i = 0; i < biases.size(); i++) {
+      const size_t start = values.size();
+      values.resize(start + rows[i], 0.0f);
+      if (isThere(biases[i])) memcpy(values.data() + start, source.vector(biases[i], layer, rows[i]).as<float>(), rows[i] * sizeof(float));
+    }
+    result.bias = floats(values.data(), values.size());
+  }
+  return result;
+}
+
+void WeightUpload::copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, uint16_t* to) {
+  const size_t rowBytes = columns * sizeof(uint16_t), each = std::max<size_t>(1, kChunkBytes / rowBytes);
+  const bool isReady = tensor.data && tensor.dtype == PM_STORED_BF16 && tensor.interleavedHead == 0;
+  std::vector<std::vector<float>> scratch((size_t)pool.threads(), std::vector<float>(isReady ? 0 : columns));
+  size_t turn = 0;
+  for (size_t first = 0; first < rows; first += each, turn++) {
+    const size_t count = std::min(each, rows - first);
+    PinnedMemory& chunk = chunks[turn % 2];
+    if (turn % 2 == 0) PM_CUDA(cudaStreamSynchronize(stream));  // both chunks are free again
+    if (chunk.bytes() < count * rowBytes) chunk = PinnedMemory(std::max(kChunkBytes, count * rowBytes));
+    uint16_t* out = chunk.as<uint16_t>();
+    pool.run((int)((count + kRowsAtOnce - 1) / kRowsAtOnce), [&](int part, int worker) {
+      for (size_t row = (size_t)part * kRowsAtOnce; row < std::min(count, ((size_t)part + 1) * kRowsAtOnce); row++) {
+        if (isReady) {
+          memcpy(out + row * columns, static_cast<const char*>(tensor.data) + (first + row) * rowBytes, rowBytes);
+          continue;
+        }
+        float* floats = scratch[(size_t)worker].data();
+        WeightSource::readRow(tensor, first + row, columns, floats);
+        for (size_t i = 0; i < columns; i++) out[row * columns + i] = toBf16(floats[i]);
+      }
+    });
+    PM_CUDA(cudaMemcpyAsync(to + first * columns, out, count * rowBytes, cudaMemcpyHostToDevice, stream));
+  }
+  PM_CUDA(cudaStreamSynchronize(stream));
+}
+
+DeviceMemory WeightUpload::norm(pm_role role, int layer, size_t length) {
+  return floats(source.norm(role, layer, length).as<float>(), length);
+}
+
+DeviceMemory WeightUpload::floats(const float* values, size_t length) {
+  DeviceMemory out(length * sizeof(float));
+  PM_CUDA(cudaMemcpyAsync(out.as<float>(), values, out.bytes(), cudaMemcpyHostToDevice, stream));
+  PM_CUDA(cudaStreamSynchronize(stream));
+  return out;
+}
+
+}  // namespace pm::cuda

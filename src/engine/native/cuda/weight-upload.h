@@ -1,0 +1,41 @@
+// Weights from files, or random ones, to the device as bfloat16: a chunk is filled by all threads in pinned memory
+// while the one before it is copied.
+#pragma once
+
+#include <vector>
+
+#include "../thread-pool.h"
+#include "../weights.h"
+#include "device-memory.h"
+
+namespace pm::cuda {
+
+// y = x w^T + bias
+struct Linear {
+  int n = 0, k = 0;
+  DeviceMemory w;     // [n, k] bfloat16
+  DeviceMemory bias;  // [n] float, or empty
+  size_t bytes() const { return w.bytes() + bias.bytes(); }
+};
+
+class WeightUpload {
+ public:
+  WeightUpload(const pm_plan& plan, cudaStream_t stream);
+
+  // The rows of `roles` one after the other; `biases` match them, absent ones count as zero.
+  Linear linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer, const std::vector<size_t>& rows,
+                size_t columns);
+  // A norm's weights, with the plan's offset added.
+  DeviceMemory norm(pm_role role, int layer, size_t length);
+  DeviceMemory floats(const float* values, size_t length);
+
+ private:
+  void copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, uint16_t* to);
+
+  WeightSource source;
+  cudaStream_t stream;
+  ThreadPool pool;
+  PinnedMemory chunks[2];
+};
+
+}  // namespace pm::cuda
