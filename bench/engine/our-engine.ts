@@ -79,6 +79,7 @@ export class OurEngine {
   #timed(native: NativeModule): NativeModule {
     return {
       cpuInfo: () => native.cpuInfo(),
+      openBackend: (path) => native.openBackend(path),
       open: (plan) => {
         const model = native.open(plan);
         return {

@@ -117,10 +117,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       roomChanged: (endpoint) => {
         if (started.waitingRequests === 0) return;
         const now = pool.find(endpoint);
-        if (now?.isReady !== true) started.endpointLost();
-        else if (isRoomAt(now, rule())) started.roomChanged();
+        if (now !== undefined && isRoomAt(now, rule())) started.roomChanged();
       },
-      removed: () => started.endpointLost(),
     });
     return started;
   }
@@ -195,7 +193,6 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       ownMs: ownPrefillMs(endpoint, promptTokens, uncached),
       uncachedTokens: uncached,
       neededTokens: Math.max(0, promptTokens - pool.heldTokens(endpoint, prefix)),
-      isStreaming: context.request.isStreaming,
     };
   }
 
@@ -365,7 +362,7 @@ function completed(
   return queuedMs > 0 ? { ...record, queuedMs } : record;
 }
 
-const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0, isStreaming: true });
+const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0 });
 
 /** A request that has waited for so many times its own prefill, and this long, is not passed on its endpoint. */
 const overdueOwn = 5;

@@ -25,7 +25,6 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       gauges: core.gauges,
       accepted,
       kvEvents: core.drainKvEvents(),
-      blockLives: core.drainBlockLives(),
     });
 
   const done = (act: () => void) => () => {

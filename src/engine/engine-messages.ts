@@ -1,4 +1,3 @@
-import type { BlockLife } from './block-lives.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges, PooledOutput } from './step-output.ts';
@@ -36,7 +35,6 @@ export type EngineMessage =
       /** `add` commands taken in so far: what was sent beyond them still waits at the door. */
       readonly accepted: number;
       readonly kvEvents: readonly KvEvent[];
-      readonly blockLives: readonly BlockLife[];
     }
   | { readonly type: 'rejected'; readonly requestId: number; readonly message: string }
   /** What became of a command with a `callId`: false was refused; with an error it failed. */
@@ -49,8 +47,12 @@ export type EngineMessage =
 
 /** What an opened engine is. Fixed for its life. */
 export interface EngineInfo {
-  readonly device: 'cpu';
-  /** Instruction set in use. */
+  readonly device: 'cpu' | 'cuda';
+  /** The GPU's name. */
+  readonly deviceName?: string | undefined;
+  /** With `--device auto`: why it is not a GPU. */
+  readonly deviceFallbackReason?: string | undefined;
+  /** Instruction set of the CPU's kernels. */
   readonly isa: string;
   readonly vocabSize: number;
   readonly hiddenSize: number;
@@ -63,8 +65,6 @@ export interface EngineInfo {
   readonly blockSize: number;
   readonly blocks: number;
   readonly hasPrefixCaching: boolean;
-  /** The stay of KV blocks is watched. */
-  readonly hasKvMetrics?: boolean;
   readonly kvCacheDtype: string;
   readonly threads: number;
   readonly policy: string;

@@ -8,12 +8,6 @@ export interface EngineOptions {
   readonly host?: string;
   /** 0 = any free port. */
   readonly port?: number;
-  /** Path of a Unix socket to listen on instead. */
-  readonly uds?: string;
-  /** YAML file with flags; those given otherwise go before it. Read by `engineOptionsFromFlags`. */
-  readonly config?: string;
-  /** Folder of another tokenizer than the model's. */
-  readonly tokenizer?: string;
   /** Names that requests may use; the first one names the metrics. The folder's path if absent. */
   readonly servedModelName?: readonly string[];
   readonly apiKey?: string;
@@ -39,37 +33,23 @@ export interface EngineOptions {
   /** `int8`: projections and embeddings are quantized on load. */
   readonly quantization?: 'int8';
   /** `int8` is short for `int8_per_token_head`: 8 bits, a scale per token and head. */
-  readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32' | 'int8' | 'int8_per_token_head';
+  readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32' | 'int8' | 'int8_per_token_head' | 'fp8';
+  /** `auto`: a GPU where there is one that can run the model, else the CPU. */
+  readonly device?: 'auto' | 'cpu' | 'cuda';
   readonly threads?: number;
   readonly seed?: number;
   /** `auto`: defaults of sampling come from generation_config.json; `vllm`: from the API alone. */
   readonly generationConfig?: 'auto' | 'vllm';
-  /** Fields as in generation_config.json, which go before it. */
-  readonly overrideGenerationConfig?: Readonly<Record<string, unknown>>;
   readonly maxLogprobs?: number;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
   readonly enableLora?: boolean;
-  /** `name=path` each, or JSON: see `readLoraConfig`. */
+  /** `name=path` each. */
   readonly loraModules?: readonly string[];
   readonly maxLoras?: number;
   readonly maxCpuLoras?: number;
   readonly maxLoraRank?: number;
   readonly enableSleepMode?: boolean;
-  /** Tokens per event of a stream, the first and the last aside. */
-  readonly streamInterval?: number;
-  /** Usage in streams even if a request does not ask for it. */
-  readonly enableForceIncludeUsage?: boolean;
-  /** Answers bear `X-Request-Id`. */
-  readonly enableRequestIdHeaders?: boolean;
-  /** Watch how long cached KV blocks stay, and which part of them. */
-  readonly kvCacheMetrics?: boolean;
-  readonly kvCacheMetricsSample?: number;
-  readonly prefixCachingHashAlgo?: 'sha256_cbor';
-  /** There is one engine on one device: 1. */
-  readonly tensorParallelSize?: number;
-  readonly pipelineParallelSize?: number;
-  readonly dataParallelSize?: number;
   readonly enableAutoToolChoice?: boolean;
   readonly toolCallParser?: string;
   readonly reasoningParser?: string;

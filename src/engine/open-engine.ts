@@ -1,22 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { freemem } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { rootDigest } from './block-hash.ts';
 import { EngineCore } from './engine-core.ts';
 import type { EngineInfo } from './engine-messages.ts';
 import type { KvAllocator } from './kv-allocator.ts';
-import { planKvCache } from './kv-cache-size.ts';
 import { AdapterSlots, type LoraConfig, readAdapter } from './lora/index.ts';
 import { readModelConfig } from './model/model-files.ts';
-import { createModelPlan, kvBlockBytes } from './model/model-plan.ts';
 import { loadNative } from './native/load.ts';
 import type { KvCacheDtype, ModelPlan, NativeModule } from './native/native.ts';
+import { openModel } from './open-model.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
 /** Everything needed to open an engine, as data that can be sent to its thread. */
 export interface OpenEngineOptions {
   readonly model: string;
+  /** `auto`: a GPU where there is one that can run the model, else the CPU. */
+  readonly device: 'auto' | 'cpu' | 'cuda';
+  /** The CUDA library, if not the package's own. */
+  readonly cudaLibrary?: string;
   readonly loadFormat: 'safetensors' | 'dummy';
   readonly weightDtype: ModelPlan['weightDtype'];
   readonly kvCacheDtype: KvCacheDtype;
@@ -35,8 +37,6 @@ export interface OpenEngineOptions {
   /** Engines with the same seed hash equal prefixes equally; random if absent. */
   readonly prefixHashSeed: string | undefined;
   readonly collectsKvEvents: boolean;
-  /** Part of the KV blocks whose stay is watched; absent: none. */
-  readonly kvMetricsSample?: number | undefined;
   /** Absent: no adapters. */
   readonly lora: LoraConfig | undefined;
   readonly policy: SchedulingPolicy;
@@ -53,6 +53,7 @@ const kvCacheNames: Readonly<Record<KvCacheDtype, string>> = {
   F32: 'float32',
   BF16: 'bfloat16',
   I8: 'int8_per_token_head',
+  F8_E4M3: 'fp8_e4m3',
 };
 
 /**
@@ -65,39 +66,13 @@ export function openEngine(
   onProgress?: (part: number) => void,
 ): { readonly core: EngineCore; readonly info: EngineInfo } {
   const config = readModelConfig(options.model);
-  const { blocks, maxModelLen } = planKvCache({
-    blockBytes: kvBlockBytes(config, options.kvCacheDtype),
-    blockSize: options.blockSize,
-    modelMaxLen: config.maxPositionEmbeddings,
-    maxModelLen: options.maxModelLen,
-    numGpuBlocksOverride: options.numGpuBlocksOverride,
-    kvCacheMemoryBytes: options.kvCacheMemoryBytes,
-    gpuMemoryUtilization: options.gpuMemoryUtilization,
-    freeBytes: freemem(),
-  });
-  const plan = createModelPlan(
-    options.model,
-    {
-      blocks,
-      threads: options.threads,
-      maxTokens: options.maxNumBatchedTokens,
-      maxSamples: options.maxNumBatchedTokens,
-      maxModelLen,
-      loadFormat: options.loadFormat,
-      dummySeed: options.seed,
-      weightDtype: options.weightDtype,
-      kvCacheDtype: options.kvCacheDtype,
-      ...(options.lora === undefined
-        ? {}
-        : { adapterSlots: options.lora.maxLoaded, maxAdapterRank: options.lora.maxRank }),
-    },
-    config,
-  );
-  const model = native.open(plan, onProgress);
+  const opened = openModel(options, config, native, onProgress);
+  const { model, plan, maxModelLen } = opened;
+  const { blocks } = plan;
   const { lora } = options;
   const core = new EngineCore({
     model,
-    reopenModel: () => native.open(plan),
+    reopenModel: opened.reopen,
     vocabSize: plan.vocabSize,
     hiddenSize: plan.hiddenSize,
     maxModelLen,
@@ -110,7 +85,6 @@ export function openEngine(
     hasPrefixCaching: options.hasPrefixCaching,
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
     collectsKvEvents: options.collectsKvEvents,
-    kvMetricsSample: options.kvMetricsSample,
     lora: lora && {
       maxLoras: lora.maxLoras,
       slots: new AdapterSlots(lora.maxLoaded, (path) => readAdapter(path, config, lora.maxRank)),
@@ -126,7 +100,9 @@ export function openEngine(
   });
   for (const { name, path } of lora?.modules ?? []) core.loadAdapter(name, path);
   const info: EngineInfo = {
-    device: 'cpu',
+    device: opened.device,
+    deviceName: opened.deviceName,
+    deviceFallbackReason: opened.fallbackReason,
     isa: native.cpuInfo().isa,
     vocabSize: plan.vocabSize,
     hiddenSize: plan.hiddenSize,
@@ -138,7 +114,6 @@ export function openEngine(
     blockSize: options.blockSize,
     blocks,
     hasPrefixCaching: options.hasPrefixCaching,
-    hasKvMetrics: options.kvMetricsSample !== undefined,
     kvCacheDtype: kvCacheNames[options.kvCacheDtype],
     threads: options.threads,
     policy: options.policy,

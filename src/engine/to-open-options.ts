@@ -20,13 +20,8 @@ const kvCacheDtypes: Readonly<Record<NonNullable<EngineOptions['kvCacheDtype']>,
   float32: 'F32',
   int8: 'I8',
   int8_per_token_head: 'I8',
+  fp8: 'F8_E4M3',
 };
-
-function kvMetricsSample({ kvCacheMetrics, kvCacheMetricsSample = 0.01 }: EngineOptions): number | undefined {
-  if (kvCacheMetricsSample > 1)
-    throw new Error(`kv_cache_metrics_sample must be above 0 and at most 1, got ${kvCacheMetricsSample}`);
-  return kvCacheMetrics === true ? kvCacheMetricsSample : undefined;
-}
 
 /** The engine's part of the options, with defaults filled in. Throws if a value cannot be. */
 export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly number[]): OpenEngineOptions {
@@ -41,6 +36,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     );
   return {
     model: options.model,
+    device: options.device ?? 'auto',
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
     weightDtype: options.quantization === 'int8' ? 'I8' : weightDtypes[options.dtype ?? 'auto'],
     kvCacheDtype: kvCacheDtypes[options.kvCacheDtype ?? 'auto'],
@@ -57,7 +53,6 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     hasChunkedPrefill: options.enableChunkedPrefill ?? true,
     prefixHashSeed: options.prefixHashSeed,
     collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
-    kvMetricsSample: kvMetricsSample(options),
     lora: readLoraConfig(options),
     policy: options.schedulingPolicy ?? 'fcfs',
     kvAllocator,

@@ -90,8 +90,6 @@ export class FlowControl<R extends Round> {
   /** The last round in which nothing could be placed. */
   #fruitless: { readonly round: R; readonly atMs: number } | undefined;
   #isScanning = false;
-  /** Runs while no endpoint is ready. */
-  #cancelPatience: (() => void) | undefined;
   #isShutDown = false;
 
   constructor(options: FlowControlOptions<R>) {
@@ -164,22 +162,6 @@ export class FlowControl<R extends Round> {
     const isFruitless = this.#line.size === before;
     this.#fruitless = isFruitless ? { round, atMs: this.#options.clock() } : undefined;
     this.#afterChange();
-  }
-
-  /** To be called when an endpoint may not be ready any more: without any, nobody waits for longer than a moment. */
-  endpointLost(): void {
-    if (this.#line.size === 0 || this.#cancelPatience !== undefined) return;
-    if (this.#options.beginRound().readyEndpoints > 0) return;
-    this.#cancelPatience = this.#options.schedule(withoutEndpointsMs, () => {
-      this.#cancelPatience = undefined;
-      if (this.#options.beginRound().readyEndpoints > 0) return;
-      for (const waiting of [...this.#deadlines]) this.#refuse(waiting, noEndpoints(this.#waitedMs(waiting)));
-      this.#afterChange();
-    });
-  }
-
-  #waitedMs({ arrivedAtMs }: Waiting<Held<R>>): number {
-    return Math.round(this.#options.clock() - arrivedAtMs);
   }
 
   /** Nobody wanted the room that there is, a moment ago. */
@@ -312,11 +294,11 @@ export class FlowControl<R extends Round> {
     const round = beginRound();
     for (let next = this.#deadlines.peek(); next !== undefined && next.key <= nowMs; ) {
       const { item } = next;
-      const waitedMs = this.#waitedMs(item);
+      const waitedMs = Math.round(nowMs - item.arrivedAtMs);
       this.#refuse(
         item,
         round.readyEndpoints === 0
-          ? noEndpoints(waitedMs)
+          ? new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`)
           : new ServiceError('queue_timeout', `No engine had room for the request within ${waitedMs} ms.`, {
               retryAfterSeconds: secondsOf(this.#expectedWaitMs(item, item.ownMs, round)),
             }),
@@ -329,11 +311,7 @@ export class FlowControl<R extends Round> {
   /** One timer, for the next deadline; none when nothing waits. */
   #afterChange(): void {
     const { clock, schedule } = this.#options;
-    if (this.#line.size === 0) {
-      this.#drain.stop(clock());
-      this.#cancelPatience?.();
-      this.#cancelPatience = undefined;
-    }
+    if (this.#line.size === 0) this.#drain.stop(clock());
     const atMs = this.#deadlines.peek()?.key;
     if (this.#timer?.atMs === atMs) return;
     // A timer that is too early finds nothing to do and sets the next.
@@ -348,15 +326,9 @@ export class FlowControl<R extends Round> {
 /** Caches and costs change without an event. */
 const looksAgainAfterMs = 100;
 const longestRetrySeconds = 60;
-/** An engine that breaks one connection is tried again after half a second. */
-const withoutEndpointsMs = 5000;
 
 function secondsOf(waitMs: number): number {
   return Math.min(longestRetrySeconds, Math.max(1, Math.ceil(waitMs / 1000)));
-}
-
-function noEndpoints(waitedMs: number): ServiceError {
-  return new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`);
 }
 
 function shuttingDown(): ServiceError {

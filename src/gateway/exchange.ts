@@ -3,7 +3,6 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
 import { explanation } from '../endpoint-picker/explain.ts';
 import {
-  type ParsedRequest,
   type ParseOptions,
   parseOrReadHeaders,
   type RewrittenModel,
@@ -26,8 +25,6 @@ export interface ExchangeCollaborators {
   readonly active: ActiveRequests;
   readonly log: Log;
   readonly parseOptions: () => ParseOptions;
-  /** Told the code of each request that was refused before the picker was asked. */
-  readonly onRefused: (code: string) => void;
   readonly hasOwnKeys: boolean;
   /** Answers `x-pointsman-explain`. */
   readonly explains: boolean;
@@ -72,16 +69,17 @@ export async function serveExchange(
     stopPicking();
   });
   response.once('close', () => actives.remove(active));
-  let parsed: ParsedRequest;
   try {
-    parsed = parse(client, collaborators.parseOptions());
-  } catch (error) {
-    collaborators.onRefused(toServiceError(error).code);
-    fail(error);
-    return;
-  }
-  try {
-    const { request, rewrite, parserFault } = parsed;
+    const { request, rewrite, parserFault } = parseOrReadHeaders(
+      {
+        id: clientRequestId(client.incoming) === undefined ? requestId : randomUUID(),
+        method: 'POST',
+        path: client.incoming.url ?? '/',
+        headers: headerMap(client.incoming),
+        body: client.body,
+      },
+      collaborators.parseOptions(),
+    );
     const assignment = await collaborators.picker.pick(request, { signal: picking.signal, parserFault });
     response.off('close', stopPicking);
     if (picking.signal.aborted) assignment.finish({ kind: isCut ? 'cut_at_shutdown' : 'client_aborted' });
@@ -89,19 +87,6 @@ export async function serveExchange(
   } catch (error) {
     fail(error);
   }
-}
-
-function parse({ incoming, requestId, body }: ClientRequest, options: ParseOptions): ParsedRequest {
-  return parseOrReadHeaders(
-    {
-      id: clientRequestId(incoming) === undefined ? requestId : randomUUID(),
-      method: 'POST',
-      path: incoming.url ?? '/',
-      headers: headerMap(incoming),
-      body,
-    },
-    options,
-  );
 }
 
 interface PickedRequest {

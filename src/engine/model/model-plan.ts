@@ -96,4 +96,15 @@ export function kvBlockBytes(config: ModelConfig, kvCacheDtype: KvCacheDtype): n
   return config.layers * config.kvHeads * BLOCK_SIZE * tokenBytes;
 }
 
-const kvElementBytes: Readonly<Record<KvCacheDtype, number>> = { F32: 4, BF16: 2, I8: 1 };
+const kvElementBytes: Readonly<Record<KvCacheDtype, number>> = { F32: 4, BF16: 2, I8: 1, F8_E4M3: 1 };
+
+/** Channels of a head in a GPU's pages; 0 where there are too many. */
+export function paddedGpuHead(headDim: number): number {
+  return [64, 128, 256].find((padded) => headDim <= padded) ?? 0;
+}
+
+/** Bytes of one KV block over all layers in a GPU's pages. */
+export function gpuKvBlockBytes(config: ModelConfig, kvCacheDtype: KvCacheDtype): number {
+  const rowBytes = paddedGpuHead(config.headDim) * kvElementBytes[kvCacheDtype];
+  return config.layers * config.kvHeads * BLOCK_SIZE * 2 * rowBytes;
+}

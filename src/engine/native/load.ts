@@ -32,3 +32,8 @@ export function loadNative(): NativeModule {
     throw new Error(`the native engine at ${file} does not load: ${reason}`, { cause });
   }
 }
+
+/** Where the build leaves the CUDA library; it need not be there. */
+export function cudaLibrary(): string {
+  return join(packageRoot(), 'build', 'pointsman_cuda.so');
+}

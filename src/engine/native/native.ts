@@ -7,8 +7,11 @@
 /** Element types that weights may have in memory. */
 export type WeightDtype = 'F32' | 'BF16' | 'F16';
 
-/** Element types of the KV cache. `I8`: keys of a token and head share a scale, and so do values. */
-export type KvCacheDtype = 'F32' | 'BF16' | 'I8';
+/**
+ * Element types of the KV cache. `I8`: keys of a token and head share a scale, and so do values; on the CPU, as is
+ * `F32`. `F8_E4M3`: 8-bit floats without a scale; on a GPU.
+ */
+export type KvCacheDtype = 'F32' | 'BF16' | 'I8' | 'F8_E4M3';
 
 /** Element types that weights may have in a checkpoint: also ggml's blocks of integers with a scale. */
 export type StoredDtype = WeightDtype | 'Q4_0' | 'Q4_1' | 'Q5_0' | 'Q5_1' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
@@ -266,6 +269,21 @@ export interface NativeModel {
   close(): void;
 }
 
+/** A backend in a shared library, and the device that it found. */
+export interface NativeBackend {
+  /** The device's name, such as "NVIDIA H200". */
+  readonly name: string;
+  readonly memoryBytes: number;
+  /** When it was asked. */
+  readonly freeBytes: number;
+  /** Such as "9.0". */
+  readonly computeCapability: string;
+  /** Other libraries that it uses; may be empty. */
+  readonly libraries: string;
+  /** As `NativeModule.open`, on the device. */
+  open(plan: ModelPlan, onProgress?: (part: number) => void): NativeModel;
+}
+
 /** The native addon. */
 export interface NativeModule {
   /** The kernels chosen at run time (`avx512_bf16`, …, `portable`) and all that the processor can run, best first. */
@@ -275,4 +293,9 @@ export interface NativeModule {
    * `onProgress` is told the part of the weights that is loaded, 0 to 1, while the call blocks.
    */
   open(plan: ModelPlan, onProgress?: (part: number) => void): NativeModel;
+  /**
+   * Opens the library of another backend and looks for its device. Throws with the reason: no such file, another
+   * version of the interface, no driver, no device.
+   */
+  openBackend(path: string): NativeBackend;
 }

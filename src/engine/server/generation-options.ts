@@ -30,8 +30,6 @@ export interface GenerationLimits {
   readonly maxLogprobs: number;
   readonly maxChoices: number;
   readonly isPriorityScheduling: boolean;
-  /** Streams end with usage even if a request does not ask. */
-  readonly forcesUsage: boolean;
   readonly defaults: GenerationDefaults;
 }
 
@@ -82,7 +80,7 @@ export function readGenerationOptions(
     includesStopInOutput: readBoolean(body, 'include_stop_str_in_output', false),
     skipsSpecialTokens: readBoolean(body, 'skip_special_tokens', true),
     isStream,
-    includesUsage: readBoolean(streamOptions ?? {}, 'include_usage', false) || limits.forcesUsage,
+    includesUsage: readBoolean(streamOptions ?? {}, 'include_usage', false),
     includesUsageInEveryChunk: readBoolean(streamOptions ?? {}, 'continuous_usage_stats', false),
     priority: readPriority(body, limits),
     cacheSalt: readCacheSalt(body),

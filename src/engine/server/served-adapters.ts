@@ -6,7 +6,6 @@ import { clipped } from './request-fields.ts';
 export interface ServedAdapter {
   readonly name: string;
   readonly path: string;
-  readonly baseModelName?: string | undefined;
   /** Seconds since 1970. */
   readonly createdSeconds: number;
 }

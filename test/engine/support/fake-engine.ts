@@ -32,7 +32,6 @@ const template =
 export async function startFakeEngine(
   options: Partial<EngineCoreOptions> = {},
   serving: Partial<ServeOpenEngineOptions> = {},
-  told: Partial<EngineInfo> = {},
 ): Promise<FakeEngine> {
   const settings = { vocabSize: fakeVocabSize, blocks: 128, maxModelLen, maxNumSeqs: 16, ...options };
   const core = createFakeCore(settings);
@@ -53,7 +52,6 @@ export async function startFakeEngine(
     threads: 1,
     policy: settings.policy ?? 'fcfs',
     memory: { weights: 0, kvCache: 0, scratch: 0 },
-    ...told,
   };
   const crashes: Error[] = [];
   const engine = await EngineClient.open({

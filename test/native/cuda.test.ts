@@ -1,0 +1,181 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadNative } from '../../src/engine/native/load.ts';
+import type { ModelPlan, NativeBackend, NativeModel } from '../../src/engine/native/native.ts';
+import { emulatedLibrary, hasCompiler } from './cuda/emulated-library.ts';
+import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt } from './sequences.ts';
+
+const build = join(import.meta.dirname, '../../build');
+const native = loadNative();
+let backend: NativeBackend;
+
+beforeAll(async () => {
+  if (hasCompiler) backend = native.openBackend(await emulatedLibrary());
+}, 600_000);
+
+describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
+  it('has kernels that agree with their plain twins, whatever the order of threads and copies', () => {
+    const output = execFileSync(join(build, 'cuda-check.emulated'), { encoding: 'utf8' });
+    expect(output.split('\n').filter((line) => line.startsWith('FAILED'))).toEqual([]);
+    expect(output).toMatch(/\n[1-9]\d* passed, 0 failed\n$/);
+  }, 300_000);
+
+  it('names its device', () => {
+    expect(backend).toMatchObject({ name: 'emulated on the CPU', computeCapability: '9.0' });
+    expect(backend.freeBytes).toBeGreaterThan(0);
+  });
+
+  describe.each(shapes())('a model with $name', ({ plan }) => {
+    it('gives the logits of the CPU backend, in one step or in chunks, alone or in a batch', () => {
+      const vocab = plan.vocabSize;
+      const tokens = prompt(90, 7, vocab);
+      const blocks = blocksFor(120, 3, 2);
+      const other: Part = { tokens: prompt(40, 8, vocab), start: 0, blocks: blocksFor(40, 100) };
+      const chunks = (model: NativeModel) => [
+        ...logitsOf(model, [{ tokens: tokens.slice(0, 37), start: 0, blocks, rows: [] }, other], vocab),
+        ...logitsOf(model, [{ tokens: tokens.slice(37, 42), start: 37, blocks }], vocab),
+        ...logitsOf(model, [{ tokens: tokens.slice(42, 89), start: 42, blocks, rows: [3, 46] }], vocab),
+        ...logitsOf(model, [{ tokens: tokens.slice(89), start: 89, blocks }], vocab),
+      ];
+      const [expected, found] = onBoth(plan, chunks);
+      expect(found).toHaveLength(expected.length);
+      for (const [i, logits] of expected.entries())
+        expect(differenceOf(found[i]!, logits)).toBeLessThan(TOLERANCE);
+    });
+  });
+
+  it('repeats a decoding step from a graph, with batches that change', () => {
+    const plan = shapes()[0]!.plan;
+    const [expected, found] = onBoth(plan, (model) => {
+      const vocab = plan.vocabSize;
+      const start = (s: number) => 20 + s * 7;
+      const blocksOf = (s: number) => blocksFor(64, s * 4);
+      for (const s of [0, 1, 2])
+        model.step(
+          batchOf([{ tokens: prompt(start(s), s, vocab), start: 0, blocks: blocksOf(s), rows: [] }]),
+        );
+      const rows: Float32Array[] = [];
+      const computed = [start(0), start(1), start(2)];
+      for (let step = 0; step < 6; step++) {
+        const active = step === 3 ? [2, 0] : [0, 1, 2];
+        const parts = active.map((s) => ({
+          tokens: [(17 * step + s) % vocab],
+          start: computed[s]!++,
+          blocks: blocksOf(s),
+          samplings: [{ logprobs: 4 }],
+        }));
+        const batch = batchOf(parts, 4);
+        model.step(batch);
+        rows.push(Float32Array.from(batch.topLogprobs), Float32Array.from(batch.sampledLogprobs));
+      }
+      return rows;
+    });
+    for (const [i, logprobs] of expected.entries())
+      expect(differenceOf(found[i]!, logprobs)).toBeLessThan(TOLERANCE);
+  });
+
+  it('returns hidden states of the rows that are pooled', () => {
+    const plan = shapes()[0]!.plan;
+    const [expected, found] = onBoth(plan, (model) => {
+      const pooledStates = new Float32Array(2 * plan.hiddenSize);
+      const parts = [
+        { tokens: prompt(30, 3, plan.vocabSize), start: 0, blocks: blocksFor(30, 0), rows: [4] },
+      ];
+      model.step({ ...batchOf(parts), pooled: 2, pooledRows: Int32Array.of(29, 11), pooledStates });
+      return [pooledStates];
+    });
+    expect(differenceOf(found[0]!, expected[0]!)).toBeLessThan(TOLERANCE);
+  });
+
+  it.each([
+    [{ weightDtype: 'F32' as const }, /holds weights as bfloat16; leave out --quantization/],
+    [{ kvCacheDtype: 'F32' as const }, /KV cache as bfloat16 or fp8/],
+    [{ adapterSlots: 1, maxAdapterRank: 4 }, /LoRA adapters do not run on it/],
+    [{ heads: 34, kvHeads: 2 }, /17 query heads per kv head are more than its 16/],
+    [{ intermediateSize: 100 }, /must be multiples of 8/],
+    [{ blocks: 1_000_000_000 }, /MiB free, \d+ MiB more are needed: lower --gpu-memory-utilization/],
+  ])('refuses %j with what to change', (changes, message) => {
+    expect(() => backend.open(gpuPlan(changes))).toThrow(message);
+  });
+
+  it('gives all memory back when a model is closed', () => {
+    const { freeBytes } = native.openBackend(join(build, 'pointsman_cuda.emulated.so'));
+    const model = backend.open(gpuPlan());
+    expect(model.memory().weights).toBeGreaterThan(0);
+    expect(native.openBackend(join(build, 'pointsman_cuda.emulated.so')).freeBytes).toBeLessThan(freeBytes);
+    model.close();
+    expect(native.openBackend(join(build, 'pointsman_cuda.emulated.so')).freeBytes).toBe(freeBytes);
+  });
+});
+
+describe('a library that is not a backend', () => {
+  it('is refused with the reason', () => {
+    expect(() => native.openBackend('/nowhere/libcuda-backend.so')).toThrow(/it cannot be opened/);
+    const addon = join(build, 'pointsman_native.node');
+    expect(() => native.openBackend(addon)).toThrow(/does not export pm_abi_version|cannot be opened/);
+  });
+});
+
+/** Activations are bfloat16 on the GPU and float32 on the CPU: a relative 2^-9 a product, over a few layers. */
+const TOLERANCE = 0.03;
+
+function gpuPlan(changes: Partial<ModelPlan> = {}): ModelPlan {
+  return dummyPlan({ weightDtype: 'BF16', kvCacheDtype: 'BF16', ...changes });
+}
+
+function shapes() {
+  const frequencies = (headDim: number) =>
+    Float32Array.from({ length: headDim / 2 }, (_, i) => 10_000 ** ((-2 * i) / headDim));
+  return [
+    { name: 'tied embeddings', plan: gpuPlan() },
+    {
+      name: 'norms of q and k, as Qwen3',
+      plan: gpuPlan({ qkNorm: true, tieWordEmbeddings: false, hiddenSize: 200 }),
+    },
+    {
+      name: 'windows, softcaps and norms of outputs, as Gemma 2',
+      plan: gpuPlan({
+        hasOutputNorms: true,
+        activation: 'gelu_tanh',
+        normOffset: 1,
+        embeddingScale: 8,
+        attentionSoftcap: 5,
+        logitSoftcap: 3,
+        slidingWindows: Int32Array.of(32, 0),
+        headDim: 128,
+        ropeInverseFrequencies: frequencies(128),
+        rotaryDim: 128,
+      }),
+    },
+    {
+      name: 'partial rotation and heads of 96',
+      plan: gpuPlan({ headDim: 96, rotaryDim: 48, ropeInverseFrequencies: frequencies(48) }),
+    },
+  ];
+}
+
+/** Runs the same on the CPU backend and on this one. */
+function onBoth<T>(plan: ModelPlan, run: (model: NativeModel) => T): readonly [T, T] {
+  const results = [native, backend].map(({ open }) => {
+    const model = open(plan);
+    try {
+      return run(model);
+    } finally {
+      model.close();
+    }
+  });
+  return [results[0]!, results[1]!];
+}
+
+/** Largest difference over the largest value. */
+function differenceOf(found: Float32Array, expected: Float32Array): number {
+  let difference = 0;
+  let most = 1e-30;
+  for (const [i, value] of expected.entries()) {
+    if (!Number.isFinite(found[i]!)) return Number.POSITIVE_INFINITY;
+    difference = Math.max(difference, Math.abs(found[i]! - value));
+    most = Math.max(most, Math.abs(value));
+  }
+  return difference / most;
+}
