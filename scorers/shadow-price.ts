@@ -3,11 +3,15 @@
  * costs twice as much. The own prefill is weighted by kappa, its shadow price: what a millisecond of engine time
  * is worth to others at the moment.
  *
- *   queue + memory wait + kappa x own + decodeDelay x own x decoding + decodeTime x mean output x step
+ *   queue + memory wait + kappa x own + own x (decodeDelay x decoding + freshDelay x fresh)
+ *     + decodeTime x mean output x step / (1 - prefill share)
  *   kappa = min(maxPrice, 1 + congestion x (mean queue + mean waiting x busyness²) / mean own + eviction x phi)
  *   waiting  = own prefill of the requests that flow control holds, which wait for endpoints that are busy;
  *   busyness = requests there over the mean, at most 1: nobody waits for an endpoint that has time to spare
  *   phi      = share of prompt blocks that were asked for before and are on no endpoint now
+ *   fresh    = answers that have just begun, and those about to: many will be short, and one prefill between two of
+ *              their few tokens is all that their readers see of the pace
+ *   prefill share: of the engine's time lately; steps that decode share the engine with it
  *
  * A request with targets (TTFT, TPOT) prefers the endpoints that are predicted to meet them, if any does: by
  * `sloFit`, `filter` takes the cheapest of these, `best-fit` the one that meets them most narrowly, which leaves
@@ -36,6 +40,8 @@ const ownMemory = 0.99;
 const unknownOwnMs = 50;
 /** Below it, own prefill says nothing about how much work requests bring. */
 const leastOwnMs = 5;
+/** An engine that only prefills decodes at some pace all the same. */
+const mostPrefillShare = 0.9;
 
 export default defineScorer({
   description: 'The least predicted delay in milliseconds, own work at its shadow price.',
@@ -44,6 +50,7 @@ export default defineScorer({
     eviction: 10,
     maxPrice: 50,
     decodeDelay: 0.02,
+    freshDelay: 0.3,
     decodeTime: 0.05,
     memoryTarget: 0.98,
     sloFit: 'filter',
@@ -54,7 +61,7 @@ export default defineScorer({
     for (const [name, value] of Object.entries(weights)) {
       if (!(value >= 0)) throw new Error(`${name} is ${value}; it must be 0 or more`);
     }
-    const { congestion, eviction, maxPrice, decodeDelay, decodeTime, memoryTarget } = weights;
+    const { congestion, eviction, maxPrice, decodeDelay, freshDelay, decodeTime, memoryTarget } = weights;
     const recent = new RecentBlocks();
     let evictedBlocks = 0;
     let promptBlocks = 0;
@@ -88,6 +95,7 @@ export default defineScorer({
       const memory = new Array<number>(count);
       const own = new Array<number>(count);
       const priced = new Array<number>(count);
+      const delay = new Array<number>(count);
       const decode = new Array<number>(count);
       const total = new Array<number>(count);
       let least = Number.POSITIVE_INFINITY;
@@ -101,10 +109,13 @@ export default defineScorer({
         memory[i] = memoryWaitMs(endpoint, uncached, memoryTarget);
         own[i] = ownMs;
         priced[i] = (kappa[i]! - 1) * ownMs;
-        decode[i] =
-          decodeDelay * ownMs * (inFlight.requests - inFlight.waitingForFirstToken) +
-          decodeTime * learned.meanOutputTokens * learned.stepMs;
-        total[i] = queue[i]! + memory[i]! + ownMs + priced[i]! + decode[i]!;
+        const waiting = inFlight.waitingForFirstToken;
+        delay[i] =
+          ownMs *
+          (decodeDelay * (inFlight.requests - waiting) + freshDelay * (learned.freshAnswers + waiting));
+        const decodeShare = 1 - Math.min(mostPrefillShare, learned.prefillShare);
+        decode[i] = (decodeTime * learned.meanOutputTokens * learned.stepMs) / decodeShare;
+        total[i] = queue[i]! + memory[i]! + ownMs + priced[i]! + delay[i]! + decode[i]!;
         least = Math.min(least, total[i]!);
         mostCachedTokens = Math.max(mostCachedTokens, context.cachedTokens(endpoint));
       }
@@ -119,6 +130,7 @@ export default defineScorer({
         { name: 'memory wait', unit: 'ms', values: memory },
         { name: 'own prefill', unit: 'ms', values: own },
         { name: 'price of own prefill', unit: 'ms', values: priced },
+        { name: 'delay of answers', unit: 'ms', values: delay },
         { name: 'decode', unit: 'ms', values: decode },
       ]);
     };

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     endpoints: { type: 'string', default: '16' },
     transport: { type: 'string', multiple: true, default: ['framing', 'grpc-js', 'fast'] },
     only: { type: 'string', multiple: true, default: [] },
+    profile: { type: 'string' },
     server: { type: 'string', default: fileURLToPath(new URL('./server.js', import.meta.url)) },
     help: { type: 'boolean', default: false },
   },
@@ -27,8 +29,9 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`usage: node dist/bench/ext-proc/main.js [--seconds 3] [--connections 4] [--streams 16]
        [--endpoints 16] [--transport framing] [--transport grpc-js] [--transport fast] [--only NAME ...]
-       [--server FILE]
-NAME is one of 2kB, 16kB, 64kB, 400kB, 100 chunks, 500 chunks. FILE is the server.js of another build.`);
+       [--profile FILE.cpuprofile] [--server FILE.js]
+NAME is one of 2kB, 16kB, 64kB, 400kB, 100 chunks, 500 chunks. --profile keeps a CPU profile of the last server
+at full load, for a browser's developer tools; --server runs the server of another build.`);
   process.exit(0);
 }
 
@@ -43,7 +46,10 @@ const scenarios = [
 
 interface Usage {
   readonly cpuUs: number;
+  /** The kernel's part of it. */
+  readonly systemUs: number;
   readonly liveBytes: number;
+  readonly profile?: object;
 }
 
 interface Row {
@@ -104,9 +110,10 @@ async function measure(scenario: Scenario, transport: string): Promise<Row> {
     // By CPU time and not by the clock: on a shared machine a second may be little work, and code still cold.
     do await closedLoop(port, scenario, 250);
     while ((await ask(child, 'usage')).cpuUs < warmUpCpuUs);
-    const before = await ask(child, 'usage');
+    const before = await ask(child, values.profile === undefined ? 'usage' : 'profile');
     const full = await closedLoop(port, scenario, durationMs);
-    const after = await ask(child, 'usage');
+    const after = await ask(child, values.profile === undefined ? 'usage' : 'profiled');
+    if (values.profile !== undefined) writeFileSync(values.profile, JSON.stringify(after.profile));
     const streamsPerSecond = full.finished / (full.elapsedMs / 1000);
     const half = await openLoop(port, scenario, streamsPerSecond / 2, durationMs);
     return {
@@ -216,7 +223,10 @@ function report(result: Measured, what: string): void {
   printed.add(what);
 }
 
-async function ask(child: ChildProcess, question: 'usage' | 'live bytes'): Promise<Usage> {
+async function ask(
+  child: ChildProcess,
+  question: 'usage' | 'live bytes' | 'profile' | 'profiled',
+): Promise<Usage> {
   child.send(question);
   const [usage] = (await once(child, 'message')) as [Usage];
   return usage;

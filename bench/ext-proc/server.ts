@@ -1,5 +1,7 @@
+import { Session } from 'node:inspector/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
 import { serveExtProc } from '../../src/ext-proc/index.ts';
@@ -67,13 +69,21 @@ function collectGarbage(): void {
   if (typeof collect === 'function') collect();
 }
 
+prepareHeap();
 const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
+const session = new Session();
 process.send?.({ port });
-process.on('message', (question) => {
+process.on('message', async (question) => {
   if (question === 'live bytes') collectGarbage();
-  else if (question !== 'usage') process.exit(0);
+  if (question === 'profile') {
+    session.connect();
+    await session.post('Profiler.enable');
+    await session.post('Profiler.setSamplingInterval', { interval: 200 });
+    await session.post('Profiler.start');
+  }
+  const profile = question === 'profiled' ? (await session.post('Profiler.stop')).profile : undefined;
   const { user, system } = process.cpuUsage();
   const { heapUsed, external } = process.memoryUsage();
-  process.send?.({ cpuUs: user + system, liveBytes: heapUsed + external });
+  process.send?.({ cpuUs: user + system, systemUs: system, liveBytes: heapUsed + external, profile });
 });
 process.on('disconnect', () => process.exit(0));

@@ -12,6 +12,7 @@
 import { appendFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import {
   claimLines,
   enginePresets,
@@ -19,7 +20,6 @@ import {
   findWorkload,
   jsonLines,
   markdownReport,
-  prepareHeap,
   runExperiment,
 } from '../../src/simulation/index.ts';
 import { pieceNames, runPiece, tableHead } from './goals.ts';

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type EngineFlag, engineFlags } from '../engine/engine-flags.ts';
+import { type EngineFlag, engineFlags, flagsWithoutMeaning } from '../engine/engine-flags.ts';
 import { logFormats, logLevels } from '../telemetry/index.ts';
 
 export function engineCommand(): Command {
@@ -7,6 +7,7 @@ export function engineCommand(): Command {
     .description("Serves one model over HTTP with vLLM's endpoints, metrics and flags.")
     .argument('<model>', 'folder with config.json, safetensors and tokenizer.json');
   for (const flag of engineFlags) for (const option of optionsOf(flag)) command.addOption(option);
+  for (const name of flagsWithoutMeaning) command.addOption(new Option(`--${name}`).hideHelp());
   return command
     .addOption(new Option('--log-level <level>').choices(logLevels).default('info'))
     .addOption(new Option('--log-format <format>').choices(logFormats).default('auto'))

@@ -40,6 +40,8 @@ export interface PickerService {
   readonly metricsText: () => Promise<MetricsText>;
   readonly decisions: DecisionLines;
   readonly streams: StreamMetrics;
+  /** Counts a request that a door refused before the picker was asked. */
+  readonly refused: (code: string) => void;
   /** Of the last reload. */
   readonly rules: () => RequestRules;
   /** False from the moment that the process wants to stop. */
@@ -117,6 +119,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     metricsText: metrics.text,
     decisions: recording.lines,
     streams: metrics.streams,
+    refused: metrics.refused,
     rules: () => rules,
     isServing: () => isServing,
     reload: (next) => {

@@ -13,7 +13,7 @@ export async function runEngine(model: string, given: object): Promise<void> {
   const log = createLog({ level: flags['logLevel'] as LogLevel, format: flags['logFormat'] as LogFormat });
   const options = optionsFrom(model, flags);
   const { host = '127.0.0.1', port = 8000 } = options;
-  await checkPorts([{ host, port, owner: 'engine', flag: '--port' }]);
+  if (options.uds === undefined) await checkPorts([{ host, port, owner: 'engine', flag: '--port' }]);
   const server = await serveEngine({ ...options, log }).catch((error: Error) => {
     throw new CommandError(error.message);
   });

@@ -1,9 +1,11 @@
 import { formatProblem, type LoadedConfiguration, loadConfiguration } from '../configuration/index.ts';
+import type { SubmitOptions } from '../endpoint-picker/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { loadOptionsOf } from './configuration-flags.ts';
 import { type Door, wantedPorts } from './doors.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
+import { prepareHeap } from './heap-settings.ts';
 import { type LlmDOptions, mergeLoadOptions } from './llm-d/read-flags.ts';
 import { type PickerService, startPickerService } from './picker-service.ts';
 import { runServers } from './run-servers.ts';
@@ -18,6 +20,7 @@ export async function serveCommand(
   doors: readonly Door[],
   llmD?: LlmDOptions,
 ): Promise<void> {
+  prepareHeap();
   const own = loadOptionsOf(options);
   const load = llmD === undefined ? own : mergeLoadOptions(own, llmD);
   const loaded = await loadConfiguration(load);
@@ -67,7 +70,24 @@ function withoutSubsets(service: PickerService): PickerService {
   const pick: typeof picker.pick = (request, options) =>
     picker.pick(request, { ...options, subset: undefined });
   const submit: typeof picker.submit = (request, options, listener) =>
-    // No spread: the signal is made when it is read.
-    picker.submit(request, Object.create(options, { subset: { value: undefined } }), listener);
+    picker.submit(request, new WithoutSubset(options), listener);
   return { ...service, picker: Object.create(picker, { pick: { value: pick }, submit: { value: submit } }) };
+}
+
+/** No spread: the signal is made when it is read. */
+class WithoutSubset implements SubmitOptions {
+  readonly subset = undefined;
+  readonly parserFault: string | undefined;
+  readonly explains: boolean | undefined;
+  readonly #options: SubmitOptions;
+
+  constructor(options: SubmitOptions) {
+    this.parserFault = options.parserFault;
+    this.explains = options.explains;
+    this.#options = options;
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.#options.signal;
+  }
 }

@@ -53,6 +53,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         apiKeys: apiKeys(configuration.gateway.apiKeysEnv),
         rules,
         explains: explain,
+        onRefused: service.refused,
         metricsText,
         isDraining: () => !isServing(),
       });

@@ -12,7 +12,6 @@ import {
   markdownReport,
   type Policy,
   policies,
-  prepareHeap,
   runExperiment,
   svgPlot,
   traceWorkload,
@@ -21,6 +20,7 @@ import {
 } from '../simulation/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { flowOf } from './flow-settings.ts';
+import { prepareHeap } from './heap-settings.ts';
 
 interface SimulateFlags {
   readonly workload?: string;

@@ -117,8 +117,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       roomChanged: (endpoint) => {
         if (started.waitingRequests === 0) return;
         const now = pool.find(endpoint);
-        if (now !== undefined && isRoomAt(now, rule())) started.roomChanged();
+        if (now?.isReady !== true) started.endpointLost();
+        else if (isRoomAt(now, rule())) started.roomChanged();
       },
+      removed: () => started.endpointLost(),
     });
     return started;
   }
@@ -193,6 +195,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       ownMs: ownPrefillMs(endpoint, promptTokens, uncached),
       uncachedTokens: uncached,
       neededTokens: Math.max(0, promptTokens - pool.heldTokens(endpoint, prefix)),
+      isStreaming: context.request.isStreaming,
     };
   }
 
@@ -362,7 +365,7 @@ function completed(
   return queuedMs > 0 ? { ...record, queuedMs } : record;
 }
 
-const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0 });
+const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0, isStreaming: true });
 
 /** A request that has waited for so many times its own prefill, and this long, is not passed on its endpoint. */
 const overdueOwn = 5;

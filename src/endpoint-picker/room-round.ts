@@ -20,13 +20,17 @@ export const roomEverywhere: RoomRule = Object.freeze({
 
 /**
  * An engine where none of ours is has room whatever its gauges say: nothing that we could wait for would make any.
- * So has one where requests of others queue for long: to hold ours back would only give them its place.
+ * So has one where requests of others queue for long: to hold ours back would only give them its place. While
+ * nothing is known of the engines' speed, each gets one request whose first token will tell it, and any number of
+ * those that tell nothing.
  */
 export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): boolean {
   if (!endpoint.isReady) return false;
   if (endpoint.inFlight.requests === 0) return true;
-  const { pendingPrefillMs, othersPrefillMs } = endpoint.learned;
+  const { isPrefillKnown, othersPrefillMs } = endpoint.learned;
   if (othersPrefillMs > crowded * rule.roomMs) return true;
+  if (!isPrefillKnown && endpoint.inFlight.awaitedFirstTokens > 0) return false;
+  const pendingPrefillMs = isPrefillKnown ? endpoint.learned.pendingPrefillMs : 0;
   return pendingPrefillMs + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget) < rule.roomMs;
 }
 
@@ -40,6 +44,7 @@ export interface Burden {
   readonly uncachedTokens: number;
   /** KV memory beyond what is held there now. */
   readonly neededTokens: number;
+  readonly isStreaming: boolean;
 }
 
 /**
@@ -115,7 +120,7 @@ export class RoomRound implements Round {
 }
 
 /** The endpoint with one more request on it. */
-function laden(endpoint: Endpoint, { ownMs, uncachedTokens, neededTokens }: Burden): Endpoint {
+function laden(endpoint: Endpoint, { ownMs, uncachedTokens, neededTokens, isStreaming }: Burden): Endpoint {
   const { inFlight, learned } = endpoint;
   return Object.freeze<Endpoint>({
     ...endpoint,
@@ -123,6 +128,7 @@ function laden(endpoint: Endpoint, { ownMs, uncachedTokens, neededTokens }: Burd
       ...inFlight,
       requests: inFlight.requests + 1,
       waitingForFirstToken: inFlight.waitingForFirstToken + 1,
+      awaitedFirstTokens: inFlight.awaitedFirstTokens + (isStreaming ? 1 : 0),
       uncachedTokens: inFlight.uncachedTokens + uncachedTokens,
     }),
     learned: Object.freeze({

@@ -1,4 +1,5 @@
 import { BlockHasher, digestWords } from './block-hash.ts';
+import { type BlockLife, BlockLives, type BlockLivesOptions } from './block-lives.ts';
 import { BlockPool } from './block-pool.ts';
 import type { BlockHolder, BlockTable } from './block-table.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
@@ -15,6 +16,8 @@ export interface BlockManagerOptions {
   readonly root: Uint8Array;
   /** Collect KV events until somebody drains them. */
   readonly collectsEvents?: boolean;
+  /** Watch how long cached blocks stay. */
+  readonly lives?: BlockLivesOptions | undefined;
 }
 
 /** Blocks that lead a sequence's tokens and are computed already. Valid until the next call of the manager. */
@@ -39,6 +42,7 @@ export class BlockManager {
   readonly #hasPrefixCaching: boolean;
   readonly #isContiguous: boolean;
   readonly #collectsEvents: boolean;
+  readonly #lives: BlockLives | undefined;
   /** Tables that hold at least one block. */
   readonly #tables = new Set<BlockTable>();
   #matched = new Int32Array(64);
@@ -53,6 +57,7 @@ export class BlockManager {
     this.#hasPrefixCaching = options.hasPrefixCaching;
     this.#isContiguous = options.isContiguous ?? false;
     this.#collectsEvents = options.collectsEvents ?? false;
+    this.#lives = options.lives && new BlockLives(options.lives);
     if (this.#isContiguous && this.#hasPrefixCaching)
       throw new Error('block manager: contiguous blocks cannot be shared, so prefixes cannot be cached');
   }
@@ -119,6 +124,7 @@ export class BlockManager {
     if (shared !== undefined && shared.count > 0) {
       for (let i = 0; i < shared.count; i++) {
         this.#pool.retain(shared.blocks[i]!);
+        this.#lives?.use(shared.blocks[i]!);
         table.push(shared.blocks[i]!);
       }
       if (this.#hasPrefixCaching) table.committed = shared.count;
@@ -187,6 +193,11 @@ export class BlockManager {
     return events;
   }
 
+  /** Stays of cached blocks that have ended since the last call; none unless they are watched. */
+  drainLives(): readonly BlockLife[] {
+    return this.#lives?.drain() ?? [];
+  }
+
   /** Throws unless every block is accounted for exactly once, by tables, free list and prefix table alike. */
   checkIntegrity(): void {
     const references = new Int32Array(this.blocks);
@@ -220,7 +231,9 @@ export class BlockManager {
       if (this.#collectsEvents)
         this.#events.push({ type: 'BlockRemoved', blockHashes: [this.#prefixes.digest(block)] });
       this.#prefixes.remove(block);
+      this.#lives?.evict(block);
     }
+    this.#lives?.acquire(block);
     return block;
   }
 

@@ -1,4 +1,5 @@
 import { ServiceError } from '../protocol/errors.ts';
+import type { BlockLife } from './block-lives.ts';
 import type { EngineCommand, EngineInfo, EngineMessage } from './engine-messages.ts';
 import type { EngineTransport } from './engine-transport.ts';
 import { Generation } from './generation.ts';
@@ -20,6 +21,7 @@ export interface EngineClientOptions {
 export interface EngineObserver {
   onStep?(gauges: EngineGauges): void;
   onKvEvents?(events: readonly KvEvent[]): void;
+  onBlockLives?(lives: readonly BlockLife[]): void;
 }
 
 /** See `EngineClient.sleepLevel`. */
@@ -250,6 +252,7 @@ export class EngineClient {
       for (const observer of this.#observers) {
         observer.onStep?.(message.gauges);
         if (message.kvEvents.length > 0) observer.onKvEvents?.(message.kvEvents);
+        if (message.blockLives.length > 0) observer.onBlockLives?.(message.blockLives);
       }
     } else if (message.type === 'rejected') {
       const live = this.#live.get(message.requestId);

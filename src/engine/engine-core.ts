@@ -1,4 +1,5 @@
 import { BatchBuilder } from './batch.ts';
+import type { BlockLife } from './block-lives.ts';
 import { BlockManager } from './block-manager.ts';
 import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
@@ -34,6 +35,8 @@ export interface EngineCoreOptions {
   /** Parent digest of every prefix chain; see `rootDigest`. */
   readonly prefixRoot: Uint8Array;
   readonly collectsKvEvents: boolean;
+  /** Part of the KV blocks whose stay is watched; absent: none. */
+  readonly kvMetricsSample?: number | undefined;
   readonly policy: SchedulingPolicy;
   readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
@@ -92,6 +95,10 @@ export class EngineCore {
       isContiguous: options.kvAllocator !== 'paged',
       root: options.prefixRoot,
       collectsEvents: options.collectsKvEvents,
+      lives:
+        options.kvMetricsSample === undefined
+          ? undefined
+          : { sample: options.kvMetricsSample, now: options.now },
     });
     this.#scheduler = new Scheduler({
       ...options,
@@ -204,6 +211,11 @@ export class EngineCore {
   /** What happened to cached blocks since the last call. */
   drainKvEvents(): readonly KvEvent[] {
     return this.#blocks.drainEvents();
+  }
+
+  /** Stays of watched KV blocks that have ended since the last call. */
+  drainBlockLives(): readonly BlockLife[] {
+    return this.#blocks.drainLives();
   }
 
   get kvOccupancy(): KvOccupancy {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import type { EngineOptions } from './engine-options.ts';
 import { kvAllocators } from './kv-allocator.ts';
 import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
@@ -20,6 +22,27 @@ export interface EngineFlag {
 export const engineFlags: readonly EngineFlag[] = [
   { name: 'host', option: 'host', type: 'string', default: '127.0.0.1', help: 'Address to listen on.' },
   { name: 'port', option: 'port', type: 'integer', default: 8000, help: 'Port to listen on; 0 picks one.' },
+  {
+    name: 'uds',
+    option: 'uds',
+    type: 'string',
+    default: undefined,
+    help: 'Unix socket to listen on instead of a port.',
+  },
+  {
+    name: 'config',
+    option: 'config',
+    type: 'string',
+    default: undefined,
+    help: 'YAML file with flags by name; the command line goes before it.',
+  },
+  {
+    name: 'tokenizer',
+    option: 'tokenizer',
+    type: 'string',
+    default: undefined,
+    help: 'Folder of another tokenizer than the model’s own.',
+  },
   {
     name: 'served-model-name',
     option: 'servedModelName',
@@ -205,6 +228,13 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'Where sampling defaults come from: generation_config.json, or the API’s own.',
   },
   {
+    name: 'override-generation-config',
+    option: 'overrideGenerationConfig',
+    type: 'json',
+    default: undefined,
+    help: 'Sampling defaults that go before the model’s, such as {"temperature":0.6}.',
+  },
+  {
     name: 'max-logprobs',
     option: 'maxLogprobs',
     type: 'integer',
@@ -230,7 +260,7 @@ export const engineFlags: readonly EngineFlag[] = [
     option: 'loraModules',
     type: 'list',
     default: undefined,
-    help: 'Adapters to load at start, name=path each: PEFT folders.',
+    help: 'Adapters to load at start, name=path or {"name":…,"path":…,"base_model_name":…} each: PEFT folders.',
   },
   {
     name: 'max-loras',
@@ -261,6 +291,59 @@ export const engineFlags: readonly EngineFlag[] = [
     help: 'Serves /sleep and /wake_up, which give the memory of weights and KV cache back and load again.',
   },
   {
+    name: 'stream-interval',
+    option: 'streamInterval',
+    type: 'integer',
+    default: 1,
+    help: 'Tokens per event of a stream; the first and the last never wait.',
+  },
+  {
+    name: 'enable-force-include-usage',
+    option: 'enableForceIncludeUsage',
+    type: 'boolean',
+    default: false,
+    help: 'Send usage at the end of every stream, asked for or not.',
+  },
+  {
+    name: 'enable-request-id-headers',
+    option: 'enableRequestIdHeaders',
+    type: 'boolean',
+    default: false,
+    help: 'Answer with X-Request-Id: that of the request, or a new one.',
+  },
+  {
+    name: 'kv-cache-metrics',
+    option: 'kvCacheMetrics',
+    type: 'boolean',
+    default: false,
+    help: 'Measure how long cached KV blocks stay: vllm:kv_block_….',
+  },
+  {
+    name: 'kv-cache-metrics-sample',
+    option: 'kvCacheMetricsSample',
+    type: 'number',
+    default: 0.01,
+    help: 'Part of the blocks that --kv-cache-metrics watches, up to 1.',
+  },
+  {
+    name: 'prefix-caching-hash-algo',
+    option: 'prefixCachingHashAlgo',
+    type: 'string',
+    choices: ['sha256_cbor'],
+    default: 'sha256_cbor',
+    help: 'How blocks are hashed; vLLM’s other algorithms are its own or Python’s.',
+  },
+  ...(['tensor', 'pipeline', 'data'] as const).map(
+    (kind): EngineFlag => ({
+      name: `${kind}-parallel-size`,
+      option: `${kind}ParallelSize`,
+      type: 'integer',
+      choices: ['1'],
+      default: 1,
+      help: 'Always 1: a model runs on one device here, more engines behind one gateway.',
+    }),
+  ),
+  {
     name: 'enable-auto-tool-choice',
     option: 'enableAutoToolChoice',
     type: 'boolean',
@@ -285,6 +368,16 @@ export const engineFlags: readonly EngineFlag[] = [
   },
 ];
 
+/** vLLM's switches that change nothing here: its command lines work as they are. */
+export const flagsWithoutMeaning: readonly string[] = [
+  'async-scheduling',
+  'disable-log-requests',
+  'disable-log-stats',
+  'enable-prompt-tokens-details',
+  'enforce-eager',
+  'trust-remote-code',
+];
+
 export type FlagValue = string | number | boolean | readonly string[] | object | undefined;
 
 /**
@@ -297,8 +390,11 @@ export function engineOptionsFromFlags(
 ): EngineOptions {
   const problems: string[] = [];
   const options: Record<string, unknown> = { model };
+  const given = (flag: EngineFlag, from: Readonly<Record<string, FlagValue>>) =>
+    from[flag.name] ?? from[flag.option];
+  const fromFile = readConfigFile(values['config'], problems);
   for (const flag of engineFlags) {
-    const value = values[flag.name] ?? values[flag.option];
+    const value = given(flag, values) ?? given(flag, fromFile);
     if (value === undefined) continue;
     try {
       options[flag.option] = parseFlag(flag, value);
@@ -310,6 +406,27 @@ export function engineOptionsFromFlags(
   return options as unknown as EngineOptions;
 }
 
+/** Flags of `--config`, by name with dashes; underscores are dashes, as in vLLM. */
+function readConfigFile(path: FlagValue, problems: string[]): Readonly<Record<string, FlagValue>> {
+  if (path === undefined) return {};
+  try {
+    const content: unknown = parse(readFileSync(String(path), 'utf8'));
+    if (typeof content !== 'object' || content === null || Array.isArray(content))
+      throw new Error('it must hold flags by name');
+    const flags = Object.entries(content).map(
+      ([name, value]) => [name.replaceAll('_', '-'), value as FlagValue] as const,
+    );
+    const known = new Set([...engineFlags.map(({ name }) => name), ...flagsWithoutMeaning]);
+    const unknown = flags.filter(([name]) => !known.has(name));
+    if (unknown.length > 0)
+      throw new Error(`it has unknown flags: ${unknown.map(([name]) => name).join(', ')}`);
+    return Object.fromEntries(flags);
+  } catch (error) {
+    problems.push(`--config ${String(path)} cannot be used: ${(error as Error).message}`);
+    return {};
+  }
+}
+
 function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
   const refuse = (expected: string) =>
     new Error(`--${flag.name} must be ${expected}, got ${JSON.stringify(value)}`);
@@ -319,7 +436,7 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
     case 'string':
       return String(value);
     case 'list':
-      return typeof value === 'string' ? value.split(',') : value;
+      return typeof value === 'string' ? splitList(value) : value;
     case 'json': {
       const object = typeof value === 'string' ? parseJson(value) : value;
       if (typeof object !== 'object' || object === null || Array.isArray(object))
@@ -342,6 +459,11 @@ function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
       return number;
     }
   }
+}
+
+/** By commas, unless it is JSON. */
+function splitList(text: string): readonly string[] {
+  return /^\s*[[{]/.test(text) ? [text] : text.split(',');
 }
 
 function parseJson(text: string): unknown {

@@ -25,6 +25,7 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       gauges: core.gauges,
       accepted,
       kvEvents: core.drainKvEvents(),
+      blockLives: core.drainBlockLives(),
     });
 
   const done = (act: () => void) => () => {

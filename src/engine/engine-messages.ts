@@ -1,3 +1,4 @@
+import type { BlockLife } from './block-lives.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { EngineRequest } from './sequence.ts';
 import type { EngineGauges, PooledOutput } from './step-output.ts';
@@ -35,6 +36,7 @@ export type EngineMessage =
       /** `add` commands taken in so far: what was sent beyond them still waits at the door. */
       readonly accepted: number;
       readonly kvEvents: readonly KvEvent[];
+      readonly blockLives: readonly BlockLife[];
     }
   | { readonly type: 'rejected'; readonly requestId: number; readonly message: string }
   /** What became of a command with a `callId`: false was refused; with an error it failed. */
@@ -65,6 +67,8 @@ export interface EngineInfo {
   readonly blockSize: number;
   readonly blocks: number;
   readonly hasPrefixCaching: boolean;
+  /** The stay of KV blocks is watched. */
+  readonly hasKvMetrics?: boolean;
   readonly kvCacheDtype: string;
   readonly threads: number;
   readonly policy: string;

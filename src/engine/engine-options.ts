@@ -8,6 +8,12 @@ export interface EngineOptions {
   readonly host?: string;
   /** 0 = any free port. */
   readonly port?: number;
+  /** Path of a Unix socket to listen on instead. */
+  readonly uds?: string;
+  /** YAML file with flags; those given otherwise go before it. Read by `engineOptionsFromFlags`. */
+  readonly config?: string;
+  /** Folder of another tokenizer than the model's. */
+  readonly tokenizer?: string;
   /** Names that requests may use; the first one names the metrics. The folder's path if absent. */
   readonly servedModelName?: readonly string[];
   readonly apiKey?: string;
@@ -40,16 +46,32 @@ export interface EngineOptions {
   readonly seed?: number;
   /** `auto`: defaults of sampling come from generation_config.json; `vllm`: from the API alone. */
   readonly generationConfig?: 'auto' | 'vllm';
+  /** Fields as in generation_config.json, which go before it. */
+  readonly overrideGenerationConfig?: Readonly<Record<string, unknown>>;
   readonly maxLogprobs?: number;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
   readonly enableLora?: boolean;
-  /** `name=path` each. */
+  /** `name=path` each, or JSON: see `readLoraConfig`. */
   readonly loraModules?: readonly string[];
   readonly maxLoras?: number;
   readonly maxCpuLoras?: number;
   readonly maxLoraRank?: number;
   readonly enableSleepMode?: boolean;
+  /** Tokens per event of a stream, the first and the last aside. */
+  readonly streamInterval?: number;
+  /** Usage in streams even if a request does not ask for it. */
+  readonly enableForceIncludeUsage?: boolean;
+  /** Answers bear `X-Request-Id`. */
+  readonly enableRequestIdHeaders?: boolean;
+  /** Watch how long cached KV blocks stay, and which part of them. */
+  readonly kvCacheMetrics?: boolean;
+  readonly kvCacheMetricsSample?: number;
+  readonly prefixCachingHashAlgo?: 'sha256_cbor';
+  /** There is one engine on one device: 1. */
+  readonly tensorParallelSize?: number;
+  readonly pipelineParallelSize?: number;
+  readonly dataParallelSize?: number;
   readonly enableAutoToolChoice?: boolean;
   readonly toolCallParser?: string;
   readonly reasoningParser?: string;

@@ -21,7 +21,7 @@ const fields = {
   maxTokens: 'max_new_tokens',
 } as const;
 
-/** Empty if the folder has no such file; wrong types are left out, as transformers treats them as unset. */
+/** Empty if the folder has no such file. */
 export function readGenerationConfig(folder: string): GenerationConfig {
   const path = join(folder, 'generation_config.json');
   if (!existsSync(path)) return { eosTokenIds: [] };
@@ -31,6 +31,11 @@ export function readGenerationConfig(folder: string): GenerationConfig {
   } catch (error) {
     throw new Error(`${path} could not be read as JSON: ${(error as Error).message}`, { cause: error });
   }
+  return toGenerationConfig(file);
+}
+
+/** From the fields of such a file; wrong types are left out, as transformers treats them as unset. */
+export function toGenerationConfig(file: Readonly<Record<string, unknown>>): GenerationConfig {
   const numbers = Object.entries(fields).flatMap(([name, key]) =>
     typeof file[key] === 'number' ? [[name, file[key]] as const] : [],
   );

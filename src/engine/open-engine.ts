@@ -37,6 +37,8 @@ export interface OpenEngineOptions {
   /** Engines with the same seed hash equal prefixes equally; random if absent. */
   readonly prefixHashSeed: string | undefined;
   readonly collectsKvEvents: boolean;
+  /** Part of the KV blocks whose stay is watched; absent: none. */
+  readonly kvMetricsSample?: number | undefined;
   /** Absent: no adapters. */
   readonly lora: LoraConfig | undefined;
   readonly policy: SchedulingPolicy;
@@ -85,6 +87,7 @@ export function openEngine(
     hasPrefixCaching: options.hasPrefixCaching,
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),
     collectsKvEvents: options.collectsKvEvents,
+    kvMetricsSample: options.kvMetricsSample,
     lora: lora && {
       maxLoras: lora.maxLoras,
       slots: new AdapterSlots(lora.maxLoaded, (path) => readAdapter(path, config, lora.maxRank)),
@@ -114,6 +117,7 @@ export function openEngine(
     blockSize: options.blockSize,
     blocks,
     hasPrefixCaching: options.hasPrefixCaching,
+    hasKvMetrics: options.kvMetricsSample !== undefined,
     kvCacheDtype: kvCacheNames[options.kvCacheDtype],
     threads: options.threads,
     policy: options.policy,

@@ -16,7 +16,7 @@ import {
 import { EngineClient } from './engine-client.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
-import { readGenerationConfig } from './generation-config.ts';
+import { readGenerationConfig, toGenerationConfig } from './generation-config.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
 import { readLoraConfig } from './lora/index.ts';
 import { readGguf } from './model/gguf/gguf-file.ts';
@@ -39,7 +39,8 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const loaded = readTokenizer(options);
   const { tokenizer } = loaded;
   const recommended = readGenerationConfig(options.model);
-  const eosTokenIds = [...recommended.eosTokenIds];
+  const override = toGenerationConfig(options.overrideGenerationConfig ?? {});
+  const eosTokenIds = [...recommended.eosTokenIds, ...override.eosTokenIds];
   if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
   const outputFormats = readOutputFormats(options);
   const kvEvents = readKvEventsConfig(options.kvEventsConfig);
@@ -60,7 +61,11 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       modelPath: options.model,
       adapters: readLoraConfig(options)?.modules ?? [],
       modelNames: options.servedModelName ?? [options.model],
-      defaults: options.generationConfig === 'vllm' ? {} : recommended,
+      defaults: { ...(options.generationConfig === 'vllm' ? {} : recommended), ...override },
+      uds: options.uds,
+      streamInterval: options.streamInterval ?? 1,
+      forcesUsage: options.enableForceIncludeUsage ?? false,
+      hasRequestIdHeaders: options.enableRequestIdHeaders ?? false,
       hasSleepMode: options.enableSleepMode ?? false,
       version: packageVersion(),
       gpuMemoryUtilization: options.gpuMemoryUtilization,
@@ -105,8 +110,11 @@ interface ModelTokenizer extends LoadedTokenizer {
 }
 
 /** A checkpoint needs its tokenizer; random weights may do without one, their text is bytes then. */
-function readTokenizer({ model, loadFormat, chatTemplate }: EngineOptions): ModelTokenizer {
-  const loaded = readOwnTokenizer(model) ?? byteTokenizer(model, loadFormat);
+function readTokenizer({ model, tokenizer, loadFormat, chatTemplate }: EngineOptions): ModelTokenizer {
+  const loaded =
+    tokenizer === undefined
+      ? (readOwnTokenizer(model) ?? byteTokenizer(model, loadFormat))
+      : readOtherTokenizer(tokenizer);
   if (chatTemplate === undefined) return loaded;
   if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
   return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
@@ -124,6 +132,12 @@ function readOwnTokenizer(model: string): ModelTokenizer | undefined {
     tokenizer: createTokenizer(model, source),
     chatTemplate: typeof template === 'string' ? template : undefined,
   };
+}
+
+function readOtherTokenizer(folder: string): ModelTokenizer {
+  const loaded = readOwnTokenizer(folder);
+  if (loaded === undefined) throw new Error(`--tokenizer: ${join(folder, 'tokenizer.json')} does not exist`);
+  return loaded;
 }
 
 function byteTokenizer(model: string, loadFormat: EngineOptions['loadFormat']): ModelTokenizer {

@@ -31,6 +31,11 @@ export interface ServeOpenEngineOptions {
   readonly gpuMemoryUtilization: number | undefined;
   readonly host: string;
   readonly port: number;
+  /** A Unix socket instead of host and port. */
+  readonly uds?: string | undefined;
+  readonly streamInterval?: number;
+  readonly forcesUsage?: boolean;
+  readonly hasRequestIdHeaders?: boolean;
   readonly apiKey: string | undefined;
   /** Absent: KV events stay here. */
   readonly kvEvents: KvEventsConfig | undefined;
@@ -61,6 +66,13 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     onStep: ({ stepTokens }) => {
       if (stepTokens > 0) metrics.iterationTokens.observe(stepTokens);
     },
+    onBlockLives: (lives) => {
+      for (const { lifetimeSeconds, idleSeconds, reuseGapsSeconds } of lives) {
+        metrics.kvBlocks?.lifetime.observe(lifetimeSeconds);
+        metrics.kvBlocks?.idleBeforeEvict.observe(idleSeconds);
+        for (const gap of reuseGapsSeconds) metrics.kvBlocks?.reuseGap.observe(gap);
+      }
+    },
   });
   const context: ServerContext = {
     engine,
@@ -80,9 +92,12 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       maxLogprobs: engine.info.maxLogprobs,
       maxChoices,
       isPriorityScheduling: engine.info.policy === 'priority',
+      forcesUsage: options.forcesUsage ?? false,
       defaults: options.defaults,
     },
     hasSleepMode: options.hasSleepMode,
+    hasRequestIdHeaders: options.hasRequestIdHeaders ?? false,
+    streamInterval: options.streamInterval ?? 1,
     version: options.version,
     createdSeconds: nowSeconds(),
     load: 0,
@@ -90,11 +105,14 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
   };
   const app = createEngineServer({ context, apiKey: options.apiKey, log });
   const connections = trackConnections(app.server);
-  await app.listen({ host: options.host, port: options.port }).catch((error: NodeJS.ErrnoException) => {
-    kvEvents?.close();
-    throw explainListen(options, error);
-  });
-  const bound = app.server.address() as AddressInfo;
+  const { uds, host, port } = options;
+  await app
+    .listen(uds === undefined ? { host, port } : { path: uds })
+    .catch((error: NodeJS.ErrnoException) => {
+      kvEvents?.close();
+      throw explainListen(options, error);
+    });
+  const bound = app.server.address() as AddressInfo | string;
   let closing: Promise<void> | undefined;
 
   const close = async (deadlineMs: number): Promise<void> => {
@@ -114,8 +132,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
   return {
     engine,
     kvEvents,
-    address: `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
-    port: bound.port,
+    ...addressOf(bound),
     close: (deadlineMs = defaultDeadlineMs) => {
       closing ??= close(deadlineMs);
       return closing;
@@ -136,12 +153,21 @@ async function publishKvEvents(
   return publisher;
 }
 
-function explainListen({ host, port }: ServeOpenEngineOptions, error: NodeJS.ErrnoException): Error {
+function addressOf(bound: AddressInfo | string): { readonly address: string; readonly port: number } {
+  if (typeof bound === 'string') return { address: `unix:${bound}`, port: 0 };
+  const { address, family, port } = bound;
+  return { address: `${family === 'IPv6' ? `[${address}]` : address}:${port}`, port };
+}
+
+function explainListen({ host, port, uds }: ServeOpenEngineOptions, error: NodeJS.ErrnoException): Error {
   const reasons: Readonly<Record<string, string>> = {
     EADDRINUSE: 'the port is in use; stop what listens there or choose another --port',
     EACCES: 'this process may not use that port; choose one above 1023',
     EADDRNOTAVAIL: 'this machine has no such address; choose another --host',
   };
-  const reason = reasons[error.code ?? ''] ?? error.message;
-  return new Error(`cannot listen on ${host}:${port}: ${reason}`, { cause: error });
+  const isTaken = uds !== undefined && error.code === 'EADDRINUSE';
+  const reason = isTaken
+    ? 'the file is there already; remove it if nothing listens on it'
+    : (reasons[error.code ?? ''] ?? error.message);
+  return new Error(`cannot listen on ${uds ?? `${host}:${port}`}: ${reason}`, { cause: error });
 }

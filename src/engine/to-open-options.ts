@@ -23,6 +23,12 @@ const kvCacheDtypes: Readonly<Record<NonNullable<EngineOptions['kvCacheDtype']>,
   fp8: 'F8_E4M3',
 };
 
+function kvMetricsSample({ kvCacheMetrics, kvCacheMetricsSample = 0.01 }: EngineOptions): number | undefined {
+  if (kvCacheMetricsSample > 1)
+    throw new Error(`kv_cache_metrics_sample must be above 0 and at most 1, got ${kvCacheMetricsSample}`);
+  return kvCacheMetrics === true ? kvCacheMetricsSample : undefined;
+}
+
 /** The engine's part of the options, with defaults filled in. Throws if a value cannot be. */
 export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly number[]): OpenEngineOptions {
   const blockSize = options.blockSize ?? BLOCK_SIZE;
@@ -53,6 +59,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     hasChunkedPrefill: options.enableChunkedPrefill ?? true,
     prefixHashSeed: options.prefixHashSeed,
     collectsKvEvents: readKvEventsConfig(options.kvEventsConfig) !== undefined,
+    kvMetricsSample: kvMetricsSample(options),
     lora: readLoraConfig(options),
     policy: options.schedulingPolicy ?? 'fcfs',
     kvAllocator,

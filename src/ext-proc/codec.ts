@@ -33,6 +33,7 @@ export interface WireRequest {
   readonly request?: `${Direction}${'Headers' | 'Body' | 'Trailers'}`;
   readonly requestHeaders?: WireHeaders;
   readonly responseHeaders?: WireHeaders;
+  readonly requestTrailers?: { readonly trailers?: WireHeaders['headers'] };
   readonly requestBody?: WireBody;
   readonly responseBody?: WireBody;
   readonly metadataContext?: { readonly filterMetadata?: Metadata };
@@ -47,6 +48,7 @@ export interface WireRequest {
 }
 
 const noBytes = new Uint8Array(0);
+const noHeaders: Headers = new Map();
 
 /** Undefined for a message of a kind that we do not know. */
 export function fromWire(wire: WireRequest): ProcessingRequest | undefined {
@@ -71,9 +73,14 @@ export function fromWire(wire: WireRequest): ProcessingRequest | undefined {
     case 'responseBody':
       return { ...envelope, kind: 'body', direction: 'response', ...bodyFromWire(wire.responseBody) };
     case 'requestTrailers':
-      return { ...envelope, kind: 'trailers', direction: 'request' };
+      return {
+        ...envelope,
+        kind: 'trailers',
+        direction: 'request',
+        headers: headerMap(wire.requestTrailers?.trailers),
+      };
     case 'responseTrailers':
-      return { ...envelope, kind: 'trailers', direction: 'response' };
+      return { ...envelope, kind: 'trailers', direction: 'response', headers: noHeaders };
     default:
       return undefined;
   }
@@ -93,8 +100,12 @@ function bodyMode(mode: BodyMode | number | undefined): BodyMode {
 }
 
 function headersFromWire(wire: WireHeaders | undefined): { headers: Headers; endOfStream: boolean } {
+  return { headers: headerMap(wire?.headers), endOfStream: wire?.endOfStream === true };
+}
+
+function headerMap(wire: WireHeaders['headers']): Headers {
   const headers = new Map<string, string>();
-  for (const { key, value, rawValue } of wire?.headers?.headers ?? []) {
+  for (const { key, value, rawValue } of wire?.headers ?? []) {
     if (key === undefined || key === '') continue;
     // Envoy uses `raw_value`; agentgateway uses `value` for pseudo-headers; NGINX Gateway Fabric for all.
     const text = rawValue !== undefined && rawValue.length > 0 ? rawValue.toString() : (value ?? '');
@@ -102,7 +113,7 @@ function headersFromWire(wire: WireHeaders | undefined): { headers: Headers; end
     const earlier = headers.get(name);
     headers.set(name, earlier === undefined ? text : `${earlier},${text}`);
   }
-  return { headers, endOfStream: wire?.endOfStream === true };
+  return headers;
 }
 
 function bodyFromWire(wire: WireBody | undefined): { body: Uint8Array; endOfStream: boolean } {
@@ -124,7 +135,7 @@ export function toWire(response: ProcessingResponse): object {
       };
     }
     case 'trailers':
-      return { [`${response.direction}Trailers`]: {} };
+      return { [`${response.direction}Trailers`]: commonResponse(response.mutation) };
     case 'immediate':
       return {
         immediateResponse: {

@@ -61,7 +61,12 @@ export type ProcessingRequest = Envelope &
         readonly body: Uint8Array;
         readonly endOfStream: boolean;
       }
-    | { readonly kind: 'trailers'; readonly direction: Direction }
+    | {
+        readonly kind: 'trailers';
+        readonly direction: Direction;
+        /** Of a request; those of a response are not read. */
+        readonly headers: Headers;
+      }
   );
 
 export interface HeaderMutation {
@@ -87,7 +92,7 @@ export type ProcessingResponse =
       /** Takes the place of the body or chunk that is answered; in the other modes only. Empty clears it. */
       readonly replaced?: Uint8Array;
     }
-  | { readonly kind: 'trailers'; readonly direction: Direction }
+  | { readonly kind: 'trailers'; readonly direction: Direction; readonly mutation?: HeaderMutation }
   | {
       readonly kind: 'immediate';
       readonly status: number;

@@ -10,6 +10,8 @@ export interface StreamObserver {
   readonly phase: (phase: StreamPhase, durationMs: number) => void;
   /** The pick is made, so long after the stream's first message. */
   readonly picked: (durationMs: number) => void;
+  /** A request was refused, with this code, before the picker was asked. */
+  readonly refused: (code: string) => void;
   /** `code`: the gRPC status that it ended with, as it is written in metrics. */
   readonly closed: (code: StreamEnd, durationMs: number) => void;
 }
@@ -45,6 +47,10 @@ export class PhaseTimer {
     if (phase === 'waiting') observer.picked(nowMs - this.#openedMs);
     this.#phase = phase;
     this.#sinceMs = nowMs;
+  }
+
+  refused(code: string): void {
+    this.#options?.observer.refused(code);
   }
 
   /** To be called once. */

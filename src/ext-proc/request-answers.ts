@@ -1,3 +1,5 @@
+import type { Headers } from './messages.ts';
+import { spoofedHeaders } from './mutation.ts';
 import type { Outbox } from './outbox.ts';
 import type { RequestGathering } from './request-gathering.ts';
 import type { RequestPlan } from './request-plan.ts';
@@ -10,7 +12,7 @@ export class RequestAnswers {
   readonly #outbox: Outbox;
   /** Body messages that are still owed a reply. */
   owed = 0;
-  areTrailersOwed = false;
+  #trailersOwed: Headers | undefined;
   /** Sent with the first reply in place of all that has come, nothing with the others. */
   #replacement: Uint8Array | undefined;
 
@@ -44,9 +46,16 @@ export class RequestAnswers {
     this.owed = 0;
   }
 
+  oweTrailers(trailers: Headers): void {
+    this.#trailersOwed = trailers;
+  }
+
+  /** What a client may not send as a header does not reach an engine as a trailer. */
   answerTrailers(): void {
-    if (!this.areTrailersOwed) return;
-    this.areTrailersOwed = false;
-    this.#outbox.send({ kind: 'trailers', direction: 'request' });
+    if (this.#trailersOwed === undefined) return;
+    const remove = spoofedHeaders(this.#trailersOwed);
+    this.#trailersOwed = undefined;
+    const mutation = remove.length === 0 ? {} : { mutation: { set: [], remove } };
+    this.#outbox.send({ kind: 'trailers', direction: 'request', ...mutation });
   }
 }

@@ -1,4 +1,4 @@
-import type { Placement, RequestPlacer, SubmitOptions } from '../endpoint-picker/assignment.ts';
+import type { Placement, RequestPlacer } from '../endpoint-picker/assignment.ts';
 import type { HttpRequest } from '../endpoint-picker/http-request.ts';
 import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
@@ -10,6 +10,7 @@ import type { BodyMode, Headers, ProcessingRequest } from './messages.ts';
 import { pickReply, spoofedHeaders } from './mutation.ts';
 import { Outbox, type Sink } from './outbox.ts';
 import { PhaseTimer, type PhaseTimerOptions, type StreamEnd } from './phase-timer.ts';
+import { PickWish } from './pick-wish.ts';
 import { RequestAnswers } from './request-answers.ts';
 import { RequestGathering } from './request-gathering.ts';
 import { errorDialectOf, requestPath } from './request-path.ts';
@@ -57,8 +58,7 @@ export class ExtProcStream {
   readonly #requestId: string;
   readonly #gathering = new RequestGathering();
   readonly #answers: RequestAnswers;
-  /** Made only if the pick may have to wait. */
-  #aborter: AbortController | undefined;
+  #wish: PickWish | undefined;
   readonly #phases: PhaseTimer;
   #state: State = 'idle';
   #isObservedOnly = false;
@@ -136,7 +136,7 @@ export class ExtProcStream {
     this.#gathering.onMetadata(message.metadata);
     if (message.kind === 'headers') this.#onRequestHeaders(message.headers, message.endOfStream);
     else if (message.kind === 'body') this.#onRequestBody(message.body, message.endOfStream);
-    else this.#onRequestTrailers();
+    else this.#onRequestTrailers(message.headers);
   }
 
   #onRequestHeaders(headers: Headers, endOfStream: boolean): void {
@@ -171,7 +171,7 @@ export class ExtProcStream {
     const plan = this.#plan!;
     this.#gathering.onChunk(body);
     if (this.#gathering.bytes > this.#collaborators.maxBodyBytes) {
-      this.#refuse(tooLarge(this.#collaborators.maxBodyBytes));
+      this.#refuseUnseen(tooLarge(this.#collaborators.maxBodyBytes));
     } else if (plan.pickOn === 'body_message') {
       this.#pick(plan.mayBeCut && !endOfStream ? 'headers' : 'whole');
     } else if (endOfStream) {
@@ -183,10 +183,10 @@ export class ExtProcStream {
     }
   }
 
-  #onRequestTrailers(): void {
+  #onRequestTrailers(trailers: Headers): void {
     if (this.#state === 'idle' || this.#state === 'abandoned') return;
     if (this.#gathering.end === 'open') this.#gathering.end = 'trailers';
-    this.#answers.areTrailersOwed = true;
+    this.#answers.oweTrailers(trailers);
     if (this.#state === 'gathering') this.#pick('whole');
     else if (this.#state === 'forwarding') this.#answers.answerTrailers();
   }
@@ -196,34 +196,24 @@ export class ExtProcStream {
     this.#stopWaiting();
     this.#state = 'picking';
     this.#phases.begin('picking');
+    let parsed: ParsedRequest;
     try {
-      const { request, rewrite, parserFault } = this.#parse(known);
+      parsed = this.#parse(known);
+    } catch (error) {
+      this.#refuseUnseen(error);
+      return;
+    }
+    try {
+      const { request, rewrite, parserFault } = parsed;
       this.#rewrite = rewrite;
-      this.#collaborators.picker.submit(request, this.#submitOptions(parserFault), {
+      this.#wish = new PickWish(this.#gathering.subset, parserFault, this.#isExplained);
+      this.#collaborators.picker.submit(request, this.#wish, {
         placed: (placement) => this.#onPlaced(placement),
         refused: (error) => this.#refuse(error),
       });
     } catch (error) {
       this.#refuse(error);
     }
-  }
-
-  #submitOptions(parserFault: string | undefined): SubmitOptions {
-    const signal = () => this.#signal();
-    return {
-      subset: this.#gathering.subset,
-      parserFault,
-      explains: this.#isExplained,
-      get signal() {
-        return signal();
-      },
-    };
-  }
-
-  #signal(): AbortSignal {
-    if (this.#state !== 'picking') return AbortSignal.abort();
-    this.#aborter ??= new AbortController();
-    return this.#aborter.signal;
   }
 
   #onPlaced(placement: Placement): void {
@@ -326,7 +316,13 @@ export class ExtProcStream {
     this.#stopWaiting();
     this.#gathering.takeChunks();
     this.#state = 'abandoned';
-    this.#aborter?.abort();
+    this.#wish?.abort();
+  }
+
+  /** The picker, which tells of all that it refuses, has not seen the request. */
+  #refuseUnseen(error: unknown): void {
+    this.#phases.refused(toServiceError(error).code);
+    this.#refuse(error);
   }
 
   #refuse(error: unknown): void {
@@ -350,14 +346,18 @@ export class ExtProcStream {
     const wasPicking = this.#state === 'picking';
     this.#state = 'closed';
     // Not otherwise: an abort makes an error with its stack, on every stream.
-    if (wasPicking) this.#aborter?.abort();
+    if (wasPicking) this.#wish?.abort();
     this.#stopWaiting();
     this.#gathering.takeChunks();
     const isFinished = this.#response?.isFinished ?? this.#hasRefused;
     const how = this.#collaborators.isCutting() ? 'cut' : this.#isEndExpected() ? 'expected' : 'early';
-    this.#phases.end(isFinished ? 'OK' : streamEnds[how]);
     try {
+      this.#phases.end(isFinished ? 'OK' : streamEnds[how]);
       this.#response?.onClosed(how);
+    } catch (error) {
+      // Nobody is left to be told; the connection goes on with its other streams.
+      const { log } = this.#collaborators;
+      log.error({ err: error, requestId: this.#requestId }, 'closing a stream failed');
     } finally {
       this.#outbox.end();
     }

@@ -90,6 +90,8 @@ export class FlowControl<R extends Round> {
   /** The last round in which nothing could be placed. */
   #fruitless: { readonly round: R; readonly atMs: number } | undefined;
   #isScanning = false;
+  /** Runs while no endpoint is ready. */
+  #cancelPatience: (() => void) | undefined;
   #isShutDown = false;
 
   constructor(options: FlowControlOptions<R>) {
@@ -162,6 +164,22 @@ export class FlowControl<R extends Round> {
     const isFruitless = this.#line.size === before;
     this.#fruitless = isFruitless ? { round, atMs: this.#options.clock() } : undefined;
     this.#afterChange();
+  }
+
+  /** To be called when an endpoint may not be ready any more: without any, nobody waits for longer than a moment. */
+  endpointLost(): void {
+    if (this.#line.size === 0 || this.#cancelPatience !== undefined) return;
+    if (this.#options.beginRound().readyEndpoints > 0) return;
+    this.#cancelPatience = this.#options.schedule(withoutEndpointsMs, () => {
+      this.#cancelPatience = undefined;
+      if (this.#options.beginRound().readyEndpoints > 0) return;
+      for (const waiting of [...this.#deadlines]) this.#refuse(waiting, noEndpoints(this.#waitedMs(waiting)));
+      this.#afterChange();
+    });
+  }
+
+  #waitedMs({ arrivedAtMs }: Waiting<Held<R>>): number {
+    return Math.round(this.#options.clock() - arrivedAtMs);
   }
 
   /** Nobody wanted the room that there is, a moment ago. */
@@ -294,11 +312,11 @@ export class FlowControl<R extends Round> {
     const round = beginRound();
     for (let next = this.#deadlines.peek(); next !== undefined && next.key <= nowMs; ) {
       const { item } = next;
-      const waitedMs = Math.round(nowMs - item.arrivedAtMs);
+      const waitedMs = this.#waitedMs(item);
       this.#refuse(
         item,
         round.readyEndpoints === 0
-          ? new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`)
+          ? noEndpoints(waitedMs)
           : new ServiceError('queue_timeout', `No engine had room for the request within ${waitedMs} ms.`, {
               retryAfterSeconds: secondsOf(this.#expectedWaitMs(item, item.ownMs, round)),
             }),
@@ -311,7 +329,11 @@ export class FlowControl<R extends Round> {
   /** One timer, for the next deadline; none when nothing waits. */
   #afterChange(): void {
     const { clock, schedule } = this.#options;
-    if (this.#line.size === 0) this.#drain.stop(clock());
+    if (this.#line.size === 0) {
+      this.#drain.stop(clock());
+      this.#cancelPatience?.();
+      this.#cancelPatience = undefined;
+    }
     const atMs = this.#deadlines.peek()?.key;
     if (this.#timer?.atMs === atMs) return;
     // A timer that is too early finds nothing to do and sets the next.
@@ -326,9 +348,15 @@ export class FlowControl<R extends Round> {
 /** Caches and costs change without an event. */
 const looksAgainAfterMs = 100;
 const longestRetrySeconds = 60;
+/** An engine that breaks one connection is tried again after half a second. */
+const withoutEndpointsMs = 5000;
 
 function secondsOf(waitMs: number): number {
   return Math.min(longestRetrySeconds, Math.max(1, Math.ceil(waitMs / 1000)));
+}
+
+function noEndpoints(waitedMs: number): ServiceError {
+  return new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`);
 }
 
 function shuttingDown(): ServiceError {

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Assignment, EndpointPicker } from '../endpoint-picker/assignment.ts';
 import { explanation } from '../endpoint-picker/explain.ts';
 import {
+  type ParsedRequest,
   type ParseOptions,
   parseOrReadHeaders,
   type RewrittenModel,
@@ -25,6 +26,8 @@ export interface ExchangeCollaborators {
   readonly active: ActiveRequests;
   readonly log: Log;
   readonly parseOptions: () => ParseOptions;
+  /** Told the code of each request that was refused before the picker was asked. */
+  readonly onRefused: (code: string) => void;
   readonly hasOwnKeys: boolean;
   /** Answers `x-pointsman-explain`. */
   readonly explains: boolean;
@@ -69,17 +72,16 @@ export async function serveExchange(
     stopPicking();
   });
   response.once('close', () => actives.remove(active));
+  let parsed: ParsedRequest;
   try {
-    const { request, rewrite, parserFault } = parseOrReadHeaders(
-      {
-        id: clientRequestId(client.incoming) === undefined ? requestId : randomUUID(),
-        method: 'POST',
-        path: client.incoming.url ?? '/',
-        headers: headerMap(client.incoming),
-        body: client.body,
-      },
-      collaborators.parseOptions(),
-    );
+    parsed = parse(client, collaborators.parseOptions());
+  } catch (error) {
+    collaborators.onRefused(toServiceError(error).code);
+    fail(error);
+    return;
+  }
+  try {
+    const { request, rewrite, parserFault } = parsed;
     const assignment = await collaborators.picker.pick(request, { signal: picking.signal, parserFault });
     response.off('close', stopPicking);
     if (picking.signal.aborted) assignment.finish({ kind: isCut ? 'cut_at_shutdown' : 'client_aborted' });
@@ -87,6 +89,19 @@ export async function serveExchange(
   } catch (error) {
     fail(error);
   }
+}
+
+function parse({ incoming, requestId, body }: ClientRequest, options: ParseOptions): ParsedRequest {
+  return parseOrReadHeaders(
+    {
+      id: clientRequestId(incoming) === undefined ? requestId : randomUUID(),
+      method: 'POST',
+      path: incoming.url ?? '/',
+      headers: headerMap(incoming),
+      body,
+    },
+    options,
+  );
 }
 
 interface PickedRequest {

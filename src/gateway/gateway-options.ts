@@ -35,6 +35,8 @@ export interface GatewayOptions {
   readonly rules?: () => RequestRules;
   /** Answers requests with `x-pointsman-explain: true` with the decision. True by default. */
   readonly explains?: boolean;
+  /** Told the code of each request that was refused before the picker was asked. */
+  readonly onRefused?: (code: string) => void;
   readonly metricsText?: () => Promise<{ readonly contentType: string; readonly body: string }>;
   /** True from the moment that the process wants to stop: not ready, and connections are not kept. */
   readonly isDraining?: () => boolean;

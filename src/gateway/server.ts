@@ -57,6 +57,7 @@ export async function serveGateway(options: GatewayOptions): Promise<RunningServ
       maxPrefixTokens: limits.maxPrefixTokens,
       ...options.rules?.(),
     }),
+    onRefused: (code) => options.onRefused?.(code),
     explains: options.explains ?? true,
     hasOwnKeys: (options.apiKeys?.length ?? 0) > 0,
     stallMs: timeouts.idleMs,
@@ -158,9 +159,14 @@ function checkRepresentation({ raw: { headers } }: FastifyRequest): void {
   }
 }
 
-function answerErrors(app: FastifyInstance, { log }: GatewayOptions, { maxBodyBytes }: GatewayLimits): void {
+function answerErrors(
+  app: FastifyInstance,
+  { log, onRefused }: GatewayOptions,
+  { maxBodyBytes }: GatewayLimits,
+): void {
   app.setErrorHandler((thrown: FastifyError, request, reply) => {
     const error = fromFastify(thrown, maxBodyBytes);
+    if (request.method === 'POST') onRefused?.(error.code);
     if (error.code === 'internal') {
       log.error({ err: error.cause, requestId: request.id }, 'request failed unexpectedly');
     }

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream';
 import { Budget } from './budget.ts';
 import { Flag, FrameType, initialWindow, maxFrameBytes, maxWindow, Setting } from './frame.ts';
 import { type DataFrame, FrameReader, type FrameSink } from './frame-reader.ts';
-import { HpackDecoder } from './hpack-decoder.ts';
+import { type HeaderField, HpackDecoder } from './hpack-decoder.ts';
 import {
   ConnectionError,
   ErrorCode,
@@ -210,11 +210,7 @@ export class Http2Connection implements StreamHost, FrameSink {
     try {
       this.#reader.read(chunk);
     } catch (error) {
-      this.#fail(
-        error instanceof ConnectionError
-          ? error
-          : new ConnectionError(ErrorCode.InternalError, `A stream failed: ${String(error)}`),
-      );
+      this.#fail(error instanceof ConnectionError ? error : streamFailed(error));
     } finally {
       this.output.release();
     }
@@ -286,7 +282,13 @@ export class Http2Connection implements StreamHost, FrameSink {
     }
     const fields = this.#decoder.decode(bytes, start, end);
     if (id <= this.#ids.last) {
-      this.#onTrailers(id, endsStream && areTrailersValid(fields));
+      this.#onTrailers(id, fields, endsStream);
+      return;
+    }
+    if (fields === undefined) {
+      this.#ids.opened(id);
+      this.spendControl();
+      this.#refuse(id, ErrorCode.EnhanceYourCalm);
       return;
     }
     const head = requestHead(fields);
@@ -295,14 +297,17 @@ export class Http2Connection implements StreamHost, FrameSink {
     this.#open(id, head, endsStream);
   }
 
-  #onTrailers(id: number, isValid: boolean): void {
+  /** `fields` is undefined if there are too many. */
+  #onTrailers(id: number, fields: readonly HeaderField[] | undefined, endsStream: boolean): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       this.#ids.checkLate(id, 'HEADERS');
       return;
     }
     if (stream.isRemoteEnded) this.#resetStream(stream, ErrorCode.StreamClosed);
-    else if (!isValid || (stream.bodyLeft ?? 0) !== 0) this.#resetStream(stream, ErrorCode.ProtocolError);
+    else if (fields === undefined) this.#resetStream(stream, ErrorCode.EnhanceYourCalm);
+    else if (!endsStream || !areTrailersValid(fields) || (stream.bodyLeft ?? 0) !== 0)
+      this.#resetStream(stream, ErrorCode.ProtocolError);
     else {
       stream.isRemoteEnded = true;
       stream.handler?.onEnd();
@@ -509,7 +514,19 @@ export class Http2Connection implements StreamHost, FrameSink {
     const streams = [...this.#streams.values()];
     this.#streams.clear();
     this.#waiting.clear();
-    for (const stream of streams) stream.onGone();
-    this.#options.onClose(error);
+    let ending = error;
+    for (const stream of streams) {
+      try {
+        stream.onGone();
+      } catch (thrown) {
+        // The others must be told all the same.
+        ending ??= streamFailed(thrown);
+      }
+    }
+    this.#options.onClose(ending);
   }
+}
+
+function streamFailed(error: unknown): ConnectionError {
+  return new ConnectionError(ErrorCode.InternalError, `A stream failed: ${String(error)}`);
 }

@@ -53,14 +53,16 @@ export class HpackDecoder {
   }
 
   /**
-   * Fields of one whole block, in order. Throws `COMPRESSION_ERROR` for what cannot be decoded, and
-   * `ENHANCE_YOUR_CALM` for a list over the limit: indexing lets few bytes stand for very many.
+   * Fields of one whole block, in order; undefined for a list over the limit, since indexing lets few bytes stand
+   * for very many: it is read to its end for the table's sake (RFC 9113, 10.5.1), and not kept. Throws
+   * `COMPRESSION_ERROR` for what cannot be decoded.
    */
-  decode(bytes: Uint8Array, start: number, end: number): HeaderField[] {
+  decode(bytes: Uint8Array, start: number, end: number): HeaderField[] | undefined {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
     const fields: HeaderField[] = [];
+    let isBehindField = false;
     let listBytes = 0;
     while (this.#at < end) {
       const first = bytes[this.#at]!;
@@ -71,22 +73,17 @@ export class HpackDecoder {
         field = this.#literal(6);
         this.#insert(field);
       } else if (first & 0x20) {
-        if (fields.length > 0) throw malformed('a table size update behind a header field');
+        if (isBehindField) throw malformed('a table size update behind a header field');
         this.#resize(this.#integer(5));
         continue;
       } else {
         field = this.#literal(4);
       }
+      isBehindField = true;
       listBytes += field[0].length + field[1].length + entryOverheadBytes;
-      if (listBytes > this.#maxListBytes) {
-        throw new ConnectionError(
-          ErrorCode.EnhanceYourCalm,
-          `Expected a header list of at most ${this.#maxListBytes} bytes, found more.`,
-        );
-      }
-      fields.push(field);
+      if (listBytes <= this.#maxListBytes) fields.push(field);
     }
-    return fields;
+    return listBytes <= this.#maxListBytes ? fields : undefined;
   }
 
   #literal(prefixBits: number): HeaderField {

@@ -1,9 +1,8 @@
 import type { EndpointInFlight } from '../scheduling/endpoint.ts';
-import { PrefillRate } from './prefill-rate.ts';
+import { FirstBursts } from './first-bursts.ts';
+import { type PrefillBurst, PrefillRate } from './prefill-rate.ts';
 import { StepTime, stepShapeMs } from './step-time.ts';
 
-/** Before anything was served: between an 8B model on an H100 (0.026) and a 70B one on four (0.058). */
-const unlearnedPrefillMsPerToken = 0.04;
 const unlearnedOutputTokens = 300;
 const unlearnedPromptWork = 1250;
 const outputMemory = 0.99;
@@ -28,7 +27,8 @@ export interface Answer {
 
 /** What the whole pool has learned: the prior of an endpoint that has served nothing yet. */
 export class FleetCalibration {
-  #prefillMs = unlearnedPrefillMsPerToken;
+  readonly #firstBursts = new FirstBursts();
+  #prefillMs = this.#firstBursts.msPerToken;
   #stepFactor = 1;
   #outputTokens = unlearnedOutputTokens;
   #answers = 0;
@@ -47,9 +47,20 @@ export class FleetCalibration {
     return this.#outputTokens;
   }
 
-  /** An endpoint's own figures, after it has learned something: the fleet's follow them slowly. */
+  /** Some engine has shown how long its prefill takes. */
+  get isPrefillKnown(): boolean {
+    return this.#firstBursts.count > 0;
+  }
+
+  prefilled(burst: PrefillBurst): void {
+    if (this.#firstBursts.isFull) return;
+    this.#firstBursts.add(burst);
+    this.#prefillMs = this.#firstBursts.msPerToken;
+  }
+
+  /** An endpoint's own figures: the fleet's follow them slowly once it has seen some bursts. */
   learnedPrefill(msPerToken: number): void {
-    this.#prefillMs += 0.02 * (msPerToken - this.#prefillMs);
+    if (this.#firstBursts.isFull) this.#prefillMs += 0.02 * (msPerToken - this.#prefillMs);
   }
 
   /** Prefill of a usual prompt, as the matrix work of so many tokens. */
@@ -86,9 +97,22 @@ export class Calibration {
     this.#fleet.prompted(prefillWork);
     const factor = this.#step.factor ?? this.#fleet.stepFactor;
     const stepMs = factor * stepShapeMs(load);
-    const prior = this.#fleet.prefillMsPerToken;
-    this.#prefill.firstToken(prefillWork, sentAtMs, nowMs, stepMs, prior);
-    this.#fleet.learnedPrefill(this.#prefill.msPerToken(prior));
+    this.settle(nowMs);
+    this.#prefill.firstToken(prefillWork, sentAtMs, nowMs, stepMs);
+    this.#fleet.learnedPrefill(this.#prefill.msPerToken(this.#fleet.prefillMsPerToken));
+  }
+
+  /** Learns from the first tokens that came before now. */
+  settle(nowMs: number): void {
+    const burst = this.#prefill.closeBurst(nowMs);
+    if (burst === undefined) return;
+    this.#fleet.prefilled(burst);
+    this.#prefill.add(burst, this.#fleet.prefillMsPerToken);
+  }
+
+  /** False before the first observation of any engine of the pool: the rate is a guess. */
+  get isPrefillKnown(): boolean {
+    return this.#fleet.isPrefillKnown;
   }
 
   ended({ firstTokenAtMs, endedAtMs, outputTokens }: Answer, load: EndpointInFlight): void {

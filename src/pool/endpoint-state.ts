@@ -168,6 +168,7 @@ export class EndpointState {
 
   #makeView(nowMs: number): Endpoint {
     this.load.settle(nowMs);
+    this.calibration.settle(nowMs);
     const inFlight = this.load.view();
     const metrics = this.#metrics;
     const { totalBlocks, blockSizeTokens } = metrics;
@@ -201,9 +202,12 @@ export class EndpointState {
       inFlight,
       learned: Object.freeze<EndpointLearned>({
         prefillMsPerToken,
+        isPrefillKnown: this.calibration.isPrefillKnown,
         stepMs,
         pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
         othersPrefillMs: this.#othersPrefillMs(nowMs),
+        prefillShare: this.load.prefillShare(nowMs, prefillMsPerToken),
+        freshAnswers: this.load.freshAnswers(nowMs),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
         releasableTokens: this.load.releasableTokens(nowMs, stepMs) + (isSharedMemory ? besideTokens : 0),

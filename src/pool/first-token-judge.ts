@@ -44,33 +44,45 @@ export class FirstTokenJudge {
 
   came(state: EndpointState, entry: LoadEntry, nowMs: number): void {
     const waitedMs = nowMs - entry.sentAtMs;
-    if (isLate(waitedMs, entry.expectedMs)) this.#judge(state, entry, nowMs);
+    if (isLate(waitedMs, entry.expectedMs)) this.#judge(state, entry, nowMs, this.#othersThan(state, nowMs));
     else state.health.firstTokenCame(entry.sentAtMs);
     state.firstTokenDelay.add(waitedMs, entry.expectedMs);
   }
 
   /** A hung engine may answer scrapes and nothing else: its first tokens are missed before they come. */
   lookForMissing(state: EndpointState, nowMs: number): void {
+    let others: Others | undefined;
     for (const entry of state.load.waitingSince(nowMs - leastExcessMs)) {
-      if (isLate(nowMs - entry.sentAtMs, entry.expectedMs)) this.#judge(state, entry, nowMs);
+      if (entry.isLate || !isLate(nowMs - entry.sentAtMs, entry.expectedMs)) continue;
+      others ??= this.#othersThan(state, nowMs);
+      this.#judge(state, entry, nowMs, others);
     }
   }
 
-  /** Only against others, and never so that more than half of the endpoints are out. */
-  #judge(state: EndpointState, entry: LoadEntry, nowMs: number): void {
-    if (entry.isLate) return;
+  #othersThan(state: EndpointState, nowMs: number): Others {
     const others = [...this.#endpoints.values()].filter((each) => each !== state);
     const ratios = others.flatMap(({ firstTokenDelay: { ratio } }) => (ratio === undefined ? [] : [ratio]));
-    if (ratios.length === 0) return;
-    const usual = Math.max(1, ratios.sort((a, b) => a - b)[ratios.length >> 1]!);
+    const median = ratios.sort((a, b) => a - b)[ratios.length >> 1];
+    const ready = others.filter(({ health }) => health.isReady(nowMs)).length;
+    return { usualRatio: median === undefined ? undefined : Math.max(1, median), ready };
+  }
+
+  /** Only against others, and never so that more than half of the endpoints are out. */
+  #judge(state: EndpointState, entry: LoadEntry, nowMs: number, { usualRatio, ready }: Others): void {
+    if (entry.isLate || usualRatio === undefined) return;
     const waitedMs = nowMs - entry.sentAtMs;
-    if (!isLate(waitedMs, usual * entry.expectedMs)) return;
-    const readyOthers = others.filter(({ health }) => health.isReady(nowMs)).length;
-    if (2 * readyOthers < this.#endpoints.size) return;
+    if (!isLate(waitedMs, usualRatio * entry.expectedMs)) return;
+    if (2 * ready < this.#endpoints.size) return;
     entry.isLate = true;
     const reason = `${Math.round(waitedMs)} ms instead of ${Math.round(entry.expectedMs)} ms`;
     state.health.firstTokenIsLate(reason, entry.sentAtMs, nowMs);
   }
+}
+
+interface Others {
+  /** How their first tokens come, as a ratio to when they were expected; undefined if none is known. */
+  readonly usualRatio: number | undefined;
+  readonly ready: number;
 }
 
 function isLate(waitedMs: number, expectedMs: number): boolean {

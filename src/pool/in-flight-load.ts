@@ -1,5 +1,6 @@
 import type { EndpointInFlight } from '../scheduling/endpoint.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
+import { FadingSum } from './fading-sum.ts';
 import type { HeldPrompts, PromptTokens } from './held-prompts.ts';
 
 export interface RequestLoad {
@@ -47,12 +48,16 @@ export class InFlightLoad {
   #sentSinceScrape = 0;
   #requests = 0;
   #waitingForFirstToken = 0;
+  #awaitedFirstTokens = 0;
   #promptTokens = 0;
   #uncachedTokens = 0;
   #prefillWork = 0;
   #decoding = 0;
   /** Sum of `decodingSinceMs`. */
   #decodingSinceMs = 0;
+  readonly #freshAnswers = new FadingSum(freshMs);
+  /** Prefill sent there, as the matrix work of so many tokens. */
+  readonly #recentWork = new FadingSum(recentMs);
   /** In the order in which engines prefill; those that have their first token are dropped at the front. */
   readonly #waiting: LoadEntry[] = [];
   /** When the engine has begun with the first of `#waiting`, if it works without a pause. */
@@ -115,9 +120,11 @@ export class InFlightLoad {
     this.#sentInEpoch++;
     this.#sentSinceScrape++;
     this.#waitingForFirstToken++;
+    if (isStreaming) this.#awaitedFirstTokens++;
     this.#promptTokens += promptTokens;
     this.#uncachedTokens += uncachedTokens;
     this.#prefillWork += prefillWork;
+    this.#recentWork.add(prefillWork, nowMs);
     this.#prompts.add(this.#held, prefix, promptTokens);
     if (this.#waiting.length === 0) this.#headSinceMs = nowMs;
     this.#waiting.push(entry);
@@ -135,12 +142,24 @@ export class InFlightLoad {
     entry.decodingSinceMs = nowMs;
     this.#decoding++;
     this.#decodingSinceMs += nowMs;
+    this.#freshAnswers.add(1, nowMs);
+  }
+
+  /** Answers that have just begun: each counts 1 at its first token, and fades. */
+  freshAnswers(nowMs: number): number {
+    return this.#freshAnswers.at(nowMs);
+  }
+
+  /** Share of the engine's time that the prefill sent there lately takes. */
+  prefillShare(nowMs: number, msPerToken: number): number {
+    return (msPerToken * this.#recentWork.at(nowMs)) / recentMs;
   }
 
   #endPrefill(entry: LoadEntry, nowMs: number): void {
     entry.isWaitingForFirstToken = false;
     this.#view = undefined;
     this.#waitingForFirstToken--;
+    if (entry.isStreaming !== false) this.#awaitedFirstTokens--;
     this.#uncachedTokens -= entry.uncachedTokens;
     this.#prefillWork -= entry.prefillWork;
     if (this.#waiting[0] !== entry) return;
@@ -196,6 +215,7 @@ export class InFlightLoad {
     if (entry.isWaitingForFirstToken) this.#endPrefill(entry, nowMs);
     else {
       this.#decoding--;
+      this.#freshAnswers.takeBack(1, entry.decodingSinceMs!, nowMs);
       this.#decodingSinceMs = this.#decoding === 0 ? 0 : this.#decodingSinceMs - entry.decodingSinceMs!;
     }
     const { prefix, promptTokens } = entry;
@@ -205,6 +225,7 @@ export class InFlightLoad {
     this.#promptTokens -= entry.promptTokens;
     if (entry.epoch >= this.#epoch) this.#sentInEpoch--;
     if (entry.epoch >= this.#succeededEpoch) this.#sentSinceScrape--;
+    while (this.#unseen[0]?.entry.isWaitingForFirstToken === false) this.#unseen.shift();
   }
 
   beginScrape(): void {
@@ -224,6 +245,7 @@ export class InFlightLoad {
       requests: this.#requests,
       sentSinceScrape: this.#sentSinceScrape,
       waitingForFirstToken: this.#waitingForFirstToken,
+      awaitedFirstTokens: this.#awaitedFirstTokens,
       promptTokens: this.#promptTokens,
       uncachedTokens: this.#uncachedTokens,
     });
@@ -238,6 +260,7 @@ export class InFlightLoad {
       requests: entries.length,
       sentSinceScrape: entries.filter((entry) => entry.epoch >= this.#succeededEpoch).length,
       waitingForFirstToken: waiting.length,
+      awaitedFirstTokens: waiting.filter(({ isStreaming }) => isStreaming !== false).length,
       promptTokens: sum(entries.map((entry) => entry.promptTokens)),
       uncachedTokens: sum(waiting.map((entry) => entry.uncachedTokens)),
     };
@@ -252,7 +275,11 @@ export class InFlightLoad {
     const decoding = entries.length - waiting.length;
     if (this.#decoding !== decoding)
       throw new Error(`${owner} decodes ${decoding}, counts ${this.#decoding}`);
-    if (this.#waiting[0] !== waiting[0]) throw new Error(`${owner} prefills another prompt than the oldest`);
+    const inOrder = this.#waiting.filter((entry) => entry.isWaitingForFirstToken);
+    if (inOrder.length !== waiting.length || !waiting.every((entry) => inOrder.includes(entry)))
+      throw new Error(`${owner} prefills ${inOrder.length} prompts, of ${waiting.length} that wait`);
+    if (this.#waiting.length > 0 && this.#waiting[0] !== inOrder[0])
+      throw new Error(`${owner} prefills a prompt that has its first token`);
     if (entries.length === 0 && this.#held.all + this.#held.alone !== 0)
       throw new Error(`${owner} is idle and ${this.#held.all} tokens are held there`);
   }
@@ -261,6 +288,11 @@ export class InFlightLoad {
 const none = new Uint32Array(0);
 /** Of a prompt whose blocks are not known: it shares nothing. */
 const noPrefix: PrefixHashes = Object.freeze({ count: 0, low: none, high: none, blockTokens: 1 });
+
+/** Some dozens of tokens: what is not over by then is no short answer. */
+const freshMs = 500;
+/** Over how long the share of prefill is taken: a few prompts, and about as long as an answer. */
+const recentMs = 5000;
 
 /** Of the prompt under way, the share that may count as done; the first token will tell the rest. */
 const mostDone = 0.9;

@@ -40,7 +40,7 @@ export interface PoolListener {
   ejected?(endpoint: EndpointRef, ejection: Ejection): void;
   /** A request has succeeded on it after this ejection. */
   restored?(endpoint: EndpointRef, ejection: Ejection): void;
-  /** A first token, an end, a scrape or a recovery: the endpoint may be able to take more than before. */
+  /** A first token, an end, or a scrape, failed or not: what the endpoint can take may have changed. */
   roomChanged?(endpoint: EndpointRef): void;
 }
 
@@ -175,6 +175,7 @@ export class InferencePool {
     // Gone between the snapshot and now: nothing is left to count against.
     if (state === undefined) return { sentAtMs, firstToken() {}, release() {} };
     state.load.settle(sentAtMs);
+    state.calibration.settle(sentAtMs);
     const msPerToken = state.calibration.prefillMsPerToken();
     const pendingMs = state.load.pendingPrefillMs(sentAtMs, msPerToken);
     const prefillMs = pendingMs + msPerToken * (load.prefillWork ?? load.uncachedTokens);
@@ -210,14 +211,14 @@ export class InferencePool {
       this.#setCapacity(state, metrics);
       state.endScrape(metrics, this.#clock());
     });
-    const state = this.#find(endpoint);
-    if (state !== undefined) this.#tellRoom(state);
+    this.#tellRoom(endpoint);
   }
 
   /** Not ready until the next scrape succeeds. */
   recordScrapeFailure(endpoint: EndpointRef, reason: string): void {
     this.#tellScraped(endpoint, 'failed');
     this.#change(endpoint, (state) => state.health.scrapeFailed(reason));
+    this.#tellRoom(endpoint);
   }
 
   /**
@@ -230,6 +231,7 @@ export class InferencePool {
       const nowMs = this.#clock();
       if (nowMs - state.servedAtMs >= proofOfLifeMs) state.health.scrapeTimedOut(reason, nowMs);
     });
+    this.#tellRoom(endpoint);
   }
 
   recordModels(endpoint: EndpointRef, models: EndpointModels): void {
@@ -302,8 +304,8 @@ export class InferencePool {
     for (const listener of this.#listeners) listener.scraped?.(endpoint, result);
   }
 
-  #tellRoom(state: EndpointState): void {
-    for (const listener of this.#listeners) listener.roomChanged?.(state);
+  #tellRoom(endpoint: EndpointRef): void {
+    for (const listener of this.#listeners) listener.roomChanged?.(endpoint);
   }
 
   #find({ slot, name, address }: EndpointRef): EndpointState | undefined {

@@ -23,33 +23,46 @@ export class PrefillRate {
   #burstAtMs = Number.NEGATIVE_INFINITY;
   #burstTokens = 0;
   #burstSentAtMs = Number.POSITIVE_INFINITY;
+  #burstStepMs = 0;
   #earlierBurstAtMs = Number.NEGATIVE_INFINITY;
 
-  /** `stepMs` is the fixed part of the step that made the first token. */
-  firstToken(tokens: number, sentAtMs: number, nowMs: number, stepMs: number, priorMs: number): void {
-    if (nowMs - this.#burstAtMs > sameStepMs) {
-      this.#closeBurst(stepMs, priorMs);
+  /** `stepMs` is the fixed part of the step that made the first token. After `closeBurst` at that time. */
+  firstToken(tokens: number, sentAtMs: number, nowMs: number, stepMs: number): void {
+    if (this.#burstTokens === 0) {
       this.#earlierBurstAtMs = this.#burstAtMs;
       this.#burstAtMs = nowMs;
+      this.#burstStepMs = stepMs;
     }
     this.#burstTokens += tokens;
     this.#burstSentAtMs = Math.min(this.#burstSentAtMs, sentAtMs);
+  }
+
+  /** The burst under way, if nothing more can come of its step. It counts once it is given to `add`. */
+  closeBurst(nowMs: number): PrefillBurst | undefined {
+    const tokens = this.#burstTokens;
+    if (tokens === 0 || nowMs - this.#burstAtMs <= sameStepMs) return undefined;
+    const beganMs = Math.max(this.#earlierBurstAtMs, this.#burstSentAtMs);
+    const elapsedMs = Math.max(0, this.#burstAtMs - beganMs - this.#burstStepMs);
+    this.#burstTokens = 0;
+    this.#burstSentAtMs = Number.POSITIVE_INFINITY;
+    return { tokens, elapsedMs };
+  }
+
+  add({ tokens, elapsedMs }: PrefillBurst, priorMs: number): void {
+    const mostMs = clip * this.msPerToken(priorMs) * tokens;
+    this.#elapsedMs = memory * this.#elapsedMs + Math.min(mostMs, elapsedMs);
+    this.#tokens = memory * this.#tokens + tokens;
   }
 
   /** `priorMs` counts until enough has been seen. */
   msPerToken(priorMs: number): number {
     return (this.#elapsedMs + priorMs * priorTokens) / (this.#tokens + priorTokens);
   }
+}
 
-  #closeBurst(stepMs: number, priorMs: number): void {
-    const tokens = this.#burstTokens;
-    if (tokens > 0) {
-      const elapsedMs = this.#burstAtMs - Math.max(this.#earlierBurstAtMs, this.#burstSentAtMs) - stepMs;
-      const mostMs = clip * this.msPerToken(priorMs) * tokens;
-      this.#elapsedMs = memory * this.#elapsedMs + Math.min(mostMs, Math.max(0, elapsedMs));
-      this.#tokens = memory * this.#tokens + tokens;
-    }
-    this.#burstTokens = 0;
-    this.#burstSentAtMs = Number.POSITIVE_INFINITY;
-  }
+/** Prompts that got their first tokens in one step of an engine, and how long it has worked on them. */
+export interface PrefillBurst {
+  /** As the matrix work of so many tokens. */
+  readonly tokens: number;
+  readonly elapsedMs: number;
 }

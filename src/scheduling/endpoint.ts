@@ -27,6 +27,8 @@ export interface EndpointInFlight {
   readonly sentSinceScrape: number;
   /** Those of `requests` that have not produced their first token. */
   readonly waitingForFirstToken: number;
+  /** Those of them whose first token will be seen: not where an answer comes as a whole. */
+  readonly awaitedFirstTokens: number;
   /** Prompt tokens of all of them. */
   readonly promptTokens: number;
   /** Prompt tokens not believed cached, of requests before their first token. */
@@ -37,6 +39,8 @@ export interface EndpointInFlight {
 export interface EndpointLearned {
   /** Time that one more uncached prompt token takes. */
   readonly prefillMsPerToken: number;
+  /** False while no engine of the pool has shown a first token: the time per token is a guess. */
+  readonly isPrefillKnown: boolean;
   /** Time of one decode step at the endpoint's present load: about the time per output token there. */
   readonly stepMs: number;
   /** Until the prefill that we have sent there is done, milliseconds from now. */
@@ -46,6 +50,10 @@ export interface EndpointLearned {
    * 0 for an engine that does not tell its queue.
    */
   readonly othersPrefillMs: number;
+  /** Share of its time that the prefill which we have sent there lately takes; above 1 while it falls behind. */
+  readonly prefillShare: number;
+  /** Our answers there that have just begun: each counts 1 at its first token and fades within a second. */
+  readonly freshAnswers: number;
   /** Tokens that fit into the KV cache; undefined until the engine has told. */
   readonly kvCapacityTokens: number | undefined;
   /**

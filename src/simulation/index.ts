@@ -5,7 +5,6 @@
  */
 export { type EngineModel, type EnginePresetName, enginePresets } from './engine-model.ts';
 export { type ExperimentResult, runExperiment, type Scenario } from './experiment.ts';
-export { prepareHeap } from './heap-settings.ts';
 export type { RunMeasures } from './measures.ts';
 export { svgPlot } from './plot.ts';
 export { findPolicy, policies } from './policies/index.ts';

@@ -7,7 +7,7 @@ import { defineMetrics } from './metric-definitions.ts';
 import { type PoolCounters, poolCounters } from './pool-counters.ts';
 import { poolGauges } from './pool-gauges.ts';
 import { prefixIndexLabels, requestMetrics } from './request-metrics.ts';
-import { type RequestLabelLimits, RequestSeriesTable } from './request-series.ts';
+import { type RequestLabelLimits, RequestSeriesTable, unknownRequest } from './request-series.ts';
 import { type Family, gauge } from './series.ts';
 import { type StreamMetrics, streamMetrics } from './stream-metrics.ts';
 
@@ -38,6 +38,8 @@ export interface Metrics {
   readonly observer: PickerObserver;
   readonly pool: PoolCounters;
   readonly streams: StreamMetrics;
+  /** A door refused a request, with this code of the catalogue, before the picker was asked. */
+  readonly refused: (code: string) => void;
   /** All series in Prometheus' text format. */
   text(): Promise<MetricsText>;
 }
@@ -57,7 +59,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const series = defineMetrics();
   const table = new RequestSeriesTable(series, { ...defaultLimits, ...options.limits });
   const pool = poolCounters(series, snapshot);
-  const streams = streamMetrics(series);
+  const refused = (code: string) => {
+    series.rejections.of(code).value++;
+    series.errors.of(...unknownRequest, code).value++;
+  };
+  const streams = streamMetrics(series, refused);
   const families: readonly Family[] = [
     ...ownGauges(options, table, poolName),
     ...series.families,
@@ -76,6 +82,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }),
     pool,
     streams,
+    refused,
     text: async () => {
       pool.forgetAbsent();
       const lines: string[] = [];

@@ -33,6 +33,9 @@ export interface RequestLabelLimits {
 /** Of requests that name no tenant, as llm-d calls it. */
 const defaultFairnessId = 'default-flow';
 
+/** Labels of a request that was refused before anything of it was known. */
+export const unknownRequest: RequestSeries['labels'] = ['', '', defaultFairnessId, '0'];
+
 /** Finds the series of a request. Clients name models and tenants: beyond the limits they are counted as `other`. */
 export class RequestSeriesTable {
   readonly #series: MetricSeries;

@@ -191,6 +191,7 @@ describe('with two engines and tenants that share a prefix of 1,000 tokens', () 
     const first = await fleet.pick(prompt());
     fleet.clock.nowMs += 60;
     first.firstToken();
+    fleet.clock.nowMs += 60;
     const homes: string[] = [];
     for (let i = 0; i < 12; i++) homes.push((await fleet.pick(prompt())).endpoint.name);
     const home = first.endpoint.name;

@@ -3,6 +3,7 @@ import shadowPrice from '../../scorers/shadow-price.ts';
 import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import ready from '../../src/scheduling/filters/ready.ts';
+import { prefillWork } from '../../src/scheduling/index.ts';
 import maxScore from '../../src/scheduling/pickers/max-score.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import { makeRequest } from '../scheduling/support.ts';
@@ -17,8 +18,20 @@ const profile = createProfile({
 
 const done = { kind: 'completed', status: 200, usage: undefined } as const;
 
-/** 0.04 ms a token until learned, so that 5,000 tokens fill an engine's 200 ms. */
-function createWaitingFleet(endpoints = 2) {
+/** Engines that have shown a rate of 0.04 ms a token, so that 5,000 tokens fill one's 200 ms. */
+async function createWaitingFleet(endpoints = 2) {
+  const fleet = createColdFleet(endpoints);
+  const assignment = await fleet.pick({ promptTokens: 10_000 });
+  fleet.clock.nowMs += 0.04 * prefillWork(10_000, 10_000) + fleet.endpoint('e0').learned.stepMs;
+  assignment.firstToken();
+  fleet.clock.nowMs += 10;
+  assignment.finish(done);
+  fleet.finished.length = 0;
+  return fleet;
+}
+
+/** Of whose engines nothing is known yet. */
+function createColdFleet(endpoints = 2) {
   return createFleet({
     endpoints,
     profile,
@@ -32,9 +45,33 @@ function createWaitingFleet(endpoints = 2) {
 
 const long = { promptTokens: 6000 };
 
+describe('while nothing is known of the speed of engines', () => {
+  it('each gets one request whose first token will tell it, and the rest once that has come', async () => {
+    const { pick, picker, clock } = createColdFleet();
+    const first = [await pick({ promptTokens: 200 }), await pick({ promptTokens: 200 })];
+    const waiting = [pick({ promptTokens: 200 }), pick({ promptTokens: 200 })];
+    expect(picker.waitingRequests).toBe(2);
+    clock.nowMs += 20;
+    first[0]!.firstToken();
+    clock.nowMs += 5;
+    // The rate is known now, so the engine that has not answered yet has room, too.
+    first[1]!.firstToken();
+    expect(picker.waitingRequests).toBe(0);
+    for (const each of [...first, await waiting[0]!, await waiting[1]!]) each.finish(done);
+  });
+
+  it('nothing that would not tell it waits', async () => {
+    const { pick, picker } = createColdFleet(1);
+    const whole = { promptTokens: 6000, isStreaming: false };
+    const assignments = [await pick(whole), await pick(whole), await pick(whole)];
+    expect(picker.waitingRequests).toBe(0);
+    for (const each of assignments) each.finish(done);
+  });
+});
+
 describe('a pick under flow control', () => {
   it('never waits while an engine that suits it has room', async () => {
-    const { pick, picker, finished } = createWaitingFleet();
+    const { pick, picker, finished } = await createWaitingFleet();
     const first = await pick(long);
     const second = await pick(long);
     expect(new Set([first.endpoint.name, second.endpoint.name]).size).toBe(2);
@@ -46,7 +83,7 @@ describe('a pick under flow control', () => {
   });
 
   it('waits while no engine has room, and goes to the first that has', async () => {
-    const { pick, picker, clock, finished } = createWaitingFleet();
+    const { pick, picker, clock, finished } = await createWaitingFleet();
     const busy = [await pick(long), await pick(long)];
     const waiting = pick({ promptTokens: 500 });
     expect(picker.waitingRequests).toBe(1);
@@ -66,7 +103,7 @@ describe('a pick under flow control', () => {
   });
 
   it('sends an engine no more than it has room for when many wait', async () => {
-    const { pick, picker, pool, clock } = createWaitingFleet(1);
+    const { pick, picker, pool, clock } = await createWaitingFleet(1);
     const first = await pick(long);
     const waiting = Array.from({ length: 6 }, () => pick({ promptTokens: 3000 }));
     first.firstToken();
@@ -80,7 +117,7 @@ describe('a pick under flow control', () => {
   });
 
   it('is refused at once for what waiting cannot mend', async () => {
-    const { pick, picker, rejected } = createWaitingFleet(1);
+    const { pick, picker, rejected } = await createWaitingFleet(1);
     const first = await pick(long);
     await expect(pick({ model: 'm' }, ['10.9.9.9'])).rejects.toMatchObject({ code: 'no_endpoints' });
     const waiting = pick(long);
@@ -91,7 +128,7 @@ describe('a pick under flow control', () => {
   });
 
   it('leaves the line when its client does', async () => {
-    const { pick, picker } = createWaitingFleet(1);
+    const { pick, picker } = await createWaitingFleet(1);
     const first = await pick(long);
     const client = new AbortController();
     const waiting = picker.pick(makeRequest(long), { subset: undefined, signal: client.signal });
@@ -103,7 +140,7 @@ describe('a pick under flow control', () => {
   });
 
   it('can be decided at once, past the line, by those that hold requests themselves', async () => {
-    const { pick, picker } = createWaitingFleet(1);
+    const { pick, picker } = await createWaitingFleet(1);
     const first = await pick(long);
     const second = picker.decide(makeRequest(long), { subset: undefined });
     expect(second.endpoint.name).toBe('e0');

@@ -1,3 +1,6 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { engineFlags, engineOptionsFromFlags } from '../../src/engine/engine-flags.ts';
 import { planKvCache } from '../../src/engine/kv-cache-size.ts';
@@ -40,6 +43,41 @@ describe('flags', () => {
     expect(wrong).toThrow(/--port must be a whole number, got "x"/);
     expect(wrong).toThrow(/--dtype must be one of auto, bfloat16/);
     expect(wrong).toThrow(/--max-num-seqs/);
+  });
+
+  test('come from a YAML file, too; the command line goes before it', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'pointsman-flags-')), 'engine.yaml');
+    const read = (yaml: string, values: Record<string, string> = {}) => {
+      writeFileSync(file, yaml);
+      return engineOptionsFromFlags('/m', { config: file, ...values });
+    };
+    const yaml =
+      'max-model-len: 4k\nport: 9000\nenable_lora: true\nserved-model-name: [a, b]\nenforce-eager: true\n';
+    expect(read(yaml, { port: '9001' })).toEqual({
+      model: '/m',
+      config: file,
+      maxModelLen: 4000,
+      port: 9001,
+      enableLora: true,
+      servedModelName: ['a', 'b'],
+    });
+    expect(() => read('ports: 1')).toThrow(
+      /--config .*engine\.yaml cannot be used: it has unknown flags: ports/,
+    );
+    expect(() => read('- a')).toThrow(/it must hold flags by name/);
+    expect(() => read('port: x')).toThrow(/--port must be a whole number/);
+    expect(() => engineOptionsFromFlags('/m', { config: '/nowhere' })).toThrow(
+      /--config \/nowhere cannot be used/,
+    );
+  });
+
+  test('of parallelism know 1 only', () => {
+    expect(engineOptionsFromFlags('/m', { 'tensor-parallel-size': '1' })).toMatchObject({
+      tensorParallelSize: 1,
+    });
+    expect(() => engineOptionsFromFlags('/m', { 'tensor-parallel-size': '2' })).toThrow(
+      /--tensor-parallel-size must be one of 1/,
+    );
   });
 
   test('leave defaults that fit together', () => {

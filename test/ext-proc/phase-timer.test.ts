@@ -11,6 +11,7 @@ describe('the phases of a stream', () => {
         opened: () => told.push('opened'),
         phase: (phase, durationMs) => told.push([phase, durationMs]),
         picked: (durationMs) => told.push(['picked', durationMs]),
+        refused: (code) => told.push(['refused', code]),
         closed: (code, durationMs) => told.push([code, durationMs]),
       },
     });

@@ -104,6 +104,29 @@ describe('an error is a JSON response with the stream ended', () => {
     expect(logged).toEqual([expect.objectContaining({ err: expect.any(TypeError), requestId: 'request-1' })]);
   });
 
+  it('a fault while a lost stream is closed is logged, and goes no further', async () => {
+    const logged: object[] = [];
+    const log = { error: (fields: object) => logged.push(fields), warn() {}, info() {}, debug() {} };
+    const picker = fakePicker(['10.0.0.1:8000']);
+    const submit: typeof picker.submit = (request, options, listener) =>
+      picker.submit(request, options, {
+        ...listener,
+        placed: (placement) =>
+          listener.placed({
+            ...placement,
+            finish: () => {
+              throw new TypeError('cannot finish');
+            },
+          }),
+      });
+    const harness = openStream({ modes, collaborators: { log, picker: { submit } } });
+    harness.headers();
+    harness.body(chatBody, true);
+    await settle();
+    harness.stream.onCancel();
+    expect(logged).toEqual([expect.objectContaining({ err: expect.any(TypeError), requestId: 'request-1' })]);
+  });
+
   it('a body over the cap is refused before it has ended', async () => {
     const harness = openStream({ modes, collaborators: { maxBodyBytes: 100 } });
     harness.headers();
@@ -111,6 +134,49 @@ describe('an error is a JSON response with the stream ended', () => {
     expect(refusal(harness).status).toBe(413);
     harness.body('more', true);
     expect(harness.sent).toHaveLength(1);
+  });
+
+  it.each([
+    ['no JSON', '{"model"', 'invalid_json'],
+    ['no model', '{"prompt":"x"}', 'invalid_request'],
+    ['more than may be', `{"model":"m","prompt":"${'x'.repeat(200)}"}`, 'request_too_large'],
+  ])('%s is told to the observer, as the picker never sees it', (_, body, code) => {
+    const refused: string[] = [];
+    const observer = {
+      opened() {},
+      phase() {},
+      picked() {},
+      closed() {},
+      refused: (each: string) => refused.push(each),
+    };
+    const phases = { clock: () => 0, observer };
+    const harness = openStream({ modes, collaborators: { phases, maxBodyBytes: 100 } });
+    harness.headers();
+    harness.body(body, true);
+    expect(refusal(harness).error['code']).toBe(code);
+    expect(refused).toEqual([code]);
+    expect(harness.picker.picks).toEqual([]);
+  });
+
+  it('what the picker refuses is told by the picker alone', async () => {
+    const refused: string[] = [];
+    const observer = {
+      opened() {},
+      phase() {},
+      picked() {},
+      closed() {},
+      refused: (each: string) => refused.push(each),
+    };
+    const harness = openStream({
+      modes,
+      picker: fakePicker([]),
+      collaborators: { phases: { clock: () => 0, observer } },
+    });
+    harness.headers();
+    harness.body(chatBody, true);
+    await settle();
+    expect(refusal(harness).status).toBe(503);
+    expect(refused).toEqual([]);
   });
 
   it.each(['BUFFERED', 'STREAMED'] as const)('also in %s', async (request) => {

@@ -22,7 +22,7 @@ export interface Harness {
   readonly fireTimer: () => boolean;
   readonly headers: (options?: HeaderOptions) => void;
   readonly body: (body: string | Uint8Array, endOfStream?: boolean) => void;
-  readonly trailers: () => void;
+  readonly trailers: (trailers?: Readonly<Record<string, string>>) => void;
   readonly responseHeaders: (options?: HeaderOptions) => void;
   readonly responseBody: (body: string | Uint8Array, endOfStream?: boolean) => void;
   readonly responseTrailers: () => void;
@@ -110,11 +110,12 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
     },
     headers: (given) => sendHeaders('request', postHeaders, given),
     body: (body, endOfStream = false) => sendBody('request', body, endOfStream),
-    trailers: () => send({ kind: 'trailers', direction: 'request' }),
+    trailers: (trailers = {}) =>
+      send({ kind: 'trailers', direction: 'request', headers: new Map(Object.entries(trailers)) }),
     responseHeaders: (given) =>
       sendHeaders('response', { ':status': '200', 'content-type': 'text/event-stream' }, given),
     responseBody: (body, endOfStream = false) => sendBody('response', body, endOfStream),
-    responseTrailers: () => send({ kind: 'trailers', direction: 'response' }),
+    responseTrailers: () => send({ kind: 'trailers', direction: 'response', headers: new Map() }),
     block: () => {
       isBlocked = true;
     },

@@ -106,6 +106,23 @@ describe('the end of a request in full duplex', () => {
     expect(outline(sent)).toEqual(['headers picked', `body(${size})`, 'trailers']);
   });
 
+  it('removes control headers that the client sends as trailers', async () => {
+    const { headers, body, trailers, sent } = openStream({ modes });
+    headers();
+    body(chatBody);
+    trailers({
+      'x-prefiller-host-port': '6.6.6.6:1',
+      'x-checksum': 'ok',
+      'x-gateway-destination-endpoint': 'a',
+    });
+    await settle();
+    expect(sent.at(-1)).toEqual({
+      kind: 'trailers',
+      direction: 'request',
+      mutation: { set: [], remove: ['x-gateway-destination-endpoint', 'x-prefiller-host-port'] },
+    });
+  });
+
   it('answers trailers that come without a body', async () => {
     const { headers, trailers, sent } = openStream({ modes });
     headers({ headers: { ':method': 'GET', ':path': '/v1/models' } });

@@ -182,7 +182,7 @@ function repliesOf(client: RawClient): Reply[] {
 
 function grpcStatus(client: RawClient): string | undefined {
   const decoder = new HpackDecoder({ maxTableBytes: 4096, maxListBytes: 65_536 });
-  const all = client.of(1).flatMap(({ payload }) => decoder.decode(payload, 0, payload.length));
+  const all = client.of(1).flatMap(({ payload }) => decoder.decode(payload, 0, payload.length) ?? []);
   return all.find(([name]) => name === 'grpc-status')?.[1];
 }
 

@@ -176,7 +176,10 @@ const response: fc.Arbitrary<ProcessingResponse> = fc.oneof(
     { kind: fc.constant('body' as const), direction, mutation, metadata, streamed },
     { requiredKeys: ['kind', 'direction'] },
   ),
-  fc.record({ kind: fc.constant('trailers' as const), direction }),
+  fc.record(
+    { kind: fc.constant('trailers' as const), direction, mutation },
+    { requiredKeys: ['kind', 'direction'] },
+  ),
   fc.record({
     kind: fc.constant('immediate' as const),
     status: fc.integer({ min: 200, max: 599 }),

@@ -155,6 +155,24 @@ describe('flow control', () => {
     flow.checkIntegrity();
   });
 
+  it('lets nobody wait for engines that are gone, but for those that come back in a moment', async () => {
+    const { flow, pool, timers, admit, advance } = createDesk(0);
+    const waiting = admit({});
+    pool.ready = 0;
+    flow.endpointLost();
+    flow.endpointLost();
+    advance(1000);
+    pool.ready = 1;
+    advance(4000);
+    expect(await outcomeOf(waiting)).toBe('waiting');
+    pool.ready = 0;
+    flow.endpointLost();
+    advance(5000);
+    expect(await outcomeOf(waiting)).toBe('no_endpoints');
+    expect(timers.size).toBe(0);
+    flow.checkIntegrity();
+  });
+
   it('refuses everybody when it shuts down', async () => {
     const { admit, flow, timers } = createDesk(0);
     const waiting = [quiet(admit({})), quiet(admit({ priority: 3 }))];

@@ -9,12 +9,13 @@ import {
 
 /** Places of one kind: a round is how many are free, no request prefers any. */
 class FreePlaces implements Round {
-  readonly readyEndpoints = 1;
-  readonly #pool: { free: number };
+  readonly readyEndpoints: number;
+  readonly #pool: { free: number; ready: number };
   readonly #hadRoom: boolean;
 
-  constructor(pool: { free: number }) {
+  constructor(pool: { free: number; ready: number }) {
     this.#pool = pool;
+    this.readyEndpoints = pool.ready;
     this.#hadRoom = pool.free > 0;
   }
 
@@ -42,7 +43,7 @@ export interface Job {
 /** A flow control over `free` places, under a clock turned by hand. */
 export function createDesk(free: number, limits: Partial<FlowControlLimits> = {}) {
   const clock = { nowMs: 0 };
-  const pool = { free };
+  const pool = { free, ready: 1 };
   const timers = new Set<{ readonly atMs: number; readonly callback: () => void }>();
   const served: Job[] = [];
   const flow = new FlowControl<FreePlaces>({

@@ -224,6 +224,26 @@ describe('errors of the gateway', () => {
     expect(error.message).toContain(message);
   });
 
+  it('tells of each request that the picker never sees', async () => {
+    const refused: string[] = [];
+    const { url, picker } = await startGateway({
+      onRefused: (code) => refused.push(code),
+      limits: { blockTokens: 16, maxPrefixTokens: 64, maxBodyBytes: 1000 },
+    });
+    const path = `${url}/v1/completions`;
+    for (const body of ['{"model"', '{"prompt":"x"}', 'x'.repeat(2000)])
+      await (await post(path, body)).arrayBuffer();
+    await (await post(path, chatBody, { 'content-type': 'text/plain' })).arrayBuffer();
+    picker.pickWith(() => Promise.reject(new ServiceError('no_endpoints', 'None is ready.')));
+    expect((await post(path, chatBody)).status).toBe(503);
+    expect(refused).toEqual([
+      'invalid_json',
+      'invalid_request',
+      'request_too_large',
+      'unsupported_media_type',
+    ]);
+  });
+
   it('answers 429 above the limit of concurrent requests, and serves again below it', async () => {
     const limits = { blockTokens: 16, maxPrefixTokens: 64, maxConcurrentRequests: 2 };
     const { url, engine } = await startGateway({ limits });

@@ -14,6 +14,15 @@ afterEach(async () => {
 const openStream = (id: number) => frame(1, 4, id, fields(...request));
 const limits = { controlBurst: 100, controlPerSecond: 1, resetBurst: 100, resetsPerSecond: 1 };
 
+/** One field of 4,000 bytes, which the table keeps, and 1,000 references to it. */
+const largeList = Buffer.concat([
+  Buffer.from([0x40, 1]),
+  Buffer.from('a'),
+  Buffer.from([0x7f, 0xa1, 0x1e]),
+  Buffer.alloc(4000, 0x61),
+  Buffer.alloc(1000, 0xbe),
+]);
+
 describe('floods end the connection', () => {
   const floods: readonly (readonly [string, (i: number) => Buffer])[] = [
     ['PING', () => ping],
@@ -42,16 +51,10 @@ describe('floods end the connection', () => {
     await expect.poll(() => client.goaways()).toEqual([calm]);
   });
 
-  it('a small block that stands for a large list', async () => {
-    server = await echoServer();
-    const large = Buffer.concat([
-      Buffer.from([0x40, 1]),
-      Buffer.from('a'),
-      Buffer.from([0x7f, 0xa1, 0x1e]),
-      Buffer.alloc(4000, 0x61),
-    ]);
-    const bomb = Buffer.concat([large, Buffer.alloc(1000, 0xbe)]);
-    client = new RawClient(server.port).open(frame(1, 5, 1, bomb));
+  it('small blocks that stand for large lists, one after the other', async () => {
+    server = await echoServer(limits);
+    const bombs = Array.from({ length: 150 }, (_, i) => frame(1, 5, 2 * i + 1, largeList));
+    client = new RawClient(server.port).open(...bombs);
     await expect.poll(() => client.goaways()).toEqual([calm]);
   });
 

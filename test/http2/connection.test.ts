@@ -169,6 +169,63 @@ describe('a peer that does not read', () => {
   });
 });
 
+describe('10.5.1 a header list over the limit', () => {
+  const limits = { maxHeaderListBytes: 300 };
+  const long = 'v'.repeat(100);
+  /** Goes into the table (62 from then on) with its first line, and over the limit with the others. */
+  const large = Buffer.concat([
+    fields(...request),
+    Buffer.from([0x40, 5]),
+    Buffer.from('x-big'),
+    Buffer.from([long.length]),
+    Buffer.from(long),
+    Buffer.from([0xbe, 0xbe]),
+  ]);
+
+  it('refuses that request alone, and the table stays in step', async () => {
+    const { receive, sent, streams, goaways } = connect(limits);
+    receive(preface, settings(), frame(1, 5, 1, large));
+    // The next request has the large field once, by its index.
+    receive(frame(1, 4, 3, Buffer.concat([fields(...request.slice(0, 3)), Buffer.from([0xbe])])));
+    await settled();
+    expect(sent(3).map(({ id, payload }) => [id, payload.readUInt32BE(0)])).toEqual([[1, code.calm]]);
+    expect(streams.map(({ id }) => id)).toEqual([3]);
+    expect(goaways()).toEqual([]);
+  });
+
+  it('resets the stream whose trailers they are', async () => {
+    const { receive, sent, events, goaways } = connect(limits);
+    receive(preface, settings(), open(1), open(3), frame(1, 5, 1, large));
+    await settled();
+    expect(sent(3).map(({ id, payload }) => [id, payload.readUInt32BE(0)])).toEqual([[1, code.calm]]);
+    expect(events).toEqual(['gone']);
+    expect(goaways()).toEqual([]);
+  });
+});
+
+it('a stream that fails when its connection ends does not keep the others from being told', () => {
+  const told: string[] = [];
+  const socket = new MemorySocket();
+  const connection = new Http2Connection({
+    socket,
+    limits: defaultLimits,
+    clock: () => 0,
+    onRequest: ({ id }) => ({
+      onData: () => {},
+      onEnd: () => {},
+      onDrain: () => {},
+      onGone: () => {
+        told.push(`gone ${id}`);
+        if (id === 1) throw new Error('oops');
+      },
+    }),
+    onClose: (error) => told.push(error?.message ?? 'closed'),
+  });
+  socket.receive(Buffer.concat([preface, settings(), open(1), open(3)]));
+  connection.destroy();
+  expect(told).toEqual(['gone 1', 'gone 3', 'A stream failed: Error: oops']);
+});
+
 describe('time', () => {
   it('silence is answered by a PING, and by the end when that stays unanswered', async () => {
     const { receive, later, pings, socket } = connect();

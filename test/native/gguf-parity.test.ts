@@ -1,9 +1,11 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { createModelPlan } from '../../src/engine/model/model-plan.ts';
 import { loadNative } from '../../src/engine/native/load.ts';
+import { splitGguf } from '../engine/model/support/split-gguf.ts';
 import { differences, type ExpectedLogits } from './expected-logits.ts';
 
 const GGUF = fileURLToPath(new URL('../fixtures/gguf/', import.meta.url));
@@ -28,6 +30,23 @@ describe('logits of GGUF files agree with transformers over the weights that the
     const found = differences(native, plan, expected);
     expect(found).toHaveLength(9);
     expect(Math.max(...found)).toBeLessThan(TOLERANCE);
+  });
+
+  it('in parts as in one', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'pointsman-parts-'));
+    const parts = splitGguf(join(GGUF, 'qwen3-q4_k.gguf'), join(folder, 'qwen3'), 4);
+    const expected = JSON.parse(readFileSync(join(GGUF, 'qwen3-q4_k.json'), 'utf8')) as ExpectedLogits;
+    const plan = createModelPlan(parts[0]!, {
+      blocks: 64,
+      threads: 1,
+      maxTokens: 256,
+      maxSamples: 8,
+      weightDtype: 'F32',
+      kvCacheDtype: 'F32',
+    });
+    expect(plan.files).toEqual(parts);
+    expect(Math.max(...differences(native, plan, expected))).toBeLessThan(TOLERANCE);
+    rmSync(folder, { recursive: true });
   });
 
   it('covers every type that is read, and holds quantized weights as BF16 unless told otherwise', () => {

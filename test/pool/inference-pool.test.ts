@@ -173,6 +173,7 @@ describe('load in flight', () => {
       requests: 1,
       sentSinceScrape: 1,
       waitingForFirstToken: 1,
+      awaitedFirstTokens: 1,
       promptTokens: 100,
       uncachedTokens: 40,
     });
@@ -181,12 +182,13 @@ describe('load in flight', () => {
     expect(endpoint('e0').inFlight).toMatchObject({
       requests: 1,
       waitingForFirstToken: 0,
+      awaitedFirstTokens: 0,
       uncachedTokens: 0,
     });
     reservation.release();
     reservation.release();
     reservation.firstToken();
-    expect(Object.values(endpoint('e0').inFlight)).toEqual([0, 0, 0, 0, 0]);
+    expect(Object.values(endpoint('e0').inFlight)).toEqual([0, 0, 0, 0, 0, 0]);
     pool.checkIntegrity();
   });
 

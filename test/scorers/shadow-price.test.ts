@@ -56,6 +56,24 @@ describe('shadow-price', () => {
     expect(busyPrice).toBeGreaterThan(100);
   });
 
+  it('keeps long prompts from engines whose answers have just begun', () => {
+    const endpoints = [
+      makeEndpoint({ slot: 0, inFlight: { requests: 6 } }),
+      makeEndpoint({ slot: 1, inFlight: { requests: 6 }, learned: { freshAnswers: 3 } }),
+      makeEndpoint({ slot: 2, inFlight: { requests: 6, waitingForFirstToken: 3 } }),
+    ];
+    const [calm, begun, waiting] = termsOf(makeContext(), endpoints)['delay of answers']!;
+    expect(begun! / calm!).toBeGreaterThan(5);
+    expect(waiting! / calm!).toBeGreaterThan(5);
+  });
+
+  it('expects slower tokens where prefill takes much of the time', () => {
+    const shares = [0, 0.5, 3].map((prefillShare, slot) => makeEndpoint({ slot, learned: { prefillShare } }));
+    const [idle, half, swamped] = termsOf(makeContext(), shares)['decode']!;
+    expect(half! / idle!).toBeCloseTo(2);
+    expect(swamped! / idle!).toBeCloseTo(10);
+  });
+
   describe('with targets', () => {
     const queued = (...tokens: number[]) =>
       makeEndpoints(tokens.length, (slot) => ({ inFlight: { requests: 2, uncachedTokens: tokens[slot]! } }));

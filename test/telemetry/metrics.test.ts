@@ -64,6 +64,18 @@ describe('metrics', () => {
     expect(text).toContain('pointsman_retries_total 2');
   });
 
+  it('count what doors refuse before anything of it is known', async () => {
+    const metrics = metricsOf(two);
+    metrics.refused('unauthorized');
+    metrics.streams.refused('invalid_json');
+    const { body: text } = await metrics.text();
+    expect(text).toContain('pointsman_rejections_total{code="unauthorized"} 1');
+    expect(text).toContain('pointsman_rejections_total{code="invalid_json"} 1');
+    expect(text).toContain(
+      'llm_d_epp_request_error_total{model_name="",target_model_name="",fairness_id="default-flow",priority="0",error_code="invalid_json"} 1',
+    );
+  });
+
   it('forget endpoints that have left the pool', async () => {
     let present: readonly Endpoint[] = two();
     const metrics = metricsOf(() => present);

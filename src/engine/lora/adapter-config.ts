@@ -8,7 +8,13 @@ export interface AdapterConfig {
 }
 
 /** Variants of LoRA that need arithmetic of their own; each must be off. */
-const UNSUPPORTED = ['use_dora', 'fan_in_fan_out', 'lora_bias', 'use_qalora', 'use_bdlora'] as const;
+const UNSUPPORTED = {
+  use_dora: 'DoRA scales each output by a norm over weights and adapter together, and is not computed here',
+  fan_in_fan_out: 'transposed weights are not read',
+  lora_bias: 'a bias beside B is not computed',
+  use_qalora: 'QALoRA pools its inputs, which is not computed',
+  use_bdlora: 'block-diagonal matrices are not computed',
+} as const;
 /** And these absent. */
 const ABSENT = [
   'layer_replication',
@@ -22,7 +28,8 @@ export function readAdapterConfig(folder: string): AdapterConfig {
   const config = JsonFields.read(join(folder, 'adapter_config.json'));
   const kind = config.text('peft_type') ?? 'LORA';
   if (kind !== 'LORA') throw config.refuse('peft_type', "'LORA'", kind);
-  for (const name of UNSUPPORTED) if (config.boolean(name, false)) throw config.refuse(name, 'false', true);
+  for (const [name, reason] of Object.entries(UNSUPPORTED))
+    if (config.boolean(name, false)) throw config.refuse(name, `false (${reason})`, true);
   for (const name of ABSENT)
     if (config.has(name) && JSON.stringify(config.raw(name)) !== '[]')
       throw config.refuse(name, 'null', config.raw(name));

@@ -38,10 +38,7 @@ export function readAdapter(folder: string, config: ModelConfig, maxRank: number
     const module =
       name.startsWith(PREFIX) && name.endsWith(A) ? name.slice(PREFIX.length, -A.length) : undefined;
     const needs = module === undefined ? undefined : modules.get(module);
-    if (module === undefined || needs === undefined)
-      throw new CheckpointError(
-        `${file}: ${name} adapts nothing that can be adapted here: attention and plain MLP projections of ${config.architecture}`,
-      );
+    if (module === undefined || needs === undefined) throw notAdaptable(file, name, config);
     const b = tensors.get(`${PREFIX}${module}${B}`);
     if (b === undefined)
       throw new CheckpointError(`${file}: ${name} has no ${PREFIX}${module}${B} beside it`);
@@ -51,6 +48,14 @@ export function readAdapter(folder: string, config: ModelConfig, maxRank: number
   }
   if (pairs.length === 0) throw new CheckpointError(`${file} has no tensors`);
   return { files: [file], pairs };
+}
+
+function notAdaptable(file: string, name: string, { architecture, experts }: ModelConfig): CheckpointError {
+  const isOfExperts = experts !== undefined && /\.(experts|mlp\.gate|block_sparse_moe)\./.test(name);
+  const reason = isOfExperts
+    ? 'adapts experts or their router, which cannot be adapted here: train one with attention projections as its target_modules'
+    : `adapts nothing that can be adapted here: attention and plain MLP projections of ${architecture}`;
+  return new CheckpointError(`${file}: ${name} ${reason}`);
 }
 
 /** Projections by the module that holds them; a fused one holds several. */

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { SleepLevel } from '../engine-client.ts';
 import type { EngineInfo } from '../engine-messages.ts';
 import type { AdapterUse, DraftCounters, EngineGauges } from '../step-output.ts';
@@ -15,6 +15,9 @@ const tokenLatencyBuckets = [
 ];
 const requestLatencyBuckets = [
   0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
+];
+const residenceBuckets = [
+  0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800,
 ];
 const iterationBuckets = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
 
@@ -78,6 +81,7 @@ export function createEngineMetrics({
     series.zero(labels);
     return series.labels(labels);
   };
+  collectDefaultMetrics({ register: registry });
   const tokenBuckets = oneTwoFive(info.maxModelLen);
 
   gauge('num_requests_running', 'Requests in the running batch.', () => gauges().running);
@@ -93,6 +97,11 @@ export function createEngineMetrics({
     () => gauges().prefixQueries,
   );
   readCounter('prefix_cache_hits', 'Prompt tokens found in the prefix cache.', () => gauges().prefixHits);
+  // Of sources that this engine does not have: dashboards divide by them.
+  counter('external_prefix_cache_queries', 'Prompt tokens looked up in other engines’ caches.');
+  counter('external_prefix_cache_hits', 'Prompt tokens found in other engines’ caches.');
+  counter('mm_cache_queries', 'Images and other media looked up in the cache.');
+  counter('mm_cache_hits', 'Images and other media found in the cache.');
   draftCounters(registry, labels, () => gauges().drafts);
   readCounter('num_preemptions', 'Sequences that gave their blocks back.', () => gauges().preemptions);
 
@@ -115,6 +124,22 @@ export function createEngineMetrics({
 
   return {
     registry,
+    kvBlocks: info.hasKvMetrics
+      ? {
+          lifetime: histogram('kv_block_lifetime_seconds', 'Stay of a cached KV block.', residenceBuckets),
+          idleBeforeEvict: histogram(
+            'kv_block_idle_before_evict_seconds',
+            'Time from the last use of a cached KV block to its end.',
+            residenceBuckets,
+          ),
+          reuseGap: histogram(
+            'kv_block_reuse_gap_seconds',
+            'Time between uses of a cached KV block.',
+            residenceBuckets,
+          ),
+        }
+      : undefined,
+    http: httpMetrics(registry),
     promptTokens: counter('prompt_tokens', 'Prompt tokens processed.'),
     promptTokensCached: counter('prompt_tokens_cached', 'Prompt tokens taken from cache.'),
     promptTokensComputed: bySource.labels({ ...labels, source: 'local_compute' }),
@@ -180,6 +205,30 @@ export function createEngineMetrics({
       'First token to last, in seconds.',
       requestLatencyBuckets,
     ),
+  };
+}
+
+/** What vLLM's web layer counts: paths are routes, statuses are classes. */
+function httpMetrics(registry: Registry) {
+  const registers = [registry];
+  const requests = new Counter({
+    name: 'http_requests_total',
+    help: 'HTTP requests by method, status class and route.',
+    labelNames: ['method', 'status', 'handler'],
+    registers,
+  });
+  const durations = new Histogram({
+    name: 'http_request_duration_seconds',
+    help: 'Time of HTTP requests in seconds.',
+    labelNames: ['method', 'handler'],
+    buckets: [0.1, 0.5, 1],
+    registers,
+  });
+  return {
+    observe: (method: string, statusCode: number, handler: string, seconds: number) => {
+      requests.inc({ method, status: `${Math.floor(statusCode / 100)}xx`, handler });
+      durations.observe({ method, handler }, seconds);
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import { countTokens, messages } from './messages.ts';
 import { models } from './models.ts';
 import { responses } from './responses.ts';
 import type { ServerContext } from './server-context.ts';
+import { requestIdOf } from './server-context.ts';
 import { addSleepRoutes } from './sleep.ts';
 import { detokenize, tokenize } from './tokenize.ts';
 
@@ -41,6 +42,14 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
     // An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims.
     async (_: unknown, text: string) => (text === '' ? undefined : parseJson(text, 'The request body')),
   );
+  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
+    context.metrics.http.observe(method, statusCode, routeOptions.url ?? 'none', elapsedTime / 1000);
+  });
+  if (context.hasRequestIdHeaders)
+    app.addHook('onRequest', async (request, reply) => {
+      // On the raw response, because streams write their own headers.
+      reply.raw.setHeader('x-request-id', requestIdOf(request));
+    });
   if (apiKey !== undefined) app.addHook('onRequest', requireKey(apiKey));
   app.setErrorHandler((error, request, reply) => {
     const known = clientError(error);

@@ -30,6 +30,8 @@ export interface GenerationLimits {
   readonly maxLogprobs: number;
   readonly maxChoices: number;
   readonly isPriorityScheduling: boolean;
+  /** Streams end with usage even if a request does not ask. */
+  readonly forcesUsage: boolean;
   readonly defaults: GenerationDefaults;
 }
 
@@ -80,7 +82,7 @@ export function readGenerationOptions(
     includesStopInOutput: readBoolean(body, 'include_stop_str_in_output', false),
     skipsSpecialTokens: readBoolean(body, 'skip_special_tokens', true),
     isStream,
-    includesUsage: readBoolean(streamOptions ?? {}, 'include_usage', false),
+    includesUsage: readBoolean(streamOptions ?? {}, 'include_usage', false) || limits.forcesUsage,
     includesUsageInEveryChunk: readBoolean(streamOptions ?? {}, 'continuous_usage_stats', false),
     priority: readPriority(body, limits),
     cacheSalt: readCacheSalt(body),

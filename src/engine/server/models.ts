@@ -3,11 +3,11 @@ import type { ServerContext } from './server-context.ts';
 /** `GET /v1/models`: one card per served name and per LoRA adapter, in vLLM's shape. */
 export function models({ modelNames, modelPath, adapters, engine, createdSeconds }: ServerContext) {
   const served = modelNames.map((id) => ({ id, created: createdSeconds, root: modelPath, parent: null }));
-  const adapted = adapters.all.map(({ name, path, createdSeconds: created }) => ({
+  const adapted = adapters.all.map(({ name, path, createdSeconds: created, baseModelName }) => ({
     id: name,
     created,
     root: path,
-    parent: modelNames[0]!,
+    parent: baseModelName ?? modelNames[0]!,
   }));
   return {
     object: 'list',

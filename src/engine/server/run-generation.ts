@@ -7,6 +7,7 @@ import type { ChoiceFinish } from './choice-text.ts';
 import { ChoiceText } from './choice-text.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationOptions } from './generation-options.ts';
+import { groupUpdates } from './group-updates.ts';
 import { RequestTimes } from './request-times.ts';
 import { readVocabulary } from './token-vocabulary.ts';
 
@@ -42,6 +43,8 @@ export interface GenerationUpdate {
 }
 
 export interface GenerationCollaborators {
+  /** Tokens per update of a stream. */
+  readonly streamInterval: number;
   readonly engine: EngineClient;
   readonly tokenizer: Tokenizer;
   readonly metrics: EngineMetrics;
@@ -51,7 +54,17 @@ export interface GenerationCollaborators {
  * Runs one prompt to its end. Yields whatever is new since the reader last asked, so a slow reader gets fewer
  * and larger updates. When the signal fires, or the reader leaves early, the engine drops the request.
  */
-export async function* runGeneration(
+export function runGeneration(
+  collaborators: GenerationCollaborators,
+  request: GenerationRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationUpdate> {
+  const updates = generate(collaborators, request, signal);
+  const { streamInterval } = collaborators;
+  return request.options.isStream && streamInterval > 1 ? groupUpdates(updates, streamInterval) : updates;
+}
+
+async function* generate(
   { engine, tokenizer, metrics }: GenerationCollaborators,
   request: GenerationRequest,
   signal: AbortSignal,

@@ -6,6 +6,7 @@ import { clipped } from './request-fields.ts';
 export interface ServedAdapter {
   readonly name: string;
   readonly path: string;
+  readonly baseModelName?: string | undefined;
   /** Seconds since 1970. */
   readonly createdSeconds: number;
 }

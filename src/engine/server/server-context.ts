@@ -30,6 +30,10 @@ export interface ServerContext {
   readonly adapters: ServedAdapters;
   readonly limits: GenerationLimits;
   readonly hasSleepMode: boolean;
+  /** Answers bear `X-Request-Id`. */
+  readonly hasRequestIdHeaders: boolean;
+  /** Tokens per event of a stream, the first and the last aside. */
+  readonly streamInterval: number;
   readonly version: string;
   /** Seconds since 1970. */
   readonly createdSeconds: number;
@@ -62,10 +66,15 @@ export function clientGone(reply: FastifyReply): AbortController {
   return controller;
 }
 
-/** The prefix, such as `chatcmpl-`, and what follows: from `X-Request-Id` when sent, else the server's own id of the request. */
-export function answerId(prefix: string, request: FastifyRequest): string {
+/** From `X-Request-Id` when sent, else the server's own id of the request. */
+export function requestIdOf(request: FastifyRequest): string {
   const given = request.headers['x-request-id'];
-  return `${prefix}${typeof given === 'string' && given !== '' ? given : request.id}`;
+  return typeof given === 'string' && given !== '' ? given : request.id;
+}
+
+/** The prefix, such as `chatcmpl-`, and the id of the request. */
+export function answerId(prefix: string, request: FastifyRequest): string {
+  return `${prefix}${requestIdOf(request)}`;
 }
 
 export function nowSeconds(): number {

@@ -95,8 +95,10 @@ function takeMessage(): ProcessingRequest | undefined {
       const { body } = fields;
       return { metadata, attributes, protocolConfig, isObservedOnly, direction, kind, body, endOfStream };
     }
-    case 'trailers':
-      return { metadata, attributes, protocolConfig, isObservedOnly, direction, kind };
+    case 'trailers': {
+      const { headers } = fields;
+      return { metadata, attributes, protocolConfig, isObservedOnly, direction, kind, headers };
+    }
     case undefined:
       return undefined;
   }
@@ -117,6 +119,7 @@ function readField(): void {
     const end = reader.span();
     if (fields.kind === 'headers') readHttpHeaders(end);
     else if (fields.kind === 'body') readHttpBody(end);
+    else if (fields.direction === 'request') readHttpTrailers(end);
     else reader.at = end;
   } else if (tag === ((8 << 3) | lengthDelimited)) {
     const end = reader.span();
@@ -140,17 +143,30 @@ function readHttpHeaders(end: number): void {
   const headers = new Map<string, string>();
   while (reader.at < end) {
     const tag = reader.tag();
-    if (tag === ((1 << 3) | lengthDelimited)) {
-      const mapEnd = reader.span();
-      while (reader.at < mapEnd) {
-        const inner = reader.tag();
-        if (inner === ((1 << 3) | lengthDelimited)) readHeader(headers, reader.span());
-        else reader.skip(inner);
-      }
-    } else if (tag === 3 << 3) fields.endOfStream = reader.bool();
+    if (tag === ((1 << 3) | lengthDelimited)) readHeaderMap(headers);
+    else if (tag === 3 << 3) fields.endOfStream = reader.bool();
     else reader.skip(tag);
   }
   fields.headers = headers;
+}
+
+function readHttpTrailers(end: number): void {
+  const headers = new Map<string, string>();
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) readHeaderMap(headers);
+    else reader.skip(tag);
+  }
+  fields.headers = headers;
+}
+
+function readHeaderMap(headers: Map<string, string>): void {
+  const end = reader.span();
+  while (reader.at < end) {
+    const tag = reader.tag();
+    if (tag === ((1 << 3) | lengthDelimited)) readHeader(headers, reader.span());
+    else reader.skip(tag);
+  }
 }
 
 /** Envoy uses `raw_value`; agentgateway uses `value` for pseudo-headers; NGINX Gateway Fabric for all. */

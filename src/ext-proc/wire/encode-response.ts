@@ -27,6 +27,7 @@ export function encodeResponse(writer: ProtoWriter, response: ProcessingResponse
       return;
     }
     case 'trailers':
+      if (response.mutation !== undefined) writeMutation(writer, 1, response.mutation);
       writer.close(response.direction === 'request' ? 5 : 6, mark);
       return;
     case 'immediate': {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { engineOptionsFromFlags } from '../../../src/engine/engine-flags.ts';
 import { readAdapter, readLoraConfig } from '../../../src/engine/lora/index.ts';
 import { CheckpointError } from '../../../src/engine/model/checkpoint-error.ts';
 import { readModelConfig } from '../../../src/engine/model/model-files.ts';
@@ -53,7 +54,7 @@ describe('a PEFT folder', () => {
 
   it.each<readonly [RegExp, Readonly<Record<string, unknown>>]>([
     [/peft_type should be 'LORA', found "IA3"/, { peft_type: 'IA3' }],
-    [/use_dora should be false/, { use_dora: true }],
+    [/use_dora should be false \(DoRA scales each output .* not computed here\)/, { use_dora: true }],
     [/bias should be 'none', found "all"/, { bias: 'all' }],
     [/modules_to_save should be empty, found \["lm_head"\]/, { modules_to_save: ['lm_head'] }],
     [/layer_replication should be null/, { layer_replication: [[0, 1]] }],
@@ -101,9 +102,28 @@ describe('the flags', () => {
     });
   });
 
+  it('take adapters as JSON, one or several, with the model that they were trained on', () => {
+    const modules = (...loraModules: string[]) =>
+      readLoraConfig({ model, enableLora: true, loraModules })?.modules;
+    const json = '{"name":"a","path":"/x,y","base_model_name":"org/base"}';
+    expect(modules(json)).toEqual([{ name: 'a', path: '/x,y', baseModelName: 'org/base' }]);
+    expect(modules(`[${json},{"name":"b","path":"/z"}]`, 'c=/c')).toMatchObject([
+      { name: 'a' },
+      { name: 'b', path: '/z' },
+      { name: 'c', path: '/c' },
+    ]);
+    expect(engineOptionsFromFlags(model, { 'lora-modules': json }).loraModules).toEqual([json]);
+  });
+
   it.each([
     [/--lora-modules needs --enable-lora/, { loraModules: ['a=b'] }],
-    [/must be name=path, separated by commas; got "a"/, { enableLora: true, loraModules: ['a'] }],
+    [
+      /must be name=path, separated by commas, or \{"name".*; got "a"/,
+      { enableLora: true, loraModules: ['a'] },
+    ],
+    [/must be name=path.*got "\{\\"name\\":1\}"/, { enableLora: true, loraModules: ['{"name":1}'] }],
+    [/must be name=path.*got "\[\{"/, { enableLora: true, loraModules: ['[{'] }],
+    [/must be name=path.*got "\[null\]"/, { enableLora: true, loraModules: ['[null]'] }],
     [/names a twice/, { enableLora: true, loraModules: ['a=b', 'a=c'] }],
     [/--max-loras must be 1 to 4096, got 0/, { enableLora: true, maxLoras: 0 }],
     [/--max-cpu-loras is 1; .* ask for 2/, { enableLora: true, maxLoras: 2, maxCpuLoras: 1 }],

@@ -9,6 +9,7 @@ import { ggufTokenizer } from '../../../src/engine/model/gguf/gguf-tokenizer.ts'
 import { readModelConfig } from '../../../src/engine/model/model-files.ts';
 import { createTokenizer } from '../../../src/tokenizer/index.ts';
 import { array, ggufBytes, type Metadata, type TensorEntry, text, u32 } from './support/gguf-bytes.ts';
+import { splitGguf } from './support/split-gguf.ts';
 
 const FIXTURES = fileURLToPath(new URL('../../fixtures/gguf/', import.meta.url));
 const scratch = mkdtempSync(join(tmpdir(), 'pointsman-gguf-'));
@@ -119,7 +120,8 @@ describe('the metadata of a GGUF file becomes a configuration', () => {
     ],
     [/general\.architecture should be text, found 3/, { 'general.architecture': u32(3) }],
     [/llama\.block_count should be a number, found "2"/, { 'llama.block_count': text('2') }],
-    [/one of 3 parts; join them/, { 'split.count': u32(3) }],
+    [/is one of 3 parts, which find each other by name: .*-00001-of-00003/, { 'split.count': u32(3) }],
+    [/split\.count should be a number of parts, found "3"/, { 'split.count': text('3') }],
     [/num_key_value_heads should be a divisor of 4/, { 'llama.attention.head_count_kv': u32(3) }],
   ])('or is refused: %s', (message, changes) => {
     const file = write(gguf({ ...llama, ...changes }));
@@ -132,6 +134,44 @@ describe('the metadata of a GGUF file becomes a configuration', () => {
       const file = write(gguf(Object.fromEntries(Object.entries(llama).filter(([name]) => name !== key))));
       expect(() => readModelConfig(file), key).toThrow(key);
     }
+  });
+});
+
+describe('a GGUF file in parts', () => {
+  const whole = join(FIXTURES, 'llama-q8_0.gguf');
+
+  it('is the model that it was split from, whichever part is named', () => {
+    const parts = splitGguf(whole, join(scratch, 'm'), 3);
+    for (const part of parts) {
+      expect(readModelConfig(part)).toEqual(readModelConfig(whole));
+      const { files: found, tensors } = readGguf(part);
+      expect(found).toEqual(parts);
+      const original = readGguf(whole).tensors;
+      expect([...tensors.keys()]).toEqual([...original.keys()]);
+      const bytes = parts.map((each) => readFileSync(each));
+      const all = readFileSync(whole);
+      for (const [name, { file, offset }] of tensors) {
+        const at = original.get(name)!.offset;
+        expect(bytes[file]!.subarray(offset, offset + 16), name).toEqual(all.subarray(at, at + 16));
+      }
+      expect(ggufTokenizer(readGguf(part))).toEqual(ggufTokenizer(readGguf(whole)));
+    }
+  });
+
+  it('is refused when parts are missing, mixed up or doubled', () => {
+    const [first, second, third] = splitGguf(whole, join(scratch, 'n'), 3) as [string, string, string];
+    const [, otherSecond] = splitGguf(whole, join(scratch, 'o'), 2) as [string, string];
+    const bytes = readFileSync(second);
+    rmSync(second);
+    expect(() => readGguf(first)).toThrow(/one of 3 parts, of which 1 are missing: .*n-00002-of-00003\.gguf/);
+    writeFileSync(second, readFileSync(third));
+    expect(() => readGguf(first)).toThrow(/says that it is part 3 of 3, its name that it is 2 of 3/);
+    writeFileSync(second, readFileSync(otherSecond));
+    expect(() => readGguf(third)).toThrow(/part 2 of 2, its name that it is 2 of 3: parts of different/);
+    writeFileSync(second, bytes);
+    expect(readGguf(second).files).toHaveLength(3);
+    writeFileSync(second, 'GGUF');
+    expect(() => readGguf(first)).toThrow(/n-00002-of-00003\.gguf is not a GGUF file/);
   });
 });
 

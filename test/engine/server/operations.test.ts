@@ -1,9 +1,13 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { mkdtempSync } from 'node:fs';
+import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { EngineCoreOptions } from '../../../src/engine/engine-core.ts';
+import type { EngineInfo } from '../../../src/engine/engine-messages.ts';
 import { Generation } from '../../../src/engine/generation.ts';
 import type { ServeOpenEngineOptions } from '../../../src/engine/serve-open-engine.ts';
 import type { StepOutput } from '../../../src/engine/step-output.ts';
@@ -15,8 +19,9 @@ const started: FakeEngine[] = [];
 async function start(
   options: Partial<EngineCoreOptions> = {},
   serving: Partial<ServeOpenEngineOptions> = {},
+  info: Partial<EngineInfo> = {},
 ): Promise<FakeEngine> {
-  const engine = await startFakeEngine(options, serving);
+  const engine = await startFakeEngine(options, serving, info);
   started.push(engine);
   return engine;
 }
@@ -306,4 +311,84 @@ describe('sleep', () => {
     const answer = (await (await engine.post('/v1/completions', body)).json()) as Answer;
     return answer.choices[0]!.text;
   }
+});
+
+describe('flags of the server', () => {
+  test('--stream-interval groups tokens, but neither the first nor the last', async () => {
+    const engine = await start({}, { streamInterval: 4 });
+    const body = { prompt: 'hello', max_tokens: 11, allowed_token_ids: letters, temperature: 0 };
+    const whole = (await (await engine.post('/v1/completions', body)).json()) as Answer;
+    const events = await readEvents(await engine.post('/v1/completions', { ...body, stream: true, n: 2 }));
+    for (const index of [0, 1]) {
+      const texts = events.flatMap(({ choices }) => choices.filter((choice) => choice.index === index));
+      expect(texts.map(({ text }) => text).join('')).toBe(whole.choices[0]!.text);
+      expect(texts[0]!.text).toHaveLength(1);
+      expect(texts.slice(1, -1).every(({ text }) => text.length >= 4)).toBe(true);
+      expect(texts.at(-1)!.finish_reason).toBe('length');
+    }
+  });
+
+  test('--enable-force-include-usage ends every stream with usage', async () => {
+    const engine = await start({}, { forcesUsage: true });
+    const response = await engine.post('/v1/completions', { prompt: 'a', max_tokens: 2, stream: true });
+    expect((await readEvents(response)).at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 1 } });
+  });
+
+  test('--enable-request-id-headers echoes the id, on streams and errors too', async () => {
+    const engine = await start({}, { hasRequestIdHeaders: true });
+    const id = { 'x-request-id': 'mine' };
+    for (const body of [{ prompt: 'a' }, { prompt: 'a', stream: true }, { prompt: [] }]) {
+      const response = await engine.post('/v1/completions', { max_tokens: 1, ...body }, id);
+      expect(response.headers.get('x-request-id')).toBe('mine');
+      await response.text();
+    }
+    expect((await engine.get('/health')).headers.get('x-request-id')).toMatch(/^[0-9a-f]{32}$/);
+    const plain = await start();
+    expect((await plain.get('/health', id)).headers.get('x-request-id')).toBeNull();
+  });
+
+  test('--uds serves on a Unix socket', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'pointsman-uds-')), 'engine.sock');
+    const engine = await start({}, { uds: path });
+    expect(engine.server.address).toBe(`unix:${path}`);
+    const status = await new Promise((resolve) =>
+      request({ socketPath: path, path: '/health' }, (response) => resolve(response.statusCode)).end(),
+    );
+    expect(status).toBe(200);
+    await expect(startFakeEngine({}, { uds: path })).rejects.toThrow(/the file is there already/);
+  });
+});
+
+describe('metrics beside the engine’s own', () => {
+  test('count HTTP requests by route and tell of the process', async () => {
+    const engine = await start();
+    await engine.post('/v1/completions', { prompt: 'a', max_tokens: 1 });
+    await engine.get('/nowhere/at/all');
+    const post = 'http_requests_total{method="POST",status="2xx",handler="/v1/completions"}';
+    expect(await metric(engine, post)).toBe(1);
+    expect(await metric(engine, 'http_requests_total{method="GET",status="4xx",handler="none"}')).toBe(1);
+    expect(await metric(engine, 'process_resident_memory_bytes')).toBeGreaterThan(0);
+    for (const name of [
+      'external_prefix_cache_queries',
+      'external_prefix_cache_hits',
+      'mm_cache_queries',
+      'mm_cache_hits',
+    ])
+      expect(await metric(engine, `vllm:${name}_total{${labels}}`), name).toBe(0);
+    expect(await metric(engine, `vllm:kv_block_lifetime_seconds_count{${labels}}`)).toBeUndefined();
+  });
+
+  test('tell how long cached KV blocks stay', async () => {
+    const engine = await start({ blocks: 32, kvMetricsSample: 1 }, {}, { hasKvMetrics: true });
+    const run = (prompt: string) =>
+      engine.post('/v1/completions', { prompt, max_tokens: 1 }).then((response) => response.json());
+    await run('x'.repeat(60));
+    await run('x'.repeat(60));
+    for (const letter of 'abcdefgh') await run(letter.repeat(100));
+    const count = async (name: string) =>
+      (await metric(engine, `vllm:kv_block_${name}_seconds_count{${labels}}`))!;
+    expect(await count('lifetime')).toBeGreaterThan(10);
+    expect(await count('idle_before_evict')).toBe(await count('lifetime'));
+    expect(await count('reuse_gap')).toBe(3);
+  });
 });

@@ -32,6 +32,7 @@ const template =
 export async function startFakeEngine(
   options: Partial<EngineCoreOptions> = {},
   serving: Partial<ServeOpenEngineOptions> = {},
+  told: Partial<EngineInfo> = {},
 ): Promise<FakeEngine> {
   const settings = { vocabSize: fakeVocabSize, blocks: 128, maxModelLen, maxNumSeqs: 16, ...options };
   const core = createFakeCore(settings);
@@ -52,6 +53,7 @@ export async function startFakeEngine(
     threads: 1,
     policy: settings.policy ?? 'fcfs',
     memory: { weights: 0, kvCache: 0, scratch: 0 },
+    ...told,
   };
   const crashes: Error[] = [];
   const engine = await EngineClient.open({

@@ -51,7 +51,7 @@ const INTERLEAVED: ReadonlySet<TensorRole> = new Set(['q_proj', 'k_proj', 'q_bia
 export function readGgufCheckpoint(file: string, config: ModelConfig, gguf = readGguf(file)): Checkpoint {
   const isLlama = ggufArchitecture(gguf) === 'llama';
   const needs = listTensors(config, '').map((need) => rename(need, config));
-  const { files, tensors } = locateTensors(file, { files: [file], tensors: gguf.tensors }, needs);
+  const { files, tensors } = locateTensors(file, gguf, needs);
   if (!isLlama) return { files, tensors };
   return {
     files,

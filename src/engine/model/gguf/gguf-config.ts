@@ -35,10 +35,6 @@ export function ggufArchitecture(gguf: GgufFile): string {
 export function ggufConfig(gguf: GgufFile): ModelConfig {
   const name = ggufArchitecture(gguf);
   const fields = new GgufFields(gguf);
-  if ((fields.number('split.count') ?? 1) > 1)
-    throw new CheckpointError(
-      `${gguf.file} is one of ${fields.number('split.count')} parts; join them with llama-gguf-split --merge`,
-    );
   const key = (suffix: string) => fields.number(`${name}.${suffix}`);
   const needed = (suffix: string) => {
     const value = key(suffix);

@@ -2,13 +2,17 @@ import type { StoredDtype } from '../../native/native.ts';
 import { CheckpointError } from '../checkpoint-error.ts';
 import type { StoredTensor } from '../stored-tensor.ts';
 import { ByteReader } from './byte-reader.ts';
+import { joinParts, partsOf } from './gguf-parts.ts';
 
 export type GgufScalar = number | boolean | string;
 export type GgufValue = GgufScalar | readonly GgufScalar[];
 
-/** What a GGUF file says before its data: metadata by key, tensors by name. */
+/** What a GGUF file, or a file in parts, says before its data: metadata by key, tensors by name. */
 export interface GgufFile {
+  /** As it was asked for. */
   readonly file: string;
+  /** Those that hold the tensors, in the order of `StoredTensor.file`. */
+  readonly files: readonly string[];
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
@@ -38,9 +42,16 @@ const TYPES: Readonly<Record<number, readonly [dtype: StoredDtype, elements: num
 
 /**
  * Reads the front of a GGUF file, version 2 or 3 (ggml's `docs/gguf.md`): magic, version, counts, metadata,
- * tensor descriptions. Throws CheckpointError with the place and what was found there.
+ * tensor descriptions; of a file in parts, of all of them, whichever is named. Throws CheckpointError with the place
+ * and what was found there.
  */
 export function readGguf(file: string): GgufFile {
+  const part = readGgufPart(file);
+  const files = partsOf(part);
+  return files.length === 1 ? part : joinParts(part, files.map(readGgufPart));
+}
+
+function readGgufPart(file: string): GgufFile {
   const reader = new ByteReader(file);
   try {
     const { tensors, keys } = readCounts(file, reader);
@@ -49,7 +60,12 @@ export function readGguf(file: string): GgufFile {
       const key = reader.text();
       metadata.set(key, readValue(file, key, reader.uint32(), reader));
     }
-    return { file, metadata, tensors: readTensors(file, reader, tensors, alignmentOf(file, metadata)) };
+    return {
+      file,
+      files: [file],
+      metadata,
+      tensors: readTensors(file, reader, tensors, alignmentOf(file, metadata)),
+    };
   } finally {
     reader.close();
   }

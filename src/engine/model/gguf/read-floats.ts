@@ -6,7 +6,7 @@ import type { GgufFile } from './gguf-file.ts';
 const MAX_FLOATS = 65_536;
 
 /** The values of a small F32 tensor. */
-export function readFloats({ file, tensors }: GgufFile, name: string): readonly number[] {
+export function readFloats({ file, files, tensors }: GgufFile, name: string): readonly number[] {
   const tensor = tensors.get(name);
   const count = tensor?.shape.reduce((product, size) => product * size, 1) ?? 0;
   if (tensor === undefined || tensor.dtype !== 'F32' || count > MAX_FLOATS)
@@ -14,7 +14,7 @@ export function readFloats({ file, tensors }: GgufFile, name: string): readonly 
       `${file}: ${name} should be a list of F32, found ${tensor?.dtype} [${tensor?.shape.join(', ')}]`,
     );
   const bytes = Buffer.alloc(count * 4);
-  const fd = openSync(file, 'r');
+  const fd = openSync(files[tensor.file]!, 'r');
   try {
     readSync(fd, bytes, 0, bytes.length, tensor.offset);
   } finally {

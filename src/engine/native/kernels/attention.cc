@@ -22,8 +22,11 @@ namespace pm::PM_ISA {
 namespace {
 
 constexpr int kRows = kAccumulators >= 24 ? 6 : kAccumulators >= 6 ? 3 : 1;
-// Value vectors per pass of one tile.
-constexpr int kChannels = kAccumulators / kRows;
+// What R rows take at a time, as registers allow, so that few rows have chains enough not to wait for each other:
+// pages of keys, with two chains for each row, and vectors of value channels.
+constexpr int atOnce(int room, int most) { return room >= 8 && most >= 8 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1; }
+template <int R> constexpr int kPagesAtOnce = R <= 2 ? atOnce(kAccumulators / (2 * R), 4) : 1;
+template <int R> constexpr int kChannelsAtOnce = atOnce(kAccumulators / (R + 1), 8);
 constexpr size_t kPages = kAttentionTokens / kLanes;
 
 // Tokens [low, high) of the current step that a row sees, relative to the step's first token.
@@ -32,6 +35,14 @@ struct Range { int low, high; };
 template <class S>
 constexpr bool kIsScaled = sizeof(typename S::Stored) == 1;
 
+// Pages of a sequence lie anywhere, and the processor guesses no further than the end of one: the next step's are
+// asked for while this one's are computed.
+template <size_t Count, class T>
+void fetch(const T* p) {
+  const char* bytes = reinterpret_cast<const char*>(p);
+  PM_UNROLL for (size_t line = 0; line < Count * sizeof(T); line += 64) __builtin_prefetch(bytes + line, 0, 2);
+}
+
 template <class S>
 struct Walk {
   const AttentionTask& t;
@@ -39,8 +50,11 @@ struct Walk {
   float* scores;  // [rows, 64]
   float* acc;     // [rows, paddedHeadDim]
 
-  // The tiles of this head in a page of the step.
-  size_t tile(size_t page) const { return (size_t)t.blockTable[step * kPages + page] * t.pages.kvHeads + t.kvHead; }
+  // The tiles of this head in a page of the step; pages after the last one stand for the last one.
+  size_t tile(size_t page) const {
+    const size_t index = step * kPages + page, last = (t.firstPosition + t.queries - 1) / kLanes;
+    return (size_t)t.blockTable[index < last ? index : last] * t.pages.kvHeads + t.kvHead;
+  }
   const char* keyTile(size_t page) const { return t.pages.keys + tile(page) * kvTileBytes(t.pages.dtype, t.pages.headDim); }
   const char* valueTile(size_t page) const {
     return t.pages.values + tile(page) * kvTileBytes(t.pages.dtype, t.pages.paddedHeadDim);
@@ -55,30 +69,45 @@ struct Walk {
     return t.q + row / t.group * t.qStride + row % t.group * t.pages.headDim;
   }
 
-  // scores[row][page * 16 ..] = q . K for R rows and one page.
-  template <int R>
+  // scores[row][page * 16 ..] = q . K for R rows and P pages.
+  template <int R, int P>
   void score(size_t row, size_t page) const {
-    const char* tile = keyTile(page);
-    const auto* k = reinterpret_cast<const typename S::Stored*>(tile);
+    using Stored = typename S::Stored;
     const size_t d = t.pages.headDim;
     const float* q[R];
-    Vec even[R], odd[R];
-    PM_UNROLL for (int r = 0; r < R; r++) {
-      q[r] = query(row + r);
-      even[r] = odd[r] = zero();
+    const Stored *k[P], *next[P];
+    Vec even[P][R], odd[P][R];
+    PM_UNROLL for (int r = 0; r < R; r++) q[r] = query(row + r);
+    PM_UNROLL for (int p = 0; p < P; p++) {
+      k[p] = reinterpret_cast<const Stored*>(keyTile(page + p));
+      next[p] = reinterpret_cast<const Stored*>(keyTile(page + p + kPages));
+      PM_UNROLL for (int r = 0; r < R; r++) even[p][r] = odd[p][r] = zero();
     }
-    for (size_t i = 0; i < d; i += 2) {
-      const Vec k0 = S::get(k + i * kLanes), k1 = S::get(k + (i + 1) * kLanes);
-      PM_UNROLL for (int r = 0; r < R; r++) {
-        even[r] = fma(k0, set1(q[r][i]), even[r]);
-        odd[r] = fma(k1, set1(q[r][i + 1]), odd[r]);
+    for (size_t i = 0; i < d; i += 2)
+      PM_UNROLL for (int p = 0; p < P; p++) {
+        fetch<2 * kLanes>(next[p] + i * kLanes);
+        const Vec k0 = S::get(k[p] + i * kLanes), k1 = S::get(k[p] + (i + 1) * kLanes);
+        PM_UNROLL for (int r = 0; r < R; r++) {
+          even[p][r] = fma(k0, set1(q[r][i]), even[p][r]);
+          odd[p][r] = fma(k1, set1(q[r][i + 1]), odd[p][r]);
+        }
       }
-    }
-    PM_UNROLL for (int r = 0; r < R; r++) {
-      Vec score = add(even[r], odd[r]);
-      if constexpr (kIsScaled<S>) score = mul(score, scales(tile, d));
-      store(scores + (row + r) * kAttentionTokens + page * kLanes, score);
-    }
+    PM_UNROLL for (int p = 0; p < P; p++)
+      PM_UNROLL for (int r = 0; r < R; r++) {
+        Vec score = add(even[p][r], odd[p][r]);
+        if constexpr (kIsScaled<S>) score = mul(score, scales(keyTile(page + p), d));
+        store(scores + (row + r) * kAttentionTokens + (page + p) * kLanes, score);
+      }
+  }
+
+  // The same for the pages that hold tokens [low, high).
+  template <int R>
+  void scoreAll(size_t row, int low, int high) const {
+    constexpr int P = kPagesAtOnce<R>;
+    size_t page = (size_t)low / kLanes;
+    const size_t end = ((size_t)high + kLanes - 1) / kLanes;
+    for (; page + P <= end; page += P) score<R, P>(row, page);
+    for (; page < end; page++) score<R, 1>(row, page);
   }
 
   // acc[row][channel ..] += p V over tokens [low, high), for R rows and C vectors of channels.
@@ -93,7 +122,9 @@ struct Walk {
     for (int token = low; token < high;) {
       const int end = min(high, (token / kLanes + 1) * kLanes);
       const auto* v = values(token) + channel;
-      for (; token < end; token++, v += stride) {
+      const auto* next = values(token + (int)kAttentionTokens) + channel;
+      for (; token < end; token++, v += stride, next += stride) {
+        fetch<C * kLanes>(next);
         Vec wide[C];
         PM_UNROLL for (int c = 0; c < C; c++) wide[c] = S::get(v + c * kLanes);
         PM_UNROLL for (int r = 0; r < R; r++) {
@@ -110,8 +141,9 @@ struct Walk {
   void weighAll(size_t row, int low, int high) const {
     if (low >= high) return;
     const size_t channels = t.pages.paddedHeadDim;
+    constexpr size_t C = kChannelsAtOnce<R>;
     size_t c = 0;
-    for (; c + kChannels * kLanes <= channels; c += kChannels * kLanes) weigh<R, kChannels>(row, c, low, high);
+    for (; c + C * kLanes <= channels; c += C * kLanes) weigh<R, C>(row, c, low, high);
     for (; c < channels; c += kLanes) weigh<R, 1>(row, c, low, high);
   }
 
@@ -180,8 +212,7 @@ void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
     allHigh = seen[r].high < allHigh ? seen[r].high : allHigh;
   }
   if (anyLow >= anyHigh) return;
-  for (size_t page = (size_t)anyLow / kLanes; page * kLanes < (size_t)anyHigh; page++)
-    walk.template score<R>(row, page);
+  walk.template scoreAll<R>(row, anyLow, anyHigh);
   for (int r = 0; r < R; r++)
     if (seen[r].low < seen[r].high)
       soften(walk, row + r, seen[r], most[row + r], sum[row + r]);
