@@ -34,6 +34,12 @@ export const configurationFlags = {
     paths: [['extProc', 'port']],
     parse: wholeNumber,
   },
+  extProcWorkers: {
+    flags: '--ext-proc-workers <number>',
+    description: 'processes that serve ext-proc streams, or auto; 0 serves them in this one',
+    paths: [['extProc', 'workers']],
+    parse: numberOrAuto,
+  },
   tls: {
     flags: '--tls <mode>',
     description: 'of ext-proc: self-signed, files or off',
@@ -152,6 +158,10 @@ export function loadOptionsOf(given: object): LoadOptions {
 export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
   return Number(text);
+}
+
+function numberOrAuto(text: string): number | string {
+  return text === 'auto' ? text : wholeNumber(text);
 }
 
 /** From the working folder; in a file, paths start at the file's. */

@@ -11,6 +11,7 @@ export function eppCommand(): Command {
     'endpointsFile',
     'host',
     'extProcPort',
+    'extProcWorkers',
     'tls',
     'tlsCert',
     'tlsKey',

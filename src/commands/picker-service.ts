@@ -3,10 +3,10 @@ import type { Configuration, LoadedConfiguration, LoadedProfile } from '../confi
 import {
   createEndpointPicker,
   type InspectableEndpointPicker,
-  modelAliases,
-  modelRewrites,
   type Objective,
   type RequestRules,
+  type RuleSettings,
+  requestRules,
 } from '../endpoint-picker/index.ts';
 import {
   applyStaticEndpoints,
@@ -44,8 +44,12 @@ export interface PickerService {
   readonly refused: (code: string) => void;
   /** Of the last reload. */
   readonly rules: () => RequestRules;
+  /** What these are made of. */
+  readonly ruleSettings: () => RuleSettings;
   /** False from the moment that the process wants to stop. */
   readonly isServing: () => boolean;
+  /** Calls back after each reload, and when `isServing` has changed. */
+  readonly onChange: (changed: () => void) => void;
   /**
    * Takes the profile, the rules of requests and flow control from a new configuration; the next decision uses
    * them.
@@ -88,9 +92,14 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   });
   pool.subscribe(metrics.pool);
   let profile = profileOf(loaded.profile);
-  let rules = rulesOf(configuration);
+  let ruleSettings = ruleSettingsOf(configuration);
+  let rules = requestRules(ruleSettings, Math.random);
   let flow = flowOf(configuration);
   let isServing = true;
+  const followers: (() => void)[] = [];
+  const changed = (): void => {
+    for (const follower of followers) follower();
+  };
   const recording = await startDecisionRecording({ loaded, log, decisions: () => picker.decisions() });
   const picker = createEndpointPicker({
     pool,
@@ -121,15 +130,20 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     streams: metrics.streams,
     refused: metrics.refused,
     rules: () => rules,
+    ruleSettings: () => ruleSettings,
+    onChange: (follower) => void followers.push(follower),
     isServing: () => isServing,
     reload: (next) => {
       profile = profileOf(next.profile);
-      rules = rulesOf(next.configuration);
+      ruleSettings = ruleSettingsOf(next.configuration);
+      rules = requestRules(ruleSettings, Math.random);
       flow = flowOf(next.configuration);
       recording.reload(next.configuration);
+      changed();
     },
     drain: () => {
       isServing = false;
+      changed();
     },
     shutDown: () => picker.shutDown(),
     close: async () => {
@@ -169,12 +183,11 @@ function profileOf(profile: LoadedProfile) {
   return createProfile({ name: 'default', ...profile });
 }
 
-function rulesOf({ objectives, flowControl, ...rest }: Configuration): RequestRules {
+function ruleSettingsOf({ objectives, flowControl, ...rest }: Configuration): RuleSettings {
   const named = Object.entries(objectives).map(([name, value]) => [name, objectiveOf(value)] as const);
   return {
-    objectives: new Map(named),
-    rewriteModel: modelRewrites(rest.modelRewrites, Math.random),
-    modelAliases: modelAliases(rest.modelRewrites),
+    objectives: Object.fromEntries(named),
+    modelRewrites: rest.modelRewrites,
     tenantHeader: flowControl.tenantHeader,
   };
 }

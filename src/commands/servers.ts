@@ -1,6 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { LoadedConfiguration } from '../configuration/index.ts';
-import { serveExtProc, serveHealth, type TlsOptions } from '../ext-proc/index.ts';
+import { serveExtProc, serveExtProcByWorkers, serveHealth, type TlsOptions } from '../ext-proc/index.ts';
 import { serveGateway } from '../gateway/index.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import { type Log, serveMetrics } from '../telemetry/index.ts';
@@ -59,20 +60,32 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
       });
     }
     case 'extProc': {
-      const { host, port, fallbacks, transport, explain } = configuration.extProc;
-      return serveExtProc({
-        host,
-        port,
-        picker,
-        log,
+      const { host, port, fallbacks, transport, explain: explains } = configuration.extProc;
+      const settings = {
         tls: tlsOptions(configuration.extProc.tls, folder),
         limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
-        rules,
-        explains: explain,
-        isServing,
+        explains,
         fallbacks,
         transport,
-        streams: service.streams,
+      };
+      const { streams } = service;
+      const workers = workerCount(configuration.extProc.workers, availableParallelism());
+      if (workers === 0)
+        return serveExtProc({ host, port, picker, log, streams, rules, isServing, ...settings });
+      return serveExtProcByWorkers({
+        host,
+        port,
+        workers,
+        picker,
+        log,
+        streams,
+        settings: {
+          ...settings,
+          log: configuration.log,
+          orphanDeadlineMs: configuration.shutdown.deadlineMs,
+        },
+        state: () => ({ rules: service.ruleSettings(), isServing: isServing() }),
+        onStateChange: service.onChange,
       });
     }
     case 'health':
@@ -90,6 +103,12 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         decisions: service.decisions,
       });
   }
+}
+
+/** The picker's own process needs a core, and a few workers keep it busy. */
+function workerCount(workers: number | 'auto', cores: number): number {
+  if (workers !== 'auto') return workers;
+  return cores <= 2 ? 0 : Math.min(4, cores - 1);
 }
 
 function tlsOptions(tls: LoadedConfiguration['configuration']['extProc']['tls'], folder: string): TlsOptions {

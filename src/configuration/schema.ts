@@ -78,6 +78,12 @@ const extProc = z
       .enum(['fast', 'grpc-js'])
       .default('fast')
       .describe('Our own HTTP/2, or the reference library grpc-js; both serve the same streams.'),
+    workers: z
+      .union([z.int().min(0).max(64), z.literal('auto')])
+      .default(0)
+      .describe(
+        'Processes that serve the streams, so that more than one core works; this one decides. 0: all in this process; auto: one less than there are cores, 4 at most, and none on two cores.',
+      ),
   })
   .prefault({})
   .describe('The Endpoint Picker for Envoy (ext_proc over gRPC).');

@@ -43,3 +43,4 @@ export { FrameLink } from './remote/frame-link.ts';
 export { PlacingHost } from './remote/placing-host.ts';
 export { RemotePlacer } from './remote/remote-placer.ts';
 export type { RoomRule } from './room-round.ts';
+export { type RuleSettings, requestRules } from './rule-settings.ts';

@@ -10,7 +10,6 @@ import {
   isGrpc,
   refuseNonGrpc,
 } from '../http2/index.ts';
-import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import { fastHealth } from './fast-health.ts';
 import { HealthWatches } from './health-status.ts';
@@ -18,7 +17,7 @@ import type { ProcessingResponse } from './messages.ts';
 import type { Sink } from './outbox.ts';
 import { ExtProcStream, type StreamCollaborators } from './stream.ts';
 import { tlsContext } from './tls-context.ts';
-import type { TransportOptions } from './transport.ts';
+import type { Transport, TransportOptions } from './transport.ts';
 import { decodeRequest } from './wire/decode-request.ts';
 import { encodeResponse } from './wire/encode-response.ts';
 import { ProtoWriter } from './wire/proto-writer.ts';
@@ -37,28 +36,23 @@ interface FastTransportOptions {
   readonly otherMethod: (path: string, call: GrpcCall) => GrpcHandler | undefined;
 }
 
-const defaultDeadlineMs = 10_000;
-
 /** External processing on our own HTTP/2: the same streams as with grpc-js, at a fraction of its cost. */
-export async function serveFast(options: TransportOptions): Promise<RunningServer> {
-  const { host, port, log, collaborators, claims, beforeCut } = options;
+export async function createFastTransport(options: TransportOptions): Promise<Transport> {
+  const { log, collaborators, claims, beforeCut } = options;
   const tls = await tlsContext(options.tls, log);
   const watches = new HealthWatches();
   const otherMethod = fastHealth(claims, watches);
   const http2 = createHttp2({ collaborators, log, tls: tls?.first, otherMethod });
   const { server } = http2;
   const stopWatching = tls?.watch((context) => (server as TlsServer).setSecureContext(context));
-  const bound = await listen(server, host, port);
-  let closing: Promise<void> | undefined;
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${bound}`,
-    port: bound,
-    close(deadlineMs = defaultDeadlineMs) {
+    listen: (host, port) => listen(server, host, port),
+    accept: (socket) => http2.accept(socket),
+    close(deadlineMs) {
       stopWatching?.();
-      if (closing !== undefined) return closing;
-      closing = http2.close(deadlineMs, beforeCut);
+      const closed = http2.close(deadlineMs, beforeCut);
       watches.close();
-      return closing;
+      return closed;
     },
   };
 }

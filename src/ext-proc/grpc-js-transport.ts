@@ -1,13 +1,12 @@
-import { type ChannelOptions, Server, type ServerDuplexStream } from '@grpc/grpc-js';
-import type { RunningServer } from '../protocol/running-server.ts';
+import { type ChannelOptions, type ConnectionInjector, Server, type ServerDuplexStream } from '@grpc/grpc-js';
 import { fromWire, toWire, type WireRequest } from './codec.ts';
 import { healthService } from './health.ts';
 import { HealthWatches } from './health-status.ts';
-import { listen } from './listen.ts';
+import { bind, stop } from './listen.ts';
 import { serverCredentials } from './server-credentials.ts';
 import { loadServiceDefinitions } from './service-definitions.ts';
 import { ExtProcStream, type StreamCollaborators } from './stream.ts';
-import type { TransportOptions } from './transport.ts';
+import type { Transport, TransportOptions } from './transport.ts';
 
 /** Channelz stays on: without it grpc-js 1.14 forgets its sessions, and `forceShutdown` cuts nothing. */
 const channelOptions: ChannelOptions = {
@@ -17,8 +16,8 @@ const channelOptions: ChannelOptions = {
 };
 
 /** External processing on the reference library. */
-export async function serveGrpcJs(options: TransportOptions): Promise<RunningServer> {
-  const { host, port, tls, log, collaborators, claims, beforeCut } = options;
+export async function createGrpcJsTransport(options: TransportOptions): Promise<Transport> {
+  const { tls, log, collaborators, claims, beforeCut } = options;
   const definitions = loadServiceDefinitions();
   const server = new Server(channelOptions);
   server.addService(definitions.externalProcessor, {
@@ -27,7 +26,19 @@ export async function serveGrpcJs(options: TransportOptions): Promise<RunningSer
   const watches = new HealthWatches();
   server.addService(definitions.health, healthService(claims, watches));
   const credentials = await serverCredentials(tls, log);
-  return listen(server, { host, port, credentials, onClose: () => watches.close(), beforeCut });
+  let injector: ConnectionInjector | undefined;
+  return {
+    listen: (host, port) => bind(server, host, port, credentials),
+    accept(socket) {
+      injector ??= server.createConnectionInjector(credentials);
+      injector.injectConnection(socket);
+    },
+    close(deadlineMs) {
+      const closed = stop(server, deadlineMs, beforeCut);
+      watches.close();
+      return closed;
+    },
+  };
 }
 
 function serveStream(

@@ -7,36 +7,59 @@ export interface ListenOptions {
   readonly credentials: ServerCredentials;
   /** Called when closing begins. */
   readonly onClose?: () => void;
-  /** Called at the deadline, before streams are cut. */
-  readonly beforeCut?: () => void;
 }
 
 const defaultDeadlineMs = 10_000;
 
 /** Binds a gRPC server and wraps its two ways of stopping into one. */
 export async function listen(server: Server, options: ListenOptions): Promise<RunningServer> {
-  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${host}:${options.port}`, options.credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(new Error(`Cannot listen on ${host}:${options.port}.`, { cause: error }));
-    });
+  const port = await bind(server, options.host, options.port, options.credentials);
+  return runningServer(options.host, port, (deadlineMs) => {
+    const closed = stop(server, deadlineMs);
+    options.onClose?.();
+    return closed;
   });
+}
+
+/** A server that has begun to listen, as the caller sees it. */
+export function runningServer(
+  host: string,
+  port: number,
+  close: (deadlineMs: number) => Promise<void>,
+): RunningServer {
   let closing: Promise<void> | undefined;
   return {
-    address: `${host}:${port}`,
+    address: `${hostText(host)}:${port}`,
     port,
     close(deadlineMs = defaultDeadlineMs) {
-      if (closing !== undefined) return closing;
-      closing = stop(server, deadlineMs, options.beforeCut);
-      options.onClose?.();
+      closing ??= close(deadlineMs);
       return closing;
     },
   };
 }
 
-/** Tells clients to go, lets streams finish until the deadline, then cuts them. */
-function stop(server: Server, deadlineMs: number, beforeCut?: () => void): Promise<void> {
+function hostText(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Gives the port; rejects if it cannot be had. */
+export function bind(
+  server: Server,
+  host: string,
+  port: number,
+  credentials: ServerCredentials,
+): Promise<number> {
+  const address = `${hostText(host)}:${port}`;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, credentials, (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(new Error(`Cannot listen on ${address}.`, { cause: error }));
+    });
+  });
+}
+
+/** Tells clients to go, lets streams finish until the deadline, then cuts them; `beforeCut` is called first. */
+export function stop(server: Server, deadlineMs: number, beforeCut?: () => void): Promise<void> {
   return new Promise((resolve) => {
     const cut = setTimeout(() => {
       beforeCut?.();

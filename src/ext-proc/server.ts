@@ -4,15 +4,21 @@ import { parseOrReadHeaders, type RequestRules } from '../endpoint-picker/infere
 import { observeResponse } from '../protocol/observe-response.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
-import { serveFast } from './fast-transport.ts';
-import { serveGrpcJs } from './grpc-js-transport.ts';
+import { createFastTransport } from './fast-transport.ts';
+import { createGrpcJsTransport } from './grpc-js-transport.ts';
+import { runningServer } from './listen.ts';
 import type { StreamObserver } from './phase-timer.ts';
 import type { TlsOptions } from './server-credentials.ts';
 import type { StreamCollaborators } from './stream.ts';
+import type { Transport } from './transport.ts';
 
-export interface ExtProcOptions {
+export interface ExtProcOptions extends ServingOptions {
   readonly host: string;
   readonly port: number;
+}
+
+/** How streams are served, wherever their connections come from. */
+export interface ServingOptions {
   readonly picker: RequestPlacer;
   readonly log: Log;
   readonly tls: TlsOptions;
@@ -36,19 +42,27 @@ export interface ExtProcOptions {
 }
 
 /** Envoy's external processing, and health beside it, on one port. */
-export function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
-  const { host, port, log, tls, isServing, transport = 'fast' } = options;
+export async function serveExtProc(options: ExtProcOptions): Promise<RunningServer> {
+  const { host } = options;
+  const transport = await createTransport(options);
+  const port = await transport.listen(host, options.port);
+  return runningServer(host, port, (deadlineMs) => transport.close(deadlineMs));
+}
+
+/** External processing and health, for connections yet to come. */
+export function createTransport(options: ServingOptions): Promise<Transport> {
+  const { log, tls, isServing, transport = 'fast' } = options;
   let isCutting = false;
   const collaborators = streamCollaborators(options, () => isCutting);
   const beforeCut = () => {
     isCutting = true;
   };
   const claims = { isReady: isServing, isAlive: () => true };
-  const serve = transport === 'fast' ? serveFast : serveGrpcJs;
-  return serve({ host, port, log, tls, collaborators, claims, beforeCut });
+  const create = transport === 'fast' ? createFastTransport : createGrpcJsTransport;
+  return create({ log, tls, collaborators, claims, beforeCut });
 }
 
-function streamCollaborators(options: ExtProcOptions, isCutting: () => boolean): StreamCollaborators {
+function streamCollaborators(options: ServingOptions, isCutting: () => boolean): StreamCollaborators {
   const { picker, log, limits, fallbacks = 0, rules, streams } = options;
   return {
     picker,

@@ -1,11 +1,10 @@
+import type { Socket } from 'node:net';
 import type { Log } from '../telemetry/index.ts';
 import type { TlsOptions } from './server-credentials.ts';
 import type { StreamCollaborators } from './stream.ts';
 
-/** What a transport needs: where to listen, and what to serve on the streams that come. */
+/** What a transport needs: what to serve on the streams that come. */
 export interface TransportOptions {
-  readonly host: string;
-  readonly port: number;
   readonly tls: TlsOptions;
   readonly log: Log;
   readonly collaborators: StreamCollaborators;
@@ -13,4 +12,14 @@ export interface TransportOptions {
   readonly beforeCut: () => void;
   /** What health on this port answers. */
   readonly claims: { readonly isReady: () => boolean; readonly isAlive: () => boolean };
+}
+
+/** Serves the streams of connections: of those that it accepts itself, and of those that it is given. */
+export interface Transport {
+  /** Gives the port; rejects if it cannot be had. */
+  listen(host: string, port: number): Promise<number>;
+  /** Takes a connection, of which nothing has been read. */
+  accept(socket: Socket): void;
+  /** Takes no new connections, asks clients to go, lets streams finish until the deadline, then cuts them. */
+  close(deadlineMs: number): Promise<void>;
 }

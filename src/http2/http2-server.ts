@@ -16,7 +16,7 @@ export interface Http2ServerOptions {
   readonly onViolation: (error: ConnectionError, peer: string | undefined) => void;
 }
 
-/** Accepts connections and owns them. */
+/** Serves connections, its own and those that it is given, and owns them. */
 export class Http2Server {
   readonly server: Server;
   readonly #connections = new Set<Http2Connection>();
@@ -24,6 +24,7 @@ export class Http2Server {
   readonly #sockets = new Set<Socket>();
   readonly #ticker: NodeJS.Timeout;
   #isDraining = false;
+  #onLastSocket = (): void => {};
 
   constructor(options: Http2ServerOptions) {
     const { tls, clock } = options;
@@ -45,7 +46,10 @@ export class Http2Server {
     }
     this.server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        if (this.#sockets.size === 0) this.#onLastSocket();
+      });
     });
     this.#ticker = setInterval(() => {
       const nowMs = clock();
@@ -64,13 +68,19 @@ export class Http2Server {
     return count;
   }
 
+  /** Takes a connection that another server has accepted; nothing of it may have been read. */
+  accept(socket: Socket): void {
+    socket.setNoDelay(true);
+    this.server.emit('connection', socket);
+  }
+
   /**
    * Takes no new connections, asks those that are open to go, serves them until the deadline, then cuts them;
    * `beforeCut` is called first.
    */
   async close(deadlineMs: number, beforeCut: () => void = () => {}): Promise<void> {
     this.#isDraining = true;
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    const closed = this.#closed();
     for (const connection of this.#connections) connection.drain();
     const cut = setTimeout(() => {
       beforeCut();
@@ -80,6 +90,15 @@ export class Http2Server {
     await closed;
     clearTimeout(cut);
     clearInterval(this.#ticker);
+  }
+
+  /** Neither the listening socket, if there is one, nor any connection is left. */
+  async #closed(): Promise<void> {
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    if (this.#sockets.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onLastSocket = resolve;
+    });
   }
 
   #accept(socket: Socket, { limits, clock, onRequest, onViolation }: Http2ServerOptions): void {

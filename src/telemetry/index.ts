@@ -18,4 +18,4 @@ export {
 export { createMetrics, type Metrics, type MetricsText } from './metrics.ts';
 export { serveMetrics } from './metrics-server.ts';
 export { observers, requestLog } from './request-log.ts';
-export type { StreamMetrics } from './stream-metrics.ts';
+export { createStreamTally, type StreamMetrics, type StreamTally } from './stream-metrics.ts';

@@ -59,9 +59,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const series = defineMetrics();
   const table = new RequestSeriesTable(series, { ...defaultLimits, ...options.limits });
   const pool = poolCounters(series, snapshot);
-  const refused = (code: string) => {
-    series.rejections.of(code).value++;
-    series.errors.of(...unknownRequest, code).value++;
+  const refused = (code: string, requests = 1) => {
+    series.rejections.of(code).value += requests;
+    series.errors.of(...unknownRequest, code).value += requests;
   };
   const streams = streamMetrics(series, refused);
   const families: readonly Family[] = [

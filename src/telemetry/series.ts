@@ -23,6 +23,12 @@ export class Counter {
   value = 0;
 }
 
+/** By bucket, not cumulative. */
+export interface HistogramCounts {
+  readonly counts: readonly number[];
+  readonly sum: number;
+}
+
 export class Histogram {
   sum = 0;
   readonly #bounds: readonly number[];
@@ -40,6 +46,23 @@ export class Histogram {
     while (at < bounds.length && value > bounds[at]!) at++;
     this.#counts[at]!++;
     this.sum += value;
+  }
+
+  /** Gives what was counted since the last time, and begins anew; undefined if nothing was. */
+  take(): HistogramCounts | undefined {
+    if (this.#counts.every((count) => count === 0)) return undefined;
+    const taken = { counts: [...this.#counts], sum: this.sum };
+    this.#counts.fill(0);
+    this.sum = 0;
+    return taken;
+  }
+
+  /** What another histogram with the same bounds has given away. */
+  add({ counts, sum }: HistogramCounts): void {
+    counts.forEach((count, at) => {
+      if (at < this.#counts.length) this.#counts[at]! += count;
+    });
+    this.sum += sum;
   }
 
   write(lines: string[], name: string, labels: string): void {
@@ -77,6 +100,11 @@ abstract class SeriesFamily<T> implements Family {
       this.#series.set(key, known);
     }
     return known.series;
+  }
+
+  /** Each series with its label values. */
+  *[Symbol.iterator](): Iterator<readonly [LabelValues, T]> {
+    for (const { values, series } of this.#series.values()) yield [values, series];
   }
 
   /** Drops the series whose value of this label does not hold any more. */

@@ -1,5 +1,5 @@
-import type { MetricSeries } from './metric-definitions.ts';
-import { type Family, gauge } from './series.ts';
+import { defineMetrics, type MetricSeries } from './metric-definitions.ts';
+import { type CounterFamily, type Family, gauge, type HistogramCounts } from './series.ts';
 
 /** Counts ext-proc streams; times are milliseconds. */
 export interface StreamMetrics {
@@ -11,11 +11,30 @@ export interface StreamMetrics {
   readonly refused: (code: string) => void;
   /** `code` is the name of the gRPC status that it ended with. */
   readonly closed: (code: string, durationMs: number) => void;
+  /** What was counted since the last time, which is forgotten here; undefined if nothing was. */
+  readonly take: () => StreamTally | undefined;
+  /** Counts what another process has taken of its own streams. */
+  readonly add: (tally: StreamTally) => void;
   readonly inFlight: Family;
 }
 
-export function streamMetrics(series: MetricSeries, refused: (code: string) => void): StreamMetrics {
-  const { streamPhase, streams, streamDuration, processing } = series;
+/** What happened to streams in some time, as plain data. */
+export interface StreamTally {
+  /** Opened less closed. */
+  readonly open: number;
+  readonly ends: readonly (readonly [code: string, streams: number])[];
+  readonly refused: readonly (readonly [code: string, requests: number])[];
+  readonly durations?: HistogramCounts | undefined;
+  readonly picked?: HistogramCounts | undefined;
+  readonly phases: readonly (readonly [phase: string, counts: HistogramCounts])[];
+}
+
+/** `refused` counts so many requests, one if it is not told. */
+export function streamMetrics(
+  series: MetricSeries,
+  refused: (code: string, requests?: number) => void,
+): StreamMetrics {
+  const { streamPhase, streams, streamDuration, processing, rejections } = series;
   let open = 0;
   return {
     opened: () => void open++,
@@ -27,10 +46,53 @@ export function streamMetrics(series: MetricSeries, refused: (code: string) => v
       streams.of(code).value++;
       streamDuration.of().observe(durationMs / 1000);
     },
+    take: () => {
+      const tally: StreamTally = {
+        open,
+        ends: takeCounts(streams),
+        refused: takeCounts(rejections),
+        durations: streamDuration.of().take(),
+        picked: processing.of().take(),
+        phases: [...streamPhase].flatMap(([[phase = ''], histogram]) => {
+          const counts = histogram.take();
+          return counts === undefined ? [] : [[phase, counts] as const];
+        }),
+      };
+      open = 0;
+      return isEmpty(tally) ? undefined : tally;
+    },
+    add: (tally) => {
+      open += tally.open;
+      for (const [code, count] of tally.ends) streams.of(code).value += count;
+      for (const [code, count] of tally.refused) refused(code, count);
+      if (tally.durations !== undefined) streamDuration.of().add(tally.durations);
+      if (tally.picked !== undefined) processing.of().add(tally.picked);
+      for (const [phase, counts] of tally.phases) streamPhase.of(phase).add(counts);
+    },
     inFlight: gauge({
       name: 'llm_d_epp_extproc_streams_inflight',
       help: 'Ext-proc streams that are open.',
       read: () => [[[], open]],
     }),
   };
+}
+
+function takeCounts(family: CounterFamily): readonly (readonly [string, number])[] {
+  return [...family].flatMap(([[label = ''], counter]) => {
+    const { value } = counter;
+    counter.value = 0;
+    return value === 0 ? [] : [[label, value] as const];
+  });
+}
+
+function isEmpty({ open, ends, refused, durations, picked, phases }: StreamTally): boolean {
+  return (
+    open === 0 && ends.length === 0 && phases.length === 0 && durations === undefined && picked === undefined
+  );
+}
+
+/** Stream metrics that are only taken. */
+export function createStreamTally(): StreamMetrics {
+  const series = defineMetrics();
+  return streamMetrics(series, (code) => void series.rejections.of(code).value++);
 }

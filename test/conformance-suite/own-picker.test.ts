@@ -13,14 +13,16 @@ const notJudged = ['shed', 'health-readiness'];
 /** Every case, also SHOULD and INFO: what we ask of others we keep ourselves. */
 describe('our own picker', () => {
   it.each([
-    { transport: 'fast', isEncrypted: true },
-    { transport: 'grpc-js', isEncrypted: false },
+    { transport: 'fast', isEncrypted: true, workers: 0 },
+    { transport: 'grpc-js', isEncrypted: false, workers: 0 },
+    { transport: 'fast', isEncrypted: true, workers: 2 },
+    { transport: 'grpc-js', isEncrypted: true, workers: 2 },
   ] as const)(
-    'passes with transport $transport, TLS $isEncrypted',
-    async ({ transport, isEncrypted }) => {
+    'passes with transport $transport, TLS $isEncrypted, $workers workers',
+    async ({ transport, isEncrypted, workers }) => {
       const { backends, endpoints } = await openBackends();
       cleanups.push(() => backends.close());
-      const server = await servePicker({ endpoints, transport, isEncrypted });
+      const server = await servePicker({ endpoints, transport, isEncrypted, workers });
       cleanups.push(() => server.close(0));
       const target = { host: '127.0.0.1', port: server.port, usesTls: isEncrypted };
       const session = sessionWith(server.address, { backends, endpoints, target });

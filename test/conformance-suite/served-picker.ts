@@ -1,9 +1,9 @@
 import { startPickerService } from '../../src/commands/picker-service.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { EchoBackends, hostAndPort, Session, type SessionOptions } from '../../src/conformance/index.ts';
-import { serveExtProc } from '../../src/ext-proc/index.ts';
 import type { RunningServer } from '../../src/protocol/running-server.ts';
 import { silentLog } from '../../src/telemetry/index.ts';
+import { serveOnLoopback } from '../support/serve-ext-proc.ts';
 
 export const model = 'conformance';
 const loopbacks = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
@@ -44,16 +44,16 @@ export async function servePicker(options: {
   readonly transport: 'fast' | 'grpc-js';
   readonly isEncrypted: boolean;
   readonly fallbacks?: number;
+  readonly workers?: number;
 }): Promise<RunningServer> {
-  const { endpoints, transport, isEncrypted, fallbacks = 0 } = options;
+  const { endpoints, transport, isEncrypted, fallbacks = 0, workers = 0 } = options;
   const overrides = [
     { path: ['pool', 'endpoints'], value: endpoints.map((address) => ({ address })), flag: 'test' },
   ];
   const loaded = await loadConfiguration({ overrides });
   const service = await startPickerService({ loaded, log: silentLog });
-  const server = await serveExtProc({
-    host: '127.0.0.1',
-    port: 0,
+  const server = await serveOnLoopback({
+    workers,
     picker: service.picker,
     log: silentLog,
     tls: { mode: isEncrypted ? 'self-signed' : 'off' },

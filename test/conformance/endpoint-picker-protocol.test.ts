@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { serveExtProc } from '../../src/ext-proc/index.ts';
 import type { RunningServer } from '../../src/protocol/running-server.ts';
 import { silentLog } from '../../src/telemetry/index.ts';
 import { createFleet } from '../endpoint-picker/support.ts';
@@ -19,6 +18,7 @@ import {
   responseHeaders,
   setHeaders,
 } from '../support/ext-proc-client.ts';
+import { serveOnLoopback } from '../support/serve-ext-proc.ts';
 
 /**
  * The Endpoint Picker Protocol (gateway-api-inference-extension, proposal 004), clause by clause as far as it
@@ -36,7 +36,12 @@ const dialects: readonly { name: string; modes: Modes | undefined; dialect: Head
   { name: 'NGINX Gateway Fabric', modes: undefined, dialect: 'value' },
 ];
 
-describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport) => {
+describe.each([
+  { transport: 'fast', workers: 0 },
+  { transport: 'grpc-js', workers: 0 },
+  { transport: 'fast', workers: 2 },
+  { transport: 'grpc-js', workers: 1 },
+] as const)('over the $transport transport, in $workers workers', ({ transport, workers }) => {
   let fleet: ReturnType<typeof createFleet>;
   let server: RunningServer;
   let client: ExtProcClient;
@@ -55,9 +60,8 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
   });
 
   async function serve(fallbacks: number, maxBodyBytes = 100_000): Promise<RunningServer> {
-    return serveExtProc({
-      host: '127.0.0.1',
-      port: 0,
+    return serveOnLoopback({
+      workers,
       picker: fleet.picker,
       log: silentLog,
       tls: { mode: 'off' },
@@ -221,7 +225,9 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
       expect((await exchange.nextBody('responseBody')).length).toBe(0);
       exchange.halfClose();
       expect((await exchange.finished).code).toBe(0);
-      expect(fleet.finished.at(-1)).toMatchObject({ outcome: { kind: 'completed', status: 200 } });
+      await expect
+        .poll(() => fleet.finished.at(-1))
+        .toMatchObject({ outcome: { kind: 'completed', status: 200 } });
     });
 
     it('trailers are answered in both directions', async () => {
@@ -299,6 +305,7 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
       await exchange.nextBody('responseBody');
       exchange.halfClose();
       await exchange.finished;
+      await expect.poll(() => fleet.picker.openAssignments).toBe(0);
       const { endpoint, retries } = fleet.finished.at(-1)!;
       expect(fleet.endpoint(endpoint).address).toBe(served);
       expect(retries).toBe(1);
@@ -311,9 +318,9 @@ describe.each(['fast', 'grpc-js'] as const)('over the %s transport', (transport)
     it.each(['', 'readiness', 'inference-extension', service])(
       '%o tells whether requests are welcome',
       async (name) => {
-        expect(await client.health(name)).toBe('SERVING');
+        await expect.poll(() => client.health(name)).toBe('SERVING');
         state.isServing = false;
-        expect(await client.health(name)).toBe('NOT_SERVING');
+        await expect.poll(() => client.health(name)).toBe('NOT_SERVING');
         state.isServing = true;
       },
     );

@@ -8,12 +8,15 @@ import { chat, post, sha256, startTopology, type Topology } from '../ext-proc/en
 import { describeWithEnvoy } from '../support/with-envoy.ts';
 
 const modes = ['FULL_DUPLEX_STREAMED', 'BUFFERED'];
-for (const mode of modes)
-  describeWithEnvoy(`a request in ${mode}`, (test, envoy) => {
+for (const [mode, workers] of [
+  ...modes.map((each) => [each, 0] as const),
+  ['FULL_DUPLEX_STREAMED', 2] as const,
+])
+  describeWithEnvoy(`a request in ${mode}, with ${workers} workers`, (test, envoy) => {
     let topology: Topology;
     beforeAll(async () => {
       if (envoy === undefined) return;
-      topology = await startTopology({ envoy, mode, adjust: trustClients });
+      topology = await startTopology({ envoy, mode, workers, adjust: trustClients });
     });
     afterAll(async () => {
       await topology?.close();

@@ -7,9 +7,9 @@ import {
 } from '../../bench/envoy/bootstrap.ts';
 import type { InstalledEnvoy } from '../../bench/envoy/installed-envoys.ts';
 import { type RunningEnvoy, startEnvoy } from '../../bench/envoy/run-envoy.ts';
-import { serveExtProc } from '../../src/ext-proc/index.ts';
 import type { RunningServer } from '../../src/protocol/running-server.ts';
 import { silentLog } from '../../src/telemetry/index.ts';
+import { serveOnLoopback } from '../support/serve-ext-proc.ts';
 import { type Echo, type EchoEngine, startEchoEngine } from './echo-engine.ts';
 import { type FakePicker, fakePicker } from './fakes.ts';
 
@@ -28,6 +28,7 @@ export interface TopologyOptions {
   readonly mode?: string;
   readonly maxBodyBytes?: number;
   readonly fallbacks?: number;
+  readonly workers?: number;
   /** What is picked in place of the two engines. */
   readonly addresses?: readonly string[];
   readonly adjust?: (bootstrap: Bootstrap) => void;
@@ -39,14 +40,14 @@ export async function startTopology({
   mode = 'FULL_DUPLEX_STREAMED',
   maxBodyBytes = 16_000_000,
   fallbacks = 0,
+  workers = 0,
   addresses,
   adjust = () => {},
 }: TopologyOptions): Promise<Topology> {
   const engines = await Promise.all([startEchoEngine(), startEchoEngine()]);
   const picker = fakePicker(addresses ?? engines.map(({ address }) => address));
-  const extProc = await serveExtProc({
-    host: '127.0.0.1',
-    port: 0,
+  const extProc = await serveOnLoopback({
+    workers,
     picker,
     log: silentLog,
     tls: { mode: 'self-signed' },
