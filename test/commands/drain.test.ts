@@ -16,12 +16,17 @@ const anyPorts = ['--ext-proc-port=0', '--health-port=0', '--metrics-port=0', '-
 const drainsForever = '--drain-delay=600000';
 const body = JSON.stringify({ model: 'fake-model', messages: [{ role: 'user', content: 'hello' }] });
 
-describe.each(['fast', 'grpc-js'])('pointsman epp over %s', (transport) => {
+describe.each([
+  { transport: 'fast', workers: 0 },
+  { transport: 'grpc-js', workers: 0 },
+  { transport: 'fast', workers: 2 },
+  { transport: 'grpc-js', workers: 2 },
+])('pointsman epp over $transport in $workers workers', ({ transport, workers }) => {
   async function start(drainDelay: string) {
     const engine = await startFakeEngine();
     onTestFinished(() => engine.close());
     const folder = folderWith({
-      'pointsman.yaml': `extProc: { transport: ${transport}, tls: { mode: 'off' } }\n`,
+      'pointsman.yaml': `extProc: { transport: ${transport}, workers: ${workers}, tls: { mode: 'off' } }\n`,
     });
     const args = ['epp', '-c', 'pointsman.yaml', '--endpoints', engine.address, drainDelay, ...anyPorts];
     const program = new Pointsman(args, { cwd: folder });

@@ -40,26 +40,36 @@ function commonNameAt(address: string): Promise<string> {
 }
 
 describe('a running process', () => {
-  it('takes a new certificate, and keeps the old one while the new files are no pair', async () => {
-    const [first, second] = [await pairFor('first'), await pairFor('second')];
-    const folder = folderWith({ 'tls.crt': first.cert, 'tls.key': first.key });
-    const files = ['--tls-cert', join(folder, 'tls.crt'), '--tls-key', join(folder, 'tls.key')];
-    const one = await engine();
-    const program = new Pointsman(['epp', '--endpoints', one.address, ...files, ...anyPorts]);
-    const extProc = await addressOf(program, 'extProc');
-    expect(await commonNameAt(extProc)).toBe('first');
+  it.each([0, 1])(
+    'takes a new certificate, and keeps the old one while the new files are no pair (%d workers)',
+    async (workers) => {
+      const [first, second] = [await pairFor('first'), await pairFor('second')];
+      const folder = folderWith({ 'tls.crt': first.cert, 'tls.key': first.key });
+      const files = ['--tls-cert', join(folder, 'tls.crt'), '--tls-key', join(folder, 'tls.key')];
+      const one = await engine();
+      const program = new Pointsman([
+        'epp',
+        '--endpoints',
+        one.address,
+        `--ext-proc-workers=${workers}`,
+        ...files,
+        ...anyPorts,
+      ]);
+      const extProc = await addressOf(program, 'extProc');
+      expect(await commonNameAt(extProc)).toBe('first');
 
-    writeFileSync(join(folder, 'tls.crt'), second.cert);
-    await program.printed(
-      /"reason":"[^"]*mismatch[^"]*","msg":"certificate not reloaded; the last good one stays"/,
-    );
-    expect(await commonNameAt(extProc)).toBe('first');
+      writeFileSync(join(folder, 'tls.crt'), second.cert);
+      await program.printed(
+        /"reason":"[^"]*mismatch[^"]*","msg":"certificate not reloaded; the last good one stays"/,
+      );
+      expect(await commonNameAt(extProc)).toBe('first');
 
-    writeFileSync(join(folder, 'tls.key'), second.key);
-    await program.printed(/"msg":"certificate reloaded"/);
-    expect(await commonNameAt(extProc)).toBe('second');
-    expect(program.stderr.match(/certificate not reloaded/g)).toHaveLength(1);
-  });
+      writeFileSync(join(folder, 'tls.key'), second.key);
+      await program.printed(/"msg":"certificate reloaded"/);
+      expect(await commonNameAt(extProc)).toBe('second');
+      expect(program.stderr.match(/certificate not reloaded/g)).toHaveLength(1);
+    },
+  );
 
   it('follows a changed file without a signal, and tells a broken one in one line', async () => {
     const one = await engine();

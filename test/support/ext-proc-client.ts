@@ -75,7 +75,8 @@ export class ExtProcClient {
         oneofs: true,
       }),
     ) as unknown as LoadedPackages;
-    const options = { 'grpc.max_receive_message_length': -1 };
+    // A connection of its own: else all clients of one address share one.
+    const options = { 'grpc.max_receive_message_length': -1, 'grpc.use_local_subchannel_pool': 1 };
     this.#client = new loaded.envoy.service.ext_proc.v3.ExternalProcessor(address, channel, options);
     this.#health = new loaded.grpc.health.v1.Health(address, channel, options);
   }
