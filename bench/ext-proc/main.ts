@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { LoadConnection } from './load-connection.ts';
 import { exchange, type Scenario } from './scenario.ts';
+import { printWorkerTable, type WorkerRow } from './worker-table.ts';
 
 /**
  * Streams per second through external processing: the limit (framing and codec alone, on our own HTTP/2), and
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     endpoints: { type: 'string', default: '16' },
     transport: { type: 'string', multiple: true, default: ['framing', 'grpc-js', 'fast'] },
     only: { type: 'string', multiple: true, default: [] },
+    workers: { type: 'string', multiple: true, default: [] },
     profile: { type: 'string' },
     server: { type: 'string', default: fileURLToPath(new URL('./server.js', import.meta.url)) },
     help: { type: 'boolean', default: false },
@@ -29,9 +31,10 @@ const { values } = parseArgs({
 if (values.help) {
   console.log(`usage: node dist/bench/ext-proc/main.js [--seconds 3] [--connections 4] [--streams 16]
        [--endpoints 16] [--transport framing] [--transport grpc-js] [--transport fast] [--only NAME ...]
-       [--profile FILE.cpuprofile] [--server FILE.js]
+       [--profile FILE.cpuprofile] [--server FILE.js] [--workers 0 --workers 1 ...]
 NAME is one of 2kB, 16kB, 64kB, 400kB, 100 chunks, 500 chunks. --profile keeps a CPU profile of the last server
-at full load, for a browser's developer tools; --server runs the server of another build.`);
+at full load, for a browser's developer tools; --server runs the server of another build. --workers compares numbers of
+workers instead, with the transport that is named, or fast.`);
   process.exit(0);
 }
 
@@ -48,6 +51,8 @@ interface Usage {
   readonly cpuUs: number;
   /** The kernel's part of it. */
   readonly systemUs: number;
+  /** Of all workers. */
+  readonly workersUs: number;
   readonly liveBytes: number;
   readonly profile?: object;
 }
@@ -72,6 +77,10 @@ console.log(
   `ext-proc: ${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores, Node ${process.version}, ` +
     `${values.connections} connections x ${values.streams} streams, ${values.endpoints} endpoints, default profile`,
 );
+if (values.workers.length > 0) {
+  await printWorkerTable(scenarios, values.workers.map(Number), measureWorkers);
+  process.exit(0);
+}
 console.log(
   '| scenario | transport | streams/s | CPU us/stream | streams/s/core | of the limit | pick p50 ms | p99 | at half rate p50 | p99 | bytes/idle stream | errors |',
 );
@@ -103,13 +112,45 @@ for (const scenario of scenarios) {
     console.log(`  ${scenario.name}: fast is ${(fast / slow).toFixed(1)} x grpc-js`);
 }
 
+async function measureWorkers(scenario: Scenario, workers: number): Promise<WorkerRow> {
+  const transport = values.transport.length === 1 ? values.transport[0]! : 'fast';
+  const child = fork(values.server, [transport, values.endpoints, String(workers)]);
+  try {
+    const port = await warmedUp(child, scenario, workers);
+    const before = await ask(child, 'usage');
+    const { finished, elapsedMs, pickMs, errors } = await closedLoop(port, scenario, durationMs);
+    const after = await ask(child, 'usage');
+    return {
+      streamsPerSecond: finished / (elapsedMs / 1000),
+      ownerUs: (after.cpuUs - before.cpuUs) / finished,
+      workersUs: (after.workersUs - before.workersUs) / finished,
+      p50Ms: quantile(pickMs, 0.5),
+      p99Ms: quantile(pickMs, 0.99),
+      errors,
+    };
+  } finally {
+    child.kill();
+  }
+}
+
+/**
+ * Loads the server until its code is compiled, each worker's too; gives its port. By CPU time and not by the clock:
+ * on a shared machine a second may be little work, and code still cold.
+ */
+async function warmedUp(child: ChildProcess, scenario: Scenario, workers: number): Promise<number> {
+  const [{ port }] = (await once(child, 'message')) as [{ port: number }];
+  let usage: Usage;
+  do {
+    await closedLoop(port, scenario, 250);
+    usage = await ask(child, 'usage');
+  } while (usage.cpuUs < warmUpCpuUs || usage.workersUs < workers * warmUpCpuUs);
+  return port;
+}
+
 async function measure(scenario: Scenario, transport: string): Promise<Row> {
   const child = fork(values.server, [transport, values.endpoints]);
   try {
-    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
-    // By CPU time and not by the clock: on a shared machine a second may be little work, and code still cold.
-    do await closedLoop(port, scenario, 250);
-    while ((await ask(child, 'usage')).cpuUs < warmUpCpuUs);
+    const port = await warmedUp(child, scenario, 0);
     const before = await ask(child, values.profile === undefined ? 'usage' : 'profile');
     const full = await closedLoop(port, scenario, durationMs);
     const after = await ask(child, values.profile === undefined ? 'usage' : 'profiled');

@@ -4,18 +4,20 @@ import { runInNewContext } from 'node:vm';
 import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
-import { serveExtProc } from '../../src/ext-proc/index.ts';
+import { serveExtProc, serveExtProcByWorkers } from '../../src/ext-proc/index.ts';
 import { InferencePool } from '../../src/pool/inference-pool.ts';
 import { ApproximateIndex } from '../../src/prefix-index/approximate-index.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import { createMetrics, observers, requestLog, silentLog } from '../../src/telemetry/index.ts';
+import { childProcessorUs } from './child-processor-time.ts';
 import { serveFraming } from './framing-server.ts';
 
 /**
  * The server half of the benchmark, as a process of its own: the product's default profile over a pool whose
- * endpoints answered their scrape, or the framing alone. Tells its port, and its CPU time and memory when asked.
+ * endpoints answered their scrape, or the framing alone. Tells its port, and its CPU time and memory when asked. With
+ * workers they serve the streams, and their CPU time is told, too.
  */
-const [transport = 'fast', endpoints = '16'] = process.argv.slice(2);
+const [transport = 'fast', endpoints = '16', workers = '0'] = process.argv.slice(2);
 
 async function serveProduct(): Promise<{ readonly port: number }> {
   const clock = () => performance.now();
@@ -46,11 +48,8 @@ async function serveProduct(): Promise<{ readonly port: number }> {
     random: Math.random,
     observer: observers(metrics.observer, requestLog(silentLog)),
   });
-  return serveExtProc({
-    host: '127.0.0.1',
-    port: 0,
-    picker,
-    log: silentLog,
+  const where = { host: '127.0.0.1', port: 0, picker, log: silentLog, streams: metrics.streams };
+  const settings = {
     tls: { mode: 'off' },
     transport: transport === 'grpc-js' ? 'grpc-js' : 'fast',
     limits: {
@@ -58,8 +57,21 @@ async function serveProduct(): Promise<{ readonly port: number }> {
       blockTokens: configuration.prefixIndex.blockTokens,
       maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
     },
-    isServing: () => true,
-    streams: metrics.streams,
+  } as const;
+  if (Number(workers) === 0) return serveExtProc({ ...where, ...settings, isServing: () => true });
+  const rules = { objectives: {}, modelRewrites: [], tenantHeader: undefined };
+  return serveExtProcByWorkers({
+    ...where,
+    workers: Number(workers),
+    settings: {
+      ...settings,
+      fallbacks: 0,
+      explains: false,
+      log: { level: 'silent', format: 'json' },
+      orphanDeadlineMs: 0,
+    },
+    state: () => ({ isServing: true, rules }),
+    onStateChange: () => {},
   });
 }
 
@@ -84,6 +96,12 @@ process.on('message', async (question) => {
   const profile = question === 'profiled' ? (await session.post('Profiler.stop')).profile : undefined;
   const { user, system } = process.cpuUsage();
   const { heapUsed, external } = process.memoryUsage();
-  process.send?.({ cpuUs: user + system, systemUs: system, liveBytes: heapUsed + external, profile });
+  process.send?.({
+    cpuUs: user + system,
+    systemUs: system,
+    workersUs: Number(workers) === 0 ? 0 : childProcessorUs(),
+    liveBytes: heapUsed + external,
+    profile,
+  });
 });
 process.on('disconnect', () => process.exit(0));
