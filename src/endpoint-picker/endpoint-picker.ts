@@ -131,6 +131,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     { subset, parserFault }: DecideOptions,
     arrivedAtMs: number,
     round?: RoomRound,
+    isOverShare = false,
   ): Offer<Assignment> {
     const startedMs = round === undefined ? arrivedAtMs : clock();
     const endpoints = round?.endpoints ?? pool.snapshot(startedMs);
@@ -148,7 +149,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const best = result.ranking[0];
     const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
     const { ownMs, uncachedTokens: tokens } = burden;
-    if (best !== undefined && round?.hasRoomAt(best, burden) === false) {
+    if (best !== undefined && round?.hasRoomAt(best, burden, isOverShare) === false) {
+      if (!isOverShare) round.keepForOthers(best);
       if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.keep(best);
       return { kind: 'no-room', ownMs, tokens };
     }
@@ -263,7 +265,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       bytes: request.bodyBytes,
       ttftSloMs: request.slo.ttftMs,
       signal: options.signal,
-      decide: (round) => decide(request, options, arrivedAtMs, round),
+      decide: (round, isOverShare) => decide(request, options, arrivedAtMs, round, isOverShare),
     };
   }
 
@@ -279,7 +281,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       request,
       nowMs,
       random: ownRandom,
-      waitingMs: flowControl?.waitingMs ?? 0,
+      waitingMs: flowControl?.competingMs(request) ?? 0,
       cachedTokens({ slot }: Endpoint): number {
         match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);

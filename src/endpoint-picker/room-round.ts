@@ -12,6 +12,13 @@ export interface RoomRule {
 
 export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 200, memoryTarget: 0.98 });
 
+/** What tenants over their share keep to, so that the others' requests begin soon. */
+function tight({ roomMs, memoryTarget }: RoomRule): RoomRule {
+  return { roomMs: overShare.room * roomMs, memoryTarget: overShare.memory * memoryTarget };
+}
+
+const overShare = { room: 0.25, memory: 0.9 };
+
 /** Every engine has room, always. */
 export const roomEverywhere: RoomRule = Object.freeze({
   roomMs: Number.POSITIVE_INFINITY,
@@ -60,17 +67,25 @@ export class RoomRound implements Round {
   /** By slot: those that had room when the round began, and those that have it now. */
   readonly #hadRoom: boolean[] = [];
   readonly #hasRoom: boolean[] = [];
+  /** The same for tenants over their share. */
+  readonly #tight: RoomRule;
+  readonly #hadTightRoom: boolean[] = [];
+  readonly #hasTightRoom: boolean[] = [];
   #withRoom = 0;
   readonly readyEndpoints: number;
 
   constructor(endpoints: readonly Endpoint[], rule: RoomRule) {
     this.#rule = rule;
+    this.#tight = tight(rule);
     this.#endpoints = endpoints;
     let ready = 0;
     for (const endpoint of endpoints) {
       const hasRoom = isRoomAt(endpoint, rule);
       this.#hadRoom[endpoint.slot] = hasRoom;
       this.#hasRoom[endpoint.slot] = hasRoom;
+      const hasTightRoom = hasRoom && isRoomAt(endpoint, this.#tight);
+      this.#hadTightRoom[endpoint.slot] = hasTightRoom;
+      this.#hasTightRoom[endpoint.slot] = hasTightRoom;
       if (hasRoom) this.#withRoom++;
       if (endpoint.isReady) ready++;
     }
@@ -85,12 +100,21 @@ export class RoomRound implements Round {
     return this.#withRoom > 0;
   }
 
-  hasRoomAt(endpoint: Endpoint, { neededTokens }: Burden): boolean {
-    return this.#hasRoom[endpoint.slot] === true && isRoomAt(endpoint, this.#rule, neededTokens);
+  hasRoomAt(endpoint: Endpoint, { neededTokens }: Burden, isOverShare: boolean): boolean {
+    const hasRoom = isOverShare ? this.#hasTightRoom : this.#hasRoom;
+    const rule = isOverShare ? this.#tight : this.#rule;
+    return hasRoom[endpoint.slot] === true && isRoomAt(endpoint, rule, neededTokens);
   }
 
   hasGainedSince(earlier: RoomRound): boolean {
-    return this.#hadRoom.some((hadRoom, slot) => hadRoom && earlier.#hadRoom[slot] !== true);
+    const hasGained = (now: readonly boolean[], before: readonly boolean[]) =>
+      now.some((had, slot) => had && before[slot] !== true);
+    return hasGained(this.#hadRoom, earlier.#hadRoom) || hasGained(this.#hadTightRoom, earlier.#hadTightRoom);
+  }
+
+  /** Keeps what room the endpoint has from tenants over their share. */
+  keepForOthers({ slot }: Endpoint): void {
+    this.#hasTightRoom[slot] = false;
   }
 
   /** Keeps the endpoint's room for a request that is overdue, or smaller ones could pass it for ever. */
@@ -103,11 +127,13 @@ export class RoomRound implements Round {
     const now = laden(endpoint, burden);
     this.#replace(endpoint, now);
     if (!isRoomAt(now, this.#rule)) this.#close(now.slot);
+    else if (!isRoomAt(now, this.#tight)) this.#hasTightRoom[now.slot] = false;
   }
 
   #close(slot: number): void {
     if (this.#hasRoom[slot] !== true) return;
     this.#hasRoom[slot] = false;
+    this.#hasTightRoom[slot] = false;
     this.#withRoom--;
   }
 

@@ -1,6 +1,7 @@
 import { ServiceError } from '../protocol/errors.ts';
 import { DrainRate } from './drain-rate.ts';
 import { IndexedHeap } from './indexed-heap.ts';
+import { TenantShares } from './tenant-shares.ts';
 import { createWaiting, type Waiting, type WaitingBand, type WaitingFacts } from './waiting.ts';
 import { WaitingLine } from './waiting-line.ts';
 
@@ -44,8 +45,11 @@ export interface AdmissionRequest<T, R extends Round> extends WaitingFacts {
   readonly ttftSloMs: number | undefined;
   /** Undefined: whoever asks never gives up. */
   readonly signal: AbortSignal | undefined;
-  /** Decides, and reserves if the endpoint has room, in one synchronous step. An error it throws ends the wait. */
-  readonly decide: (round: R) => Offer<T>;
+  /**
+   * Decides, and reserves if the endpoint has room, in one synchronous step. An error it throws ends the wait.
+   * `isOverShare`: its tenant takes more than its share, and leaves some room to the others.
+   */
+  readonly decide: (round: R, isOverShare: boolean) => Offer<T>;
 }
 
 /** What becomes of a request: exactly one of these is called, once. */
@@ -86,6 +90,7 @@ export class FlowControl<R extends Round> {
   readonly #line: WaitingLine<Held<R>>;
   readonly #deadlines = new IndexedHeap<Waiting<Held<R>>>();
   readonly #drain = new DrainRate();
+  readonly #shares = new TenantShares();
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
   /** The last round in which nothing could be placed. */
   #fruitless: { readonly round: R; readonly atMs: number } | undefined;
@@ -108,9 +113,12 @@ export class FlowControl<R extends Round> {
     return this.#line.bands();
   }
 
-  /** Own prefill of all that wait, each at the endpoint that was best for it. */
-  get waitingMs(): number {
-    return this.#line.ownMs;
+  /**
+   * Own prefill of the requests that wait and compete with one of this kind, each at the endpoint that was best for
+   * it: those of higher priority, and of its own as much of each other tenant's as of its own tenant's.
+   */
+  competingMs(request: Pick<WaitingFacts, 'priority' | 'tenant'>): number {
+    return this.#line.competingMs(request);
   }
 
   get waitingBytes(): number {
@@ -129,7 +137,7 @@ export class FlowControl<R extends Round> {
       if (this.#isShutDown) throw shuttingDown();
       if (request.signal?.aborted === true) throw clientClosed();
       const round = this.#options.beginRound();
-      offer = request.decide(round);
+      offer = request.decide(round, this.#isOverShare(request));
       if (offer.kind === 'no-room') {
         this.#checkWait(request, offer.ownMs, round);
         this.#makePlace(request, round);
@@ -141,6 +149,7 @@ export class FlowControl<R extends Round> {
     if (offer.kind === 'no-room') this.#wait(request, offer, listener);
     else {
       this.#line.charge(request, offer.tokens);
+      this.#shares.served(request.tenant, offer.tokens, this.#options.clock());
       listener.placed(offer.value);
     }
   }
@@ -245,7 +254,7 @@ export class FlowControl<R extends Round> {
     const { request, listener } = waiting.request;
     let offer: Offer<unknown>;
     try {
-      offer = request.decide(round);
+      offer = request.decide(round, this.#isOverShare(request));
     } catch (error) {
       this.#refuse(waiting, error);
       return true;
@@ -256,9 +265,14 @@ export class FlowControl<R extends Round> {
     }
     this.#drain.served(offer.ownMs, this.#options.clock());
     this.#line.remove(waiting, offer.tokens);
+    this.#shares.served(request.tenant, offer.tokens, this.#options.clock());
     this.#deadlines.remove(waiting.deadline);
     listener.placed(offer.value);
     return true;
+  }
+
+  #isOverShare({ tenant }: WaitingFacts): boolean {
+    return this.#shares.isOver(tenant, this.#options.clock());
   }
 
   #refuse(waiting: Waiting<Held<R>>, error: unknown): void {

@@ -105,6 +105,11 @@ export class PriorityBand<T> {
     return Math.min(ahead, ((line?.ownMs ?? 0) + ownMs) * others);
   }
 
+  /** Own work of those that wait and compete with a tenant's: by turns, as much of each other tenant's as of its own. */
+  competingMs(tenant: string): number {
+    return Math.min(this.ownMs, (this.#tenants.get(tenant)?.ownMs ?? 0) * this.#tenants.size);
+  }
+
   /** Own work of all that wait. */
   get ownMs(): number {
     return this.#ownMsBySize.reduce((sum, ms) => sum + ms, 0);

@@ -70,6 +70,17 @@ export class WaitingLine<T> {
     return ahead;
   }
 
+  /** Own work of those that wait and compete with a request of this kind. */
+  competingMs({ priority, tenant }: Pick<WaitingFacts, 'priority' | 'tenant'>): number {
+    if (this.size === 0) return 0;
+    let competing = 0;
+    for (const band of this.#bands) {
+      if (band.priority > priority) competing += band.ownMs;
+      else if (band.priority === priority) competing += band.competingMs(tenant);
+    }
+    return competing;
+  }
+
   /**
    * Who must leave a full line for a request of this kind: the newest of the longest tenant in the lowest band,
    * if that band is lower, or if it is the same and the tenant has more in it than the newcomer's would have.

@@ -127,6 +127,39 @@ describe('a pick under flow control', () => {
     first.finish(done);
   });
 
+  it('leaves room to others while its tenant takes more than its share', async () => {
+    const { pick, picker } = await createWaitingFleet(1);
+    const flood = { promptTokens: 1000, tenant: 'flood' };
+    const quiet = { promptTokens: 1000, tenant: 'quiet' };
+    const served = [];
+    for (let i = 0; i < 40; i++) {
+      const each = await pick(flood);
+      each.firstToken();
+      each.finish(done);
+    }
+    served.push(await pick(quiet), await pick(flood));
+    // 80 ms of prefill wait there: too much for the one, not for the other.
+    const waiting = pick(flood);
+    expect(picker.waitingRequests).toBe(1);
+    served.push(await pick(quiet));
+    expect(picker.waitingRequests).toBe(1);
+    for (const each of served) each.finish(done);
+    (await waiting).finish(done);
+    picker.checkIntegrity();
+  });
+
+  it('is not priced by what a tenant piles up that floods', async () => {
+    const { pick, picker } = await createWaitingFleet(1);
+    const first = await pick(long);
+    const waiting = Array.from({ length: 20 }, () => pick({ ...long, tenant: 'flood' }));
+    const priced = pick({ ...long, tenant: 'quiet' });
+    first.finish(done);
+    const [record] = picker.decisions().slice(-1);
+    expect(record!.request.tenant === 'quiet' ? record!.waitingMs : 0).toBeLessThan(1000);
+    picker.shutDown();
+    for (const each of [...waiting, priced]) (await each.catch(() => undefined))?.finish(done);
+  });
+
   it('leaves the line when its client does', async () => {
     const { pick, picker } = await createWaitingFleet(1);
     const first = await pick(long);
