@@ -169,6 +169,7 @@ export class BatchBuilder {
     batch.topStride = Math.max(batch.topStride, sampling.logprobs ?? 0);
     this.#addHistory(n, sequence, sequence.length + drafted);
     this.#addBiases(sequence, sequence.outputLength + drafted);
+    this.#banBadWords(sequence, sequence.length + drafted);
     batch.maskOf[sample] = this.#masks.indexFor(sequence);
   }
 
@@ -193,6 +194,16 @@ export class BatchBuilder {
     const { sampling } = sequence;
     for (const [tokenId, bias] of sampling.logitBias) this.#addBias(tokenId, bias);
     if (outputLength < sampling.minTokens) this.#banEnds(sampling);
+  }
+
+  /** A bad word lies in the output alone, as in vLLM. */
+  #banBadWords({ sampling, tokens, promptLength }: Sequence, length: number): void {
+    for (const word of sampling.badWords) {
+      const start = length - (word.length - 1);
+      const isBegun =
+        start >= promptLength && word.every((id, i) => i === word.length - 1 || tokens[start + i] === id);
+      if (isBegun) this.#addBias(word.at(-1)!, Number.NEGATIVE_INFINITY);
+    }
   }
 
   #banEnds(sampling: SamplingParams): void {

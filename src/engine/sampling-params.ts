@@ -31,6 +31,8 @@ export interface SamplingParams {
   readonly promptLogprobs: number | undefined;
   /** Added to the logits of these tokens. */
   readonly logitBias: readonly (readonly [tokenId: number, bias: number])[];
+  /** Runs of tokens that the text must not have: the last one of each is banned after the others. */
+  readonly badWords: readonly (readonly number[])[];
   /** Only these tokens may be chosen. */
   readonly allowedTokenIds: readonly number[] | undefined;
   /** What the text must look like, from its first token on. */
@@ -54,6 +56,7 @@ export const defaultSamplingParams: SamplingParams = {
   logprobs: undefined,
   promptLogprobs: undefined,
   logitBias: [],
+  badWords: [],
   allowedTokenIds: undefined,
   constraint: undefined,
 };

@@ -3,7 +3,7 @@ import type { OutputEvent } from '../output-parsers/index.ts';
 import { ChoiceOutput, chatMessage, deltaOf } from './chat-output.ts';
 import type { ChatRun } from './chat-run.ts';
 import { startChat } from './chat-run.ts';
-import { chatLogprobs, promptLogprobs, scorePrompt } from './logprobs.ts';
+import { chatLogprobs, promptLogprobs, scorePrompt, tokenNames } from './logprobs.ts';
 import { readBody } from './request-fields.ts';
 import type { ChoiceDelta, GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
@@ -30,6 +30,7 @@ async function wholeAnswer(
   { tokenizer }: ServerContext,
   { head, options, output, logprobs, promptTokens, updates }: ChatRun,
 ) {
+  const nameOf = tokenNames(tokenizer, options.namesTokensById);
   let ofPrompt: GenerationUpdate['promptLogprobs'];
   const choices = Array.from({ length: options.choices }, () => ({
     sorted: new ChoiceOutput(output),
@@ -44,7 +45,7 @@ async function wholeAnswer(
     for (const { choice, text, outputs, finish } of update.deltas) {
       const whole = choices[choice]!;
       whole.events.push(...whole.sorted.push(text, finish));
-      if (logprobs !== undefined) whole.outputs.push(...outputs);
+      if (logprobs !== undefined || options.returnsTokenIds) whole.outputs.push(...outputs);
       whole.finish = finish;
     }
   }
@@ -54,20 +55,27 @@ async function wholeAnswer(
     choices: choices.map(({ sorted, events, outputs, finish }, index) => ({
       index,
       message: chatMessage(output, events),
-      logprobs: logprobs === undefined ? null : chatLogprobs(tokenizer, outputs, logprobs),
+      logprobs: logprobs === undefined ? null : chatLogprobs(tokenizer, nameOf, outputs, logprobs),
       finish_reason: sorted.finishReason(finish) ?? 'abort',
       stop_reason: finish?.stopReason ?? null,
+      ...(options.returnsTokenIds ? { token_ids: idsOf(outputs) } : {}),
     })),
     usage: usageBody([usage]),
-    ...(ofPrompt && { prompt_logprobs: promptLogprobs(tokenizer, scorePrompt(promptTokens, ofPrompt)) }),
+    ...(ofPrompt && { prompt_logprobs: promptLogprobs(nameOf, scorePrompt(promptTokens, ofPrompt)) }),
+    ...(options.returnsTokenIds ? { prompt_token_ids: promptTokens } : {}),
   };
+}
+
+function idsOf(outputs: ChoiceDelta['outputs']): readonly number[] {
+  return outputs.map(({ tokenId }) => tokenId);
 }
 
 /** Per choice: its role, its text as it comes, its end; then the usage, if asked for. */
 async function* chunks(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs, updates }: ChatRun,
+  { head, options, output, logprobs, promptTokens, updates }: ChatRun,
 ): AsyncGenerator<unknown> {
+  const nameOf = tokenNames(tokenizer, options.namesTokensById);
   const choices = new Map<number, ChoiceOutput>();
   let latest: GenerationUsage | undefined;
   const chunk = (choice: object, usage: GenerationUsage) => ({
@@ -84,21 +92,28 @@ async function* chunks(
         choice = new ChoiceOutput(output);
         choices.set(index, choice);
         const delta = { role: 'assistant', content: '' };
-        yield chunk({ index, delta, logprobs: null, finish_reason: null }, usage);
+        const isVeryFirst = choices.size === 1 && options.returnsTokenIds;
+        yield {
+          ...chunk({ index, delta, logprobs: null, finish_reason: null }, usage),
+          ...(isVeryFirst ? { prompt_token_ids: promptTokens } : {}),
+        };
       }
       const events = choice.push(text, finish).map((event) => deltaOf(output, event));
       // The end needs a chunk, and log-probabilities do, even if there is nothing to show.
       if (events.length === 0 && finish !== undefined) events.push({});
-      if (events.length === 0 && logprobs !== undefined) events.push({ content: '' });
+      const showsTokens = logprobs !== undefined || options.returnsTokenIds;
+      if (events.length === 0 && showsTokens) events.push({ content: '' });
       for (const [i, delta] of events.entries()) {
         const isLast = i === events.length - 1 && finish !== undefined;
         yield chunk(
           {
             index,
             delta,
-            logprobs: logprobs === undefined || i > 0 ? null : chatLogprobs(tokenizer, outputs, logprobs),
+            logprobs:
+              logprobs === undefined || i > 0 ? null : chatLogprobs(tokenizer, nameOf, outputs, logprobs),
             finish_reason: isLast ? choice.finishReason(finish) : null,
             ...(isLast ? { stop_reason: finish.stopReason ?? null } : {}),
+            ...(options.returnsTokenIds ? { token_ids: i > 0 ? [] : idsOf(outputs) } : {}),
           },
           usage,
         );

@@ -7,6 +7,7 @@ import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
 import type { LengthRequest } from './prompt-length.ts';
 import { checkCharacters, resolveMaxTokens } from './prompt-length.ts';
+import { readTruncation } from './prompt-truncation.ts';
 import type { RequestBody } from './request-fields.ts';
 import type { GenerationUpdate } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
@@ -48,7 +49,10 @@ export async function startChat(
   const { maxTokenCharacters } = tokenizer;
   checkCharacters(countCharacters(body['messages']), promptField, { maxModelLen, maxTokenCharacters });
   const client = clientGone(reply);
-  const { text: prompt, tokenIds } = await renderChat(body, context);
+  const cut = readTruncation(body, { most: maxModelLen - Math.max(1, given.maxTokens ?? 1), side: 'left' });
+  const rendered = await renderChat(body, context);
+  const { text: prompt } = rendered;
+  const tokenIds = cut(rendered.tokenIds);
   const output = readChatOutput(body, {
     formats: context.outputFormats,
     prompt,

@@ -1,4 +1,5 @@
 import type { PromptEncoder, Tokenizer } from '../../tokenizer/index.ts';
+import { readTruncation } from './prompt-truncation.ts';
 import type { Prompt } from './prompts.ts';
 import { readPrompts } from './prompts.ts';
 import type { RequestBody } from './request-fields.ts';
@@ -29,11 +30,16 @@ export async function readCompletionFields(
     throw invalid('best_of other than n is not supported by this engine; leave it out.', 'best_of');
   const logprobs = readLogprobs(body, maxLogprobs);
   const isEcho = readBoolean(body, 'echo', false);
+  const cut = readTruncation(body, {
+    most: maxModelLen - Math.max(1, readNumber(body, 'max_tokens') ?? 1),
+    side: 'left',
+  });
   const prompts = await readPrompts(body, 'prompt', {
     ...collaborators,
     vocabSize,
     maxModelLen,
     needsText: isEcho,
+    cut,
   });
   return { prompts, isEcho, logprobs };
 }

@@ -5,7 +5,7 @@ import { readCompletionFields } from './completion-request.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
 import type { ScoredToken } from './logprobs.ts';
-import { completionLogprobs, promptLogprobs, scorePrompt } from './logprobs.ts';
+import { completionLogprobs, promptLogprobs, scorePrompt, tokenNames } from './logprobs.ts';
 import { mergeIndexed } from './merge-updates.ts';
 import { resolveMaxTokens } from './prompt-length.ts';
 import { readBody } from './request-fields.ts';
@@ -110,8 +110,8 @@ async function* runPrompt(
 const endOfPrompt: ChoiceFinish = { reason: 'length', stopReason: undefined };
 
 async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, updates: Updates) {
-  const { tokenizer } = context;
   const { head, options, prompts, isEcho, logprobs } = answer;
+  const nameOf = tokenNames(context.tokenizer, options.namesTokensById);
   const choices = prompts.flatMap(({ text }) =>
     Array.from({ length: options.choices }, () => ({
       text: isEcho ? text : '',
@@ -128,7 +128,7 @@ async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, upd
     for (const { choice, text, outputs, finish } of deltas) {
       const whole = choices[prompt * options.choices + choice]!;
       whole.text += text;
-      if (logprobs !== undefined) whole.outputs.push(...outputs);
+      if (logprobs !== undefined || options.returnsTokenIds) whole.outputs.push(...outputs);
       whole.finish = finish;
     }
   }
@@ -136,19 +136,23 @@ async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, upd
     ...head,
     object: 'text_completion',
     choices: choices.map(({ text, outputs, finish }, index) => {
-      const ofPrompt = scored.get(Math.floor(index / options.choices)) ?? [];
+      const prompt = Math.floor(index / options.choices);
+      const ofPrompt = scored.get(prompt) ?? [];
       return {
         index,
         text,
         logprobs:
           logprobs === undefined
             ? null
-            : completionLogprobs(tokenizer, isEcho ? [...ofPrompt, ...outputs] : outputs, 0),
+            : completionLogprobs(nameOf, isEcho ? [...ofPrompt, ...outputs] : outputs, 0),
         finish_reason: finish?.reason ?? 'abort',
         stop_reason: finish?.stopReason ?? null,
         ...(options.sampling.promptLogprobs === undefined
           ? {}
-          : { prompt_logprobs: promptLogprobs(tokenizer, ofPrompt) }),
+          : { prompt_logprobs: promptLogprobs(nameOf, ofPrompt) }),
+        ...(options.returnsTokenIds
+          ? { prompt_token_ids: prompts[prompt]!.tokenIds, token_ids: outputs.map(({ tokenId }) => tokenId) }
+          : {}),
       };
     }),
     usage: usageBody([...usages.values()]),
@@ -161,6 +165,8 @@ async function* chunks(
   updates: Updates,
 ): AsyncGenerator<unknown> {
   const { head, options, prompts, isEcho, logprobs } = answer;
+  const nameOf = tokenNames(context.tokenizer, options.namesTokensById);
+  const showsTokens = logprobs !== undefined || options.returnsTokenIds;
   const usages = new Map<number, GenerationUsage>();
   /** Characters sent per choice. */
   const offsets = new Map<number, number>();
@@ -176,7 +182,7 @@ async function* chunks(
       const echoed = isEcho && isFirst ? (scored.get(prompt) ?? []) : [];
       const offset = offsets.get(index) ?? 0;
       offsets.set(index, offset + echo.length + text.length);
-      if (echo + text === '' && finish === undefined && logprobs === undefined) continue;
+      if (echo + text === '' && finish === undefined && !showsTokens) continue;
       yield {
         ...head,
         object: 'text_completion',
@@ -185,11 +191,11 @@ async function* chunks(
             index,
             text: echo + text,
             logprobs:
-              logprobs === undefined
-                ? null
-                : completionLogprobs(context.tokenizer, [...echoed, ...outputs], offset),
+              logprobs === undefined ? null : completionLogprobs(nameOf, [...echoed, ...outputs], offset),
             finish_reason: finish?.reason ?? null,
             stop_reason: finish?.stopReason ?? null,
+            ...(options.returnsTokenIds ? { token_ids: outputs.map(({ tokenId }) => tokenId) } : {}),
+            ...(options.returnsTokenIds && isFirst ? { prompt_token_ids: prompts[prompt]!.tokenIds } : {}),
           },
         ],
         ...(options.includesUsageInEveryChunk ? { usage: usageBody([...usages.values()]) } : {}),

@@ -4,6 +4,7 @@ import { defaultSamplingParams } from '../sampling-params.ts';
 import { renderChat } from './chat-request.ts';
 import { readCacheSalt, readPriority } from './generation-options.ts';
 import { PoolingTimes } from './pooling-times.ts';
+import { readTruncation } from './prompt-truncation.ts';
 import { readPrompts } from './prompts.ts';
 import type { RequestBody } from './request-fields.ts';
 import { invalid, isGiven, readBody, readBoolean, readString, shown } from './request-fields.ts';
@@ -93,10 +94,16 @@ async function readInputs(
   context: ServerContext,
 ): Promise<readonly (readonly number[])[]> {
   const { maxModelLen } = context.engine.info;
+  const cut = readTruncation(body, { most: maxModelLen, side: 'right' });
   const inputs = isGiven(body, 'messages')
-    ? [(await renderChat({ add_generation_prompt: false, ...body }, context)).tokenIds]
+    ? [cut((await renderChat({ add_generation_prompt: false, ...body }, context)).tokenIds)]
     : (
-        await readPrompts(body, 'input', { ...context, vocabSize: context.limits.vocabSize, maxModelLen })
+        await readPrompts(body, 'input', {
+          ...context,
+          vocabSize: context.limits.vocabSize,
+          maxModelLen,
+          cut,
+        })
       ).map(({ tokenIds }) => tokenIds);
   for (const { length } of inputs) {
     if (length === 0) throw invalid('The input has no tokens; at least one is needed.', 'input');

@@ -37,7 +37,12 @@ export interface GenerationLimits {
 
 /** The fields that all generating endpoints share, checked; only the length of the prompt is not known yet. */
 export interface GenerationOptions {
-  readonly sampling: Omit<SamplingParams, 'maxTokens' | 'logprobs'>;
+  readonly sampling: Omit<SamplingParams, 'maxTokens' | 'logprobs' | 'badWords'>;
+  readonly badWords: readonly string[];
+  /** The answer has the ids of the prompt's and the text's tokens. */
+  readonly returnsTokenIds: boolean;
+  /** Log-probabilities name tokens as `token_id:7`. */
+  readonly namesTokensById: boolean;
   /** Absent if the request does not say. */
   readonly maxTokens: number | undefined;
   /** The field that gave `maxTokens`. */
@@ -63,8 +68,6 @@ export function readGenerationOptions(
 ): GenerationOptions {
   refuseUnsupported(body, {
     use_beam_search: false,
-    bad_words: undefined,
-    truncate_prompt_tokens: undefined,
     logits_processors: undefined,
   });
   const maxTokensField = isGiven(body, 'max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens';
@@ -78,7 +81,10 @@ export function readGenerationOptions(
     maxTokens,
     maxTokensField,
     choices: readNumber(body, 'n', { min: 1, max: limits.maxChoices, isInteger: true }) ?? 1,
-    stop: readStop(body),
+    stop: readStrings(body, 'stop'),
+    badWords: readStrings(body, 'bad_words'),
+    returnsTokenIds: readBoolean(body, 'return_token_ids', false),
+    namesTokensById: readBoolean(body, 'return_tokens_as_token_ids', false),
     includesStopInOutput: readBoolean(body, 'include_stop_str_in_output', false),
     skipsSpecialTokens: readBoolean(body, 'skip_special_tokens', true),
     isStream,
@@ -136,14 +142,14 @@ function readPromptLogprobs(body: RequestBody, maxLogprobs: number): number | un
   return count;
 }
 
-function readStop(body: RequestBody): readonly string[] {
-  const value = body['stop'];
+function readStrings(body: RequestBody, name: 'stop' | 'bad_words'): readonly string[] {
+  const value = body[name];
   if (value === undefined || value === null) return [];
-  const stops = typeof value === 'string' ? [value] : value;
-  if (!Array.isArray(stops) || stops.some((stop) => typeof stop !== 'string'))
-    throw invalid(`stop must be a string or a list of strings, got ${shown(value)}.`, 'stop');
-  if (stops.includes('')) throw invalid('stop cannot contain an empty string.', 'stop');
-  return stops as readonly string[];
+  const strings = typeof value === 'string' ? [value] : value;
+  if (!Array.isArray(strings) || strings.some((string) => typeof string !== 'string'))
+    throw invalid(`${name} must be a string or a list of strings, got ${shown(value)}.`, name);
+  if (strings.includes('')) throw invalid(`${name} cannot contain an empty string.`, name);
+  return strings as readonly string[];
 }
 
 function readLogitBias(body: RequestBody, vocabSize: number): SamplingParams['logitBias'] {

@@ -4,14 +4,24 @@ import type { StepOutput, TokenLogprobs } from '../step-output.ts';
 /** Log-probabilities below this are reported as this: JSON has no -Infinity. As vLLM does. */
 const lowest = -9999;
 
-function tokenText(tokenizer: Tokenizer, tokenId: number): string {
-  return Buffer.from(tokenizer.tokenBytes(tokenId)).toString('utf8');
+/** What the answer calls a token. */
+export type TokenName = (tokenId: number) => string;
+
+/** By its text, or as `token_id:7`. */
+export function tokenNames(tokenizer: Tokenizer, isById: boolean): TokenName {
+  if (isById) return (tokenId) => `token_id:${tokenId}`;
+  return (tokenId) => Buffer.from(tokenizer.tokenBytes(tokenId)).toString('utf8');
 }
 
 /** `choices[].logprobs` of chat completions. */
-export function chatLogprobs(tokenizer: Tokenizer, outputs: readonly StepOutput[], count: number) {
+export function chatLogprobs(
+  tokenizer: Tokenizer,
+  nameOf: TokenName,
+  outputs: readonly StepOutput[],
+  count: number,
+) {
   const entry = (tokenId: number, logprob: number) => ({
-    token: tokenText(tokenizer, tokenId),
+    token: nameOf(tokenId),
     logprob: Math.max(logprob, lowest),
     bytes: Array.from(tokenizer.tokenBytes(tokenId)),
   });
@@ -45,11 +55,11 @@ export function scorePrompt(
 }
 
 /** vLLM's `prompt_logprobs`: per token of the prompt null (the first), or an object by token id. */
-export function promptLogprobs(tokenizer: Tokenizer, prompt: readonly ScoredToken[]) {
+export function promptLogprobs(nameOf: TokenName, prompt: readonly ScoredToken[]) {
   return prompt.map(({ tokenId, logprobs }) => {
     if (logprobs === undefined) return null;
     const entry = (id: number, logprob: number, rank: number) =>
-      [id, { logprob: Math.max(logprob, lowest), rank, decoded_token: tokenText(tokenizer, id) }] as const;
+      [id, { logprob: Math.max(logprob, lowest), rank, decoded_token: nameOf(id) }] as const;
     return Object.fromEntries([
       ...logprobs.topIds.map((id, i) => entry(id, logprobs.topLogprobs[i]!, i + 1)),
       entry(tokenId, logprobs.logprob, logprobs.rank),
@@ -61,8 +71,8 @@ export function promptLogprobs(tokenizer: Tokenizer, prompt: readonly ScoredToke
  * `choices[].logprobs` of completions, of the echoed prompt too. `offset`: characters of the choice before the first
  * of these tokens.
  */
-export function completionLogprobs(tokenizer: Tokenizer, outputs: readonly ScoredToken[], offset: number) {
-  const tokens = outputs.map(({ tokenId }) => tokenText(tokenizer, tokenId));
+export function completionLogprobs(nameOf: TokenName, outputs: readonly ScoredToken[], offset: number) {
+  const tokens = outputs.map(({ tokenId }) => nameOf(tokenId));
   let at = offset;
   const offsets = tokens.map((token) => {
     const start = at;
@@ -77,9 +87,9 @@ export function completionLogprobs(tokenizer: Tokenizer, outputs: readonly Score
     top_logprobs: outputs.map(({ tokenId, logprobs }) => {
       if (logprobs === undefined) return null;
       // The chosen token is always among them, as OpenAI does.
-      const top = new Map([[tokenText(tokenizer, tokenId), Math.max(logprobs.logprob, lowest)]]);
+      const top = new Map([[nameOf(tokenId), Math.max(logprobs.logprob, lowest)]]);
       logprobs.topIds.forEach((topId, i) => {
-        top.set(tokenText(tokenizer, topId), Math.max(logprobs.topLogprobs[i]!, lowest));
+        top.set(nameOf(topId), Math.max(logprobs.topLogprobs[i]!, lowest));
       });
       return Object.fromEntries(top);
     }),

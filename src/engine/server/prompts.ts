@@ -1,5 +1,6 @@
 import type { PromptEncoder, Tokenizer } from '../../tokenizer/index.ts';
 import { checkCharacters } from './prompt-length.ts';
+import type { Truncate } from './prompt-truncation.ts';
 import type { RequestBody } from './request-fields.ts';
 import { checkTokenIds, invalid, readBoolean, shown } from './request-fields.ts';
 
@@ -19,6 +20,7 @@ export interface PromptReader {
   readonly vocabSize: number;
   readonly maxModelLen: number;
   readonly needsText?: boolean;
+  readonly cut: Truncate;
 }
 
 const maxPrompts = 1024;
@@ -27,8 +29,10 @@ const maxPrompts = 1024;
 export async function readPrompts(
   body: RequestBody,
   field: PromptField,
-  { tokenizer, prompts, vocabSize, maxModelLen, needsText = false }: PromptReader,
+  { tokenizer, prompts, vocabSize, maxModelLen, needsText = false, cut }: PromptReader,
 ): Promise<readonly Prompt[]> {
+  const textOf = (tokenIds: readonly number[]) =>
+    needsText ? tokenizer.decode(tokenIds, { skipSpecialTokens: false }) : '';
   const addSpecialTokens = readBoolean(body, 'add_special_tokens', true);
   return Promise.all(
     promptForms(body, field, vocabSize).map(async (form): Promise<Prompt> => {
@@ -37,9 +41,12 @@ export async function readPrompts(
           maxModelLen,
           maxTokenCharacters: tokenizer.maxTokenCharacters,
         });
-        return { text: form, tokenIds: await prompts.encode(form, { addSpecialTokens }) };
+        const encoded = await prompts.encode(form, { addSpecialTokens });
+        const tokenIds = cut(encoded);
+        return { text: tokenIds === encoded ? form : textOf(tokenIds), tokenIds };
       }
-      return { text: needsText ? tokenizer.decode(form, { skipSpecialTokens: false }) : '', tokenIds: form };
+      const tokenIds = cut(form);
+      return { text: textOf(tokenIds), tokenIds };
     }),
   );
 }

@@ -75,7 +75,7 @@ async function* generate(
   const ended = new Set<number>();
   const usage = { promptTokens: promptTokens.length, cachedTokens: 0, completionTokens: 0 };
   if (options.sampling.constraint !== undefined) engine.useVocabulary(() => readVocabulary(tokenizer));
-  const generation = engine.generate(engineRequest(request));
+  const generation = engine.generate(engineRequest(request, tokenizer));
   const abort = () => engine.abort(generation.requestId);
   signal.addEventListener('abort', abort, { once: true });
   if (signal.aborted) abort();
@@ -125,21 +125,26 @@ async function* generate(
   }
 }
 
-function engineRequest({
-  promptTokens,
-  options,
-  maxTokens,
-  logprobs,
-  adapter,
-}: GenerationRequest): Omit<EngineRequest, 'id'> {
+function engineRequest(
+  { promptTokens, options, maxTokens, logprobs, adapter }: GenerationRequest,
+  tokenizer: Tokenizer,
+): Omit<EngineRequest, 'id'> {
+  const badWords = options.badWords.flatMap((word) => spellings(word, tokenizer));
   return {
     promptTokens: Int32Array.from(promptTokens),
-    sampling: { ...options.sampling, maxTokens, logprobs },
+    sampling: { ...options.sampling, badWords, maxTokens, logprobs },
     choices: options.choices,
     priority: options.priority,
     cacheSalt: options.cacheSalt,
     adapter,
   };
+}
+
+/** A word within a text, at its beginning and after a space: as tokens they differ. */
+function spellings(word: string, tokenizer: Tokenizer): readonly (readonly number[])[] {
+  return [word.trimStart(), ` ${word.trimStart()}`]
+    .map((text) => tokenizer.encode(text, { addSpecialTokens: false }))
+    .filter((tokenIds) => tokenIds.length > 0);
 }
 
 /** Comparable between threads: the engine's thread dates first schedulings with the same clock. */

@@ -109,3 +109,24 @@ test('log-probabilities of the prompt stand beside the choices', async () => {
   expect(answer.prompt_logprobs).toHaveLength(answer.usage.prompt_tokens);
   expect(answer.prompt_logprobs[0]).toBeNull();
 });
+
+test('token ids come with a chat if asked for, whole and in streams', async () => {
+  const body = {
+    messages: [{ role: 'user', content: 'hi' }],
+    max_tokens: 4,
+    temperature: 0,
+    ignore_eos: true,
+    return_token_ids: true,
+  };
+  interface Ids {
+    readonly prompt_token_ids?: readonly number[];
+    readonly choices: readonly { readonly token_ids?: readonly number[] }[];
+  }
+  const whole = (await (await engine.post('/v1/chat/completions', body)).json()) as Ids;
+  expect(whole.prompt_token_ids).toEqual(Array.from('user: hi\na:', (letter) => letter.charCodeAt(0)));
+  expect(whole.choices[0]!.token_ids).toHaveLength(4);
+  const stream = await engine.post('/v1/chat/completions', { ...body, stream: true });
+  const events = (await readEvents(stream)) as unknown as readonly Ids[];
+  expect(events.flatMap(({ prompt_token_ids }) => prompt_token_ids ?? [])).toEqual(whole.prompt_token_ids);
+  expect(events.flatMap(({ choices }) => choices[0]!.token_ids ?? [])).toEqual(whole.choices[0]!.token_ids);
+});

@@ -257,3 +257,73 @@ describe('log-probabilities of the prompt', () => {
     expect((await refusal({ prompt_logprobs: -1 })).error).toMatchObject({ code: 400 });
   });
 });
+
+describe('tokens of an answer', () => {
+  interface WithIds {
+    readonly prompt_token_ids?: readonly number[];
+    readonly token_ids: readonly number[];
+  }
+  const ids = (text: string) => Array.from(text, (letter) => letter.charCodeAt(0));
+
+  test('come as ids if asked for, the prompt’s too, whole and in streams', async () => {
+    const { choices } = await complete({ return_token_ids: true });
+    const { text, prompt_token_ids, token_ids } = choices[0] as Answer['choices'][number] & WithIds;
+    expect([prompt_token_ids, token_ids]).toEqual([ids('hello'), ids(text)]);
+    const body = { ...base, return_token_ids: true, stream: true };
+    const events = await readEvents(await engine.post('/v1/completions', body));
+    const own = events.map((event) => event.choices[0] as unknown as WithIds);
+    expect(own.flatMap((choice) => choice.token_ids)).toEqual(token_ids);
+    expect(own.map((choice) => choice.prompt_token_ids).filter(Boolean)).toEqual([ids('hello')]);
+  });
+
+  test('are named by id in log-probabilities if asked for', async () => {
+    const { logprobs } = (await complete({ logprobs: 1, return_tokens_as_token_ids: true })).choices[0]!;
+    const { logprobs: named } = (await complete({ logprobs: 1 })).choices[0]!;
+    expect(logprobs.tokens).toEqual(named.tokens.map((token) => `token_id:${token.charCodeAt(0)}`));
+  });
+});
+
+describe('a bad word', () => {
+  test('never appears, though its beginning may', async () => {
+    const { text } = (await complete({ max_tokens: 20 })).choices[0]!;
+    const word = text.slice(3, 6);
+    const without = (await complete({ max_tokens: 20, bad_words: [word] })).choices[0]!.text;
+    expect(without.slice(0, 5)).toBe(text.slice(0, 5));
+    expect(without[5]).not.toBe(text[5]);
+    expect(without).not.toContain(word);
+    const letter = (await complete({ max_tokens: 20, bad_words: text[0] })).choices[0]!.text;
+    expect(letter).not.toContain(text[0]);
+  });
+
+  test('in the prompt does not count', async () => {
+    const { text } = (await complete({})).choices[0]!;
+    const across = await complete({ bad_words: [`o${text[0]}`] });
+    expect(across.choices[0]!.text[0]).toBe(text[0]);
+  });
+});
+
+describe('truncate_prompt_tokens', () => {
+  test('keeps the end of a prompt, or its beginning if asked for', async () => {
+    const echo = async (body: object) =>
+      (await complete({ echo: true, max_tokens: 1, ...body })).choices[0]!.text;
+    expect(await echo({ truncate_prompt_tokens: 3 })).toMatch(/^llo.$/);
+    expect(await echo({ truncate_prompt_tokens: 3, truncation_side: 'right' })).toMatch(/^hel.$/);
+    expect(await echo({ truncate_prompt_tokens: 9 })).toMatch(/^hello.$/);
+    expect((await complete({ prompt: ids('hello'), truncate_prompt_tokens: 3 })).usage.prompt_tokens).toBe(3);
+  });
+
+  test('-1 keeps all that leaves room for the answer', async () => {
+    const { usage } = await complete({ prompt: 'x'.repeat(600), truncate_prompt_tokens: -1 });
+    expect(usage).toMatchObject({ prompt_tokens: 504, completion_tokens: 8 });
+  });
+
+  test('is refused when it means nothing', async () => {
+    const refusal = async (body: object) =>
+      ((await (await engine.post('/v1/completions', { ...base, ...body })).json()) as Answer).error.message;
+    expect(await refusal({ truncate_prompt_tokens: 0 })).toMatch(/must be -1 or at least 1, got 0/);
+    expect(await refusal({ truncation_side: 'up' })).toMatch(/'left' or 'right', got "up"/);
+    expect(await refusal({ bad_words: [''] })).toMatch(/bad_words cannot contain an empty string/);
+  });
+
+  const ids = (text: string) => Array.from(text, (letter) => letter.charCodeAt(0));
+});

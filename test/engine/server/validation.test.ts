@@ -51,7 +51,7 @@ describe('a wrong field is a 400 that names it and says what was expected', () =
     ['stream_options', { include_usage: true }, /when `stream=True`/],
     ['response_format', { type: 'yaml' }, /must be "text", "json_object" or "json_schema"/],
     ['use_beam_search', true, /not supported/],
-    ['prompt_logprobs', 1, /not supported/],
+    ['prompt_logprobs', -1, /prompt_logprobs must be at least 0, got -1/],
     ['ignore_eos', 1, /must be true or false/],
   ];
   test.each(cases)('%s: %j', async (field, value, message) => {
