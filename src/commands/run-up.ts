@@ -11,6 +11,7 @@ import { createEnginePods, enginePorts, modelFolder } from './engine-pods.ts';
 import { CommandError } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
 import { prepareHeap } from './heap-settings.ts';
+import { holdLines } from './held-lines.ts';
 
 /** Engines end within this time after SIGTERM, or are killed. */
 const engineStopMs = 5_000;
@@ -27,7 +28,8 @@ export async function runUp(options: object): Promise<void> {
   const model = modelFolder(loaded);
   await checkPorts([...wantedPorts(loaded, doors), ...enginePorts(wish)]);
 
-  const log = createLog(loaded.configuration.log);
+  const lines = holdLines(process.stderr);
+  const log = createLog({ ...loaded.configuration.log, stream: lines });
   const pods = createEnginePods({ wish, model, log });
   const stopPods = async () => {
     await Promise.all(pods.map((pod) => pod.stop(engineStopMs)));
@@ -47,8 +49,10 @@ export async function runUp(options: object): Promise<void> {
     const seconds = (performance.now() - startedMs) / 1000;
     const engines = pods.map(({ address }) => address);
     process.stdout.write(banner({ servers, engines, modelName, seconds }));
+    lines.release();
     await runServers({ servers, service, load, log, shutdown, stopOthers: stopPods });
   } finally {
+    lines.release();
     await stopPods();
   }
 }

@@ -22,11 +22,11 @@ describe.each([
   { transport: 'fast', workers: 2 },
   { transport: 'grpc-js', workers: 2 },
 ])('pointsman epp over $transport in $workers workers', ({ transport, workers }) => {
-  async function start(drainDelay: string) {
+  async function start(drainDelay: string, settings = '') {
     const engine = await startFakeEngine();
     onTestFinished(() => engine.close());
     const folder = folderWith({
-      'pointsman.yaml': `extProc: { transport: ${transport}, workers: ${workers}, tls: { mode: 'off' } }\n`,
+      'pointsman.yaml': `extProc: { transport: ${transport}, workers: ${workers}, tls: { mode: 'off' } }\n${settings}`,
     });
     const args = ['epp', '-c', 'pointsman.yaml', '--endpoints', engine.address, drainDelay, ...anyPorts];
     const program = new Pointsman(args, { cwd: folder });
@@ -78,6 +78,34 @@ describe.each([
     expect(code).toBe(0);
     expect(stderr).toContain('"outcome":"completed"');
     expect(stderr).not.toContain('cut_at_shutdown');
+  });
+
+  it('refuses what still waits in line at the deadline, with the reason, before it cuts what is open', async () => {
+    const oneAtATime =
+      'profile: { strategy: shadow-price }\nflowControl: { enabled: true, roomMs: 0.001 }\nshutdown: { deadlineMs: 700 }\n';
+    const { program, client } = await start('--drain-delay=0', oneAtATime);
+    const [, metrics] = await program.printed(/"address":"([^"]+)","msg":"metrics is listening"/);
+    const ask = (content: string) =>
+      JSON.stringify({ model: 'fake-model', stream: true, messages: [{ role: 'user', content }] });
+    const served = client.open();
+    served.send(requestHeaders({ modes: fullDuplex })).send(requestBody(ask('one '.repeat(500))));
+    await served.nextOf('requestHeaders');
+    const waiting = client.open();
+    waiting.send(requestHeaders({ modes: fullDuplex })).send(requestBody(ask('two '.repeat(500))));
+    await expect
+      .poll(async () => (await fetch(`http://${metrics}/metrics`)).text())
+      .toMatch(/^llm_d_epp_flow_control_queue_size\{.*\} 1$/m);
+    program.child.kill('SIGTERM');
+    const refusal = (await waiting.nextOf('immediateResponse')).immediateResponse;
+    expect(refusal?.status.code).toBe(503);
+    expect(JSON.parse(refusal!.body!.toString())).toMatchObject({ error: { code: 'shutting_down' } });
+    const headers = refusal?.headers?.setHeaders?.map(({ header }) => [header.key, String(header.rawValue)]);
+    expect(headers).toContainEqual(['x-llm-d-request-dropped-reason', 'rejected-shutting-down']);
+    expect((await waiting.finished).code).toBe(0);
+    expect((await served.finished).code).not.toBe(0);
+    const { code, stderr } = await program.finished();
+    expect(code).toBe(0);
+    expect(stderr).toContain('"outcome":"cut_at_shutdown"');
   });
 });
 
