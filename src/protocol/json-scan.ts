@@ -42,6 +42,12 @@ export class JsonSyntaxError extends Error {
   }
 }
 
+/**
+ * `openers[d]`: the byte that opened the container at depth d. Depth 0 is the document itself. One for all scans, as
+ * each is one synchronous step.
+ */
+let openers = new Uint8Array(257);
+
 /** Throws `JsonSyntaxError`. */
 export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions = {}): JsonScan {
   if (!isUtf8(body)) {
@@ -50,8 +56,7 @@ export function scanJson(body: Buffer, { maxDepth = 256, keys }: JsonScanOptions
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   let longestString = 0;
   const members = new Map<string, JsonRange>();
-  // openers[d]: the byte that opened the container at depth d. Depth 0 is the document itself.
-  const openers = new Uint8Array(maxDepth + 1);
+  if (openers.length <= maxDepth) openers = new Uint8Array(maxDepth + 1);
   let depth = 0;
   let key: string | undefined;
   let memberStart = 0;
