@@ -28,8 +28,8 @@ export function hashBlocks(
   for (const part of parts) bytes += part.length;
   const blockBytes = blockTokens * bytesPerToken;
   const count = Math.min(Math.floor(bytes / blockBytes), Math.floor(maxTokens / blockTokens));
-  const low = new Uint32Array(count);
-  const high = new Uint32Array(count);
+  const low = newLane(count);
+  const high = newLane(count);
   // Lanes of even words (a0, b0) and of odd words (a1, b1): two chains that the processor runs side by side.
   let a0 = seedLane(seed, blockTokens, 0x811c9dc5);
   let b0 = seedLane(seed, blockTokens, 0x9747b28c);
@@ -87,6 +87,21 @@ export function hashBlocks(
     }
   }
   return { count, low, high, blockTokens };
+}
+
+/** Room for the lanes of many prompts: memory of its own for each would cost as much as its hashes. */
+const slabLength = 4096;
+let slab = new Uint32Array(0);
+let slabUsed = 0;
+
+function newLane(length: number): Uint32Array {
+  if (length > slabLength / 4) return new Uint32Array(length);
+  if (slabUsed + length > slab.length) {
+    slab = new Uint32Array(slabLength);
+    slabUsed = 0;
+  }
+  slabUsed += length;
+  return slab.subarray(slabUsed - length, slabUsed);
 }
 
 /** FNV-1a over the seed's UTF-16 units, from a start of each lane's own. */
