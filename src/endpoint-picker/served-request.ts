@@ -185,7 +185,7 @@ export class ServedRequest implements Assignment {
   #touchPrefix(): void {
     const { pool, prefixIndex } = this.#options;
     const { prefix } = this.request;
-    if (prefix.count === 0 || pool.find(this.#endpoint) === undefined) return;
+    if (prefix.count === 0 || !pool.has(this.#endpoint)) return;
     prefixIndex.record(this.#endpoint.slot, prefix);
   }
 
@@ -193,7 +193,7 @@ export class ServedRequest implements Assignment {
   #forgetPrefix(): void {
     const { pool, prefixIndex } = this.#options;
     const { prefix } = this.request;
-    if (prefix.count === 0 || pool.find(this.#endpoint) === undefined) return;
+    if (prefix.count === 0 || !pool.has(this.#endpoint)) return;
     prefixIndex.forget(this.#endpoint.slot, prefix, Math.ceil(this.#cachedTokens / prefixIndex.blockTokens));
   }
 

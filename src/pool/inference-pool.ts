@@ -162,6 +162,11 @@ export class InferencePool {
     return state?.view(this.#clock());
   }
 
+  /** It is there, in the same incarnation. */
+  has(endpoint: EndpointRef): boolean {
+    return this.#find(endpoint) !== undefined;
+  }
+
   /** Leading tokens of a prompt that our running requests hold in the endpoint's memory. */
   heldTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
     const state = this.#find(endpoint);
