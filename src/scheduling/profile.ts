@@ -39,6 +39,8 @@ const fallbackPicker = maxScore.create({});
 /** A named pipeline: filters, then weighted scorers, then one picker. */
 export function createProfile({ name, filters, scorers, picker }: ProfileOptions): Profile {
   const listeners = choiceListeners(filters, scorers);
+  const states = new CandidateStates();
+  const passes = filters.map((each) => Object.freeze({ filter: each.name, removed: noNames }));
   const profile: Profile = {
     name,
     run(context, endpoints) {
@@ -49,7 +51,7 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
     propose(context, endpoints) {
       const failures: PluginFailure[] = [];
       const filterSteps: FilterStep[] = [];
-      const candidates = runFilters(filters, context, endpoints, filterSteps, failures);
+      const candidates = runFilters({ filters, passes }, context, endpoints, filterSteps, failures);
       const { steps: scoreSteps, totals } = runScorers(scorers, context, candidates, failures);
       const ranking = runPicker(picker, context, candidates, totals, failures);
       return {
@@ -59,7 +61,7 @@ export function createProfile({ name, filters, scorers, picker }: ProfileOptions
         promptTokens: context.request.promptTokens,
         considered: endpoints.length,
         filters: filterSteps,
-        candidates: candidates.map((endpoint) => stateOf(endpoint, context)),
+        candidates: candidates.map((endpoint) => states.of(endpoint, context.cachedTokens(endpoint))),
         scores: scoreSteps,
         totals,
         tied: countBest(totals),
@@ -110,7 +112,10 @@ function tell(
 const noFailures: readonly PluginFailure[] = Object.freeze([]);
 
 function runFilters(
-  filters: ProfileOptions['filters'],
+  {
+    filters,
+    passes,
+  }: { readonly filters: ProfileOptions['filters']; readonly passes: readonly FilterStep[] },
   context: SchedulingContext,
   endpoints: readonly Endpoint[],
   steps: FilterStep[],
@@ -119,14 +124,15 @@ function runFilters(
   // A copy also because `filter` and `map` are several times slower on frozen arrays, as snapshots are.
   let candidates: readonly Endpoint[] = [...endpoints];
   const lent = new LentList(candidates);
-  for (const { name, filter } of filters) {
-    if (candidates.length === 0) break;
+  for (let i = 0; i < filters.length && candidates.length > 0; i++) {
+    const { name, filter } = filters[i]!;
     try {
       const startedMs = context.pluginTimes?.clock();
       const given = lent.of(candidates);
       const kept = filter(context, given);
       if (startedMs !== undefined) tellTime(context, 'filter', name, startedMs);
-      steps.push({ filter: name, removed: namesOfRemoved(candidates, kept) });
+      const removed = namesOfRemoved(candidates, kept);
+      steps.push(removed === noNames ? passes[i]! : { filter: name, removed });
       // A filter that passes all mostly returns what it was given, which is only lent.
       if (kept !== given) candidates = kept;
     } catch (error) {
@@ -281,7 +287,24 @@ function countBest(totals: readonly number[]): number {
   return tied;
 }
 
-function stateOf(endpoint: Endpoint, context: SchedulingContext): CandidateState {
+/** Views of endpoints stay the same until something changes, and so do their states: records share them. */
+class CandidateStates {
+  /** By slot. */
+  readonly #endpoints: Endpoint[] = [];
+  readonly #states: CandidateState[] = [];
+
+  of(endpoint: Endpoint, cachedTokens: number): CandidateState {
+    const { slot } = endpoint;
+    const known = this.#states[slot];
+    if (this.#endpoints[slot] === endpoint && known?.cachedTokens === cachedTokens) return known;
+    const state = stateOf(endpoint, cachedTokens);
+    this.#endpoints[slot] = endpoint;
+    this.#states[slot] = state;
+    return state;
+  }
+}
+
+function stateOf(endpoint: Endpoint, cachedTokens: number): CandidateState {
   const { metrics, inFlight } = endpoint;
   return {
     name: endpoint.name,
@@ -291,7 +314,7 @@ function stateOf(endpoint: Endpoint, context: SchedulingContext): CandidateState
     runningRequests: metrics.runningRequests,
     kvCacheUsage: metrics.kvCacheUsage,
     inFlightRequests: inFlight.requests,
-    cachedTokens: context.cachedTokens(endpoint),
+    cachedTokens,
   };
 }
 
