@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { RequestPlacer } from '../endpoint-picker/assignment.ts';
 import { parseOrReadHeaders, type RequestRules } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';
@@ -8,6 +7,7 @@ import { createFastTransport } from './fast-transport.ts';
 import { createGrpcJsTransport } from './grpc-js-transport.ts';
 import { runningServer } from './listen.ts';
 import type { StreamObserver } from './phase-timer.ts';
+import { requestIds } from './request-ids.ts';
 import type { TlsOptions } from './server-credentials.ts';
 import type { StreamCollaborators } from './stream.ts';
 import type { Transport } from './transport.ts';
@@ -71,7 +71,7 @@ function streamCollaborators(options: ServingOptions, isCutting: () => boolean):
     maxBodyBytes: limits.maxBodyBytes,
     parseRequest: (http) => parseOrReadHeaders(http, { ...limits, ...rules?.() }),
     observeResponse,
-    newRequestId: randomUUID,
+    newRequestId: requestIds(),
     phases: streams && { clock: () => performance.now(), observer: streams },
     isCutting,
     explains: options.explains ?? false,
