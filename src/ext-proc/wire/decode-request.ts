@@ -177,8 +177,8 @@ function readHeader(headers: Map<string, string>, end: number): void {
   while (reader.at < end) {
     const tag = reader.tag();
     if (tag === ((1 << 3) | lengthDelimited)) name = reader.name(reader.span());
-    else if (tag === ((2 << 3) | lengthDelimited)) value = reader.text(reader.span());
-    else if (tag === ((3 << 3) | lengthDelimited)) rawValue = reader.text(reader.span());
+    else if (tag === ((2 << 3) | lengthDelimited)) value = reader.value(reader.span());
+    else if (tag === ((3 << 3) | lengthDelimited)) rawValue = reader.value(reader.span());
     else reader.skip(tag);
   }
   if (name === '') return;

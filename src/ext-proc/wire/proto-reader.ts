@@ -1,4 +1,4 @@
-import { headerName } from './header-names.ts';
+import { headerName, headerValue } from './header-texts.ts';
 
 const maxGroupDepth = 100;
 
@@ -60,6 +60,13 @@ export class ProtoReader {
     const start = this.at;
     this.at = end;
     return headerName(this.#bytes, start, end);
+  }
+
+  /** A header value up to `end`. */
+  value(end: number): string {
+    const start = this.at;
+    this.at = end;
+    return headerValue(this.#bytes, start, end);
   }
 
   view(end: number): Buffer {
