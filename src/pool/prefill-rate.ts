@@ -32,6 +32,8 @@ export class PrefillRate {
       this.#earlierBurstAtMs = this.#burstAtMs;
       this.#burstAtMs = nowMs;
       this.#burstStepMs = stepMs;
+      // Also after prompts that were all cached, which make no burst of their own.
+      this.#burstSentAtMs = sentAtMs;
     }
     this.#burstTokens += tokens;
     this.#burstSentAtMs = Math.min(this.#burstSentAtMs, sentAtMs);
@@ -42,9 +44,10 @@ export class PrefillRate {
     const tokens = this.#burstTokens;
     if (tokens === 0 || nowMs - this.#burstAtMs <= sameStepMs) return undefined;
     const beganMs = Math.max(this.#earlierBurstAtMs, this.#burstSentAtMs);
-    const elapsedMs = Math.max(0, this.#burstAtMs - beganMs - this.#burstStepMs);
+    // A prompt that finds the engine without another one waits for the end of the step under way: half of one.
+    const stepMs = (beganMs === this.#burstSentAtMs ? 1.5 : 1) * this.#burstStepMs;
+    const elapsedMs = Math.max(0, this.#burstAtMs - beganMs - stepMs);
     this.#burstTokens = 0;
-    this.#burstSentAtMs = Number.POSITIVE_INFINITY;
     return { tokens, elapsedMs };
   }
 

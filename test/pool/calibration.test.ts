@@ -55,6 +55,20 @@ describe('calibration', () => {
     expect(learned(0).prefillMsPerToken).toBeLessThan(0.036);
   });
 
+  it('does not count idle time after a prompt that was all cached', () => {
+    const { clock, serve, learned, pool, endpoints } = createFleet(1);
+    for (let round = 0; round < 60; round++) {
+      const cached = pool.reserve(endpoints[0]!, { promptTokens: 2000, uncachedTokens: 0 });
+      clock.nowMs += 7;
+      cached.firstToken();
+      cached.release(1);
+      clock.nowMs += 5000;
+      serve(0, 2000, 0.03, 7);
+    }
+    expect(learned(0).prefillMsPerToken).toBeGreaterThan(0.024);
+    expect(learned(0).prefillMsPerToken).toBeLessThan(0.036);
+  });
+
   it('starts a new engine with what the fleet has learned', () => {
     const { serve, learned, pool } = createFleet(2);
     for (let round = 0; round < 200; round++) serve(0, 4000, 0.3, 40, 64);
