@@ -67,7 +67,7 @@ export interface PickOptions {
   readonly parserFault?: string | undefined;
 }
 
-/** What becomes of a request that was submitted: exactly one of these is called, once. */
+/** What becomes of a request that was submitted: exactly one of these is called, once, as a method. */
 export interface PickListener<Placed = Assignment> {
   readonly placed: (placed: Placed) => void;
   readonly refused: (error: unknown) => void;

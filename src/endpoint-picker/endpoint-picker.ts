@@ -241,7 +241,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     if (isShuttingDown) refused(new ServiceError('shutting_down', 'The gateway is shutting down.'));
     else if (isGivenUp) refused(new ServiceError('client_closed', 'The client has closed the request.'));
     else if (flowControl !== undefined && canWait())
-      flowControl.enter(admission(request, options, arrivedAtMs), { placed: listener.placed, refused });
+      flowControl.enter(admission(request, options, arrivedAtMs), {
+        placed: (assignment) => listener.placed(assignment),
+        refused,
+      });
     else {
       let assignment: Assignment;
       try {

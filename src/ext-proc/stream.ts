@@ -1,4 +1,4 @@
-import type { Placement, RequestPlacer } from '../endpoint-picker/assignment.ts';
+import type { PickListener, Placement, RequestPlacer } from '../endpoint-picker/assignment.ts';
 import type { HttpRequest } from '../endpoint-picker/http-request.ts';
 import type { ParsedRequest, RewrittenModel } from '../endpoint-picker/inference-request.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
@@ -52,7 +52,7 @@ type State = 'idle' | 'gathering' | 'picking' | 'forwarding' | 'abandoned' | 'cl
  * One HTTP request as external processing sees it. Independent of the transport, which calls `onMessage`,
  * `onHalfClose`, `onCancel` and `onDrain`, and stops reading while `isBlocked`.
  */
-export class ExtProcStream {
+export class ExtProcStream implements PickListener<Placement> {
   readonly #collaborators: StreamCollaborators;
   readonly #outbox: Outbox;
   readonly #requestId: string;
@@ -207,21 +207,24 @@ export class ExtProcStream {
       const { request, rewrite, parserFault } = parsed;
       this.#rewrite = rewrite;
       this.#wish = new PickWish(this.#gathering.subset, parserFault, this.#isExplained);
-      this.#collaborators.picker.submit(request, this.#wish, {
-        placed: (placement) => this.#onPlaced(placement),
-        refused: (error) => this.#refuse(error),
-      });
+      this.#collaborators.picker.submit(request, this.#wish, this);
     } catch (error) {
       this.#refuse(error);
     }
   }
 
-  #onPlaced(placement: Placement): void {
+  /** The picker's answer; also to a stream that has no use for it any more. */
+  placed(placement: Placement): void {
     try {
       this.#onPicked(placement);
     } catch (error) {
       this.#refuse(error);
     }
+  }
+
+  /** The other one. */
+  refused(error: unknown): void {
+    this.#refuse(error);
   }
 
   #parse(known: 'whole' | 'headers'): ParsedRequest {

@@ -1,5 +1,5 @@
 import type { Endpoint } from '../../scheduling/endpoint.ts';
-import type { Assignment, EndpointPicker, SubmitOptions } from '../assignment.ts';
+import type { Assignment, EndpointPicker, PickListener, SubmitOptions } from '../assignment.ts';
 import { FrameKind } from './frame-kinds.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { FrameWriter } from './frame-writer.ts';
@@ -16,15 +16,34 @@ export interface PlacingHostOptions {
   readonly fallbacks: number;
 }
 
-/** A request that has no place yet, and how it is to get one. */
-class Pending implements SubmitOptions {
+interface Answers {
+  readonly placed: (ticket: number, assignment: Assignment, explains: boolean) => void;
+  readonly refused: (ticket: number, error: unknown) => void;
+}
+
+/** A request that has no place yet, how it is to get one, and who is told. */
+class Pending implements SubmitOptions, PickListener {
   readonly subset: readonly string[] | undefined;
   readonly parserFault: string | undefined;
+  readonly explains: boolean | undefined;
+  readonly #ticket: number;
+  readonly #answers: Answers;
   #aborter: AbortController | undefined;
 
-  constructor({ subset, parserFault }: SubmitOptions) {
+  constructor(ticket: number, { subset, parserFault, explains }: SubmitOptions, answers: Answers) {
     this.subset = subset;
     this.parserFault = parserFault;
+    this.explains = explains;
+    this.#ticket = ticket;
+    this.#answers = answers;
+  }
+
+  placed(assignment: Assignment): void {
+    this.#answers.placed(this.#ticket, assignment, this.explains === true);
+  }
+
+  refused(error: unknown): void {
+    this.#answers.refused(this.#ticket, error);
   }
 
   get signal(): AbortSignal {
@@ -45,6 +64,10 @@ export class PlacingHost {
   readonly #requests: (Assignment | Pending | undefined)[] = [];
   /** By slot: what the other end believes to be there. */
   readonly #told: (Endpoint | undefined)[] = [];
+  readonly #answers: Answers = {
+    placed: (ticket, assignment, explains) => this.#placed(ticket, assignment, explains),
+    refused: (ticket, error) => this.#refused(ticket, error),
+  };
   #open = 0;
   #isClosed = false;
 
@@ -93,14 +116,11 @@ export class PlacingHost {
     if (this.#requests[ticket] !== undefined) {
       throw new RangeError(`Expected a free ticket, found ${ticket}, which is taken.`);
     }
-    const pending = new Pending(options);
+    const pending = new Pending(ticket, options, this.#answers);
     this.#requests[ticket] = pending;
     this.#open++;
     const { picker, writer } = this.#options;
-    picker.submit(request, pending, {
-      placed: (assignment) => this.#placed(ticket, assignment, options.explains === true),
-      refused: (error) => this.#refused(ticket, error),
-    });
+    picker.submit(request, pending, pending);
     if (this.#requests[ticket] !== pending) return;
     writer.begin(FrameKind.waiting, 4);
     writer.uint32(ticket);
