@@ -24,7 +24,10 @@ export class OurEngine {
 
   constructor(options: EngineOptions) {
     const opened = openEngine(
-      { ...toOpenOptions(options, []), hasPrefixCaching: options.enablePrefixCaching ?? false },
+      {
+        ...toOpenOptions({ device: 'cpu', ...options }, []),
+        hasPrefixCaching: options.enablePrefixCaching ?? false,
+      },
       this.#timed(loadNative()),
     );
     this.#core = opened.core;
