@@ -15,7 +15,7 @@ const forScale = ['random', 'llm-d-3-2-2', 'default'] as const;
 /** Every scenario of the method. Disaggregation and adapters wait for what they simulate. */
 export const suite: readonly SuiteEntry[] = [
   { workload: 'trace-conversation', loads: traceLoads, isForTuning: true },
-  { workload: 'trace-synthetic', loads: traceLoads, isForTuning: true },
+  { workload: 'trace-synthetic', loads: [...traceLoads, 1.3], isForTuning: true },
   { workload: 'tool-agent', loads: [0.8, 0.9], isForTuning: true },
   { workload: 'b2b-saas', loads: [1], isForTuning: true },
   { workload: 'b2b-saas-short', loads: [1], isForTuning: true },
@@ -23,7 +23,7 @@ export const suite: readonly SuiteEntry[] = [
   { workload: 'shared-32x32', loads: [1], isForTuning: false },
   { workload: 'multi-turn', loads: [1], isForTuning: false },
   { workload: 'interactive-chat', loads: [1], isForTuning: false },
-  { workload: 'azure-code', loads: [0.8, 0.9], isForTuning: false },
+  { workload: 'azure-code', loads: [0.8, 0.9], isForTuning: true },
   { workload: 'azure-conv', loads: [0.8, 0.9], isForTuning: false },
   { workload: 'reasoning', loads: [1], isForTuning: false },
   { workload: 'code-generation', loads: [1], isForTuning: false },

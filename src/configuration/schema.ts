@@ -228,7 +228,7 @@ const flowControl = z
       .record(z.string().regex(/^-?[0-9]+$/), z.number().positive())
       .default({})
       .describe('Longest wait of single priorities, such as `-10: 5000`.'),
-    roomMs: milliseconds(200, 'An engine has room while a request sent now would begin within this.'),
+    roomMs: milliseconds(300, 'An engine has room while a request sent now would begin within this.'),
     memoryTarget: z
       .number()
       .positive()
