@@ -29,18 +29,24 @@ export const roomEverywhere: RoomRule = Object.freeze({
 /**
  * An engine where none of ours is has room whatever its gauges say: nothing that we could wait for would make any.
  * So has one where requests of others queue for long: to hold ours back would only give them its place. While
- * nothing is known of the engines' speed, each gets one request whose first token will tell it, and any number of
- * those that tell nothing.
+ * nothing is known of the engines' speed, they are taken to be slow until a first token tells, and requests that
+ * would never tell are not held back.
  */
 export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): boolean {
   if (!endpoint.isReady) return false;
   if (endpoint.inFlight.requests === 0) return true;
-  const { isPrefillKnown, othersPrefillMs } = endpoint.learned;
-  if (othersPrefillMs > crowded * rule.roomMs) return true;
-  if (!isPrefillKnown && endpoint.inFlight.awaitedFirstTokens > 0) return false;
-  const pendingPrefillMs = isPrefillKnown ? endpoint.learned.pendingPrefillMs : 0;
-  return pendingPrefillMs + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget) < rule.roomMs;
+  if (endpoint.learned.othersPrefillMs > crowded * rule.roomMs) return true;
+  const waitMs = prefillWaitMs(endpoint) + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget);
+  return waitMs < rule.roomMs;
 }
+
+function prefillWaitMs({ learned, inFlight }: Endpoint): number {
+  if (learned.isPrefillKnown) return learned.pendingPrefillMs;
+  return inFlight.awaitedFirstTokens > 0 ? caution * learned.pendingPrefillMs : 0;
+}
+
+/** How much slower than the guess engines may be: the guess fits GPUs, this processor cores. */
+const caution = 8;
 
 /** So many times the room: replicas of this process that keep to the same rule stay below it. */
 const crowded = 10;

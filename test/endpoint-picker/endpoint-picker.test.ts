@@ -21,7 +21,7 @@ describe('the endpoint picker', () => {
   it('takes requests that come together with the same new prompt to one endpoint', async () => {
     const fleet = createFleet({ endpoints: 4 });
     const prompt = promptOf('x'.repeat(8000));
-    const names = (await Promise.all(Array.from({ length: 10 }, () => fleet.pick(prompt)))).map(
+    const names = (await Promise.all(Array.from({ length: 6 }, () => fleet.pick(prompt)))).map(
       ({ endpoint }) => endpoint.name,
     );
     expect(new Set(names).size).toBe(1);

@@ -46,10 +46,10 @@ function createColdFleet(endpoints = 2) {
 const long = { promptTokens: 6000 };
 
 describe('while nothing is known of the speed of engines', () => {
-  it('each gets one request whose first token will tell it, and the rest once that has come', async () => {
+  it('each gets one prompt of a usual length, and the rest once its first token has told', async () => {
     const { pick, picker, clock } = createColdFleet();
-    const first = [await pick({ promptTokens: 200 }), await pick({ promptTokens: 200 })];
-    const waiting = [pick({ promptTokens: 200 }), pick({ promptTokens: 200 })];
+    const first = [await pick({ promptTokens: 2000 }), await pick({ promptTokens: 2000 })];
+    const waiting = [pick({ promptTokens: 2000 }), pick({ promptTokens: 2000 })];
     expect(picker.waitingRequests).toBe(2);
     clock.nowMs += 20;
     first[0]!.firstToken();
