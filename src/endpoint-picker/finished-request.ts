@@ -2,6 +2,7 @@ import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { PluginKind } from '../scheduling/scheduling-context.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Outcome } from './assignment.ts';
+import type { PredictedDelays } from './predicted-delays.ts';
 
 /** Everything about one served request, told once when it ends; log line and metrics are made from it. */
 export interface FinishedRequest {
@@ -12,6 +13,8 @@ export interface FinishedRequest {
   readonly outcome: Outcome;
   /** What the prefix index believed cached there; `outcome.usage.cachedTokens` says what really was. */
   readonly predictedCachedTokens: number;
+  /** At the decision, of the endpoint that was chosen then; undefined while nothing is known of its speed. */
+  readonly predicted: PredictedDelays | undefined;
   /** Connection failures before it was served. */
   readonly retries: number;
   /** Of the response's body, as far as it was seen. */

@@ -7,6 +7,7 @@ import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, Outcome } from './assignment.ts';
 import { type Explanation, explanation } from './explain.ts';
 import type { PickerObserver } from './finished-request.ts';
+import { type PredictedDelays, predictedDelays } from './predicted-delays.ts';
 
 export interface ServedRequestOptions {
   readonly request: InferenceRequest;
@@ -33,6 +34,7 @@ export class ServedRequest implements Assignment {
   #reservation: Reservation;
   /** Leading tokens that were believed cached before this request came there. */
   #cachedTokens = 0;
+  readonly #predicted: PredictedDelays | undefined;
   /** Index in the ranking of the next fallback. */
   #nextRank = 1;
   #retries = 0;
@@ -53,6 +55,11 @@ export class ServedRequest implements Assignment {
     this.#endpoint = options.record.ranking[0]!;
     const { name } = this.#endpoint;
     this.#cachedTokens = this.record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+    this.#predicted = predictedDelays(this.#endpoint, {
+      tokens: this.request.promptTokens,
+      cachedTokens: this.#cachedTokens,
+      queuedMs: this.record.queuedMs ?? 0,
+    });
     this.#pieceGap = options.observer.pieceGaps?.(options.request);
     this.#reservation = this.#reserve();
   }
@@ -141,6 +148,7 @@ export class ServedRequest implements Assignment {
       endpoint: this.#endpoint.name,
       outcome,
       predictedCachedTokens: this.#cachedTokens,
+      predicted: this.#predicted,
       retries: this.#retries,
       responseBytes: this.#responseBytes,
       queuedMs: this.record.queuedMs ?? 0,

@@ -31,6 +31,7 @@ const hitBytes = [0, ...requestBytes.slice(0, 17)];
 
 const ofRequest = ['model_name', 'target_model_name', 'fairness_id', 'priority'];
 const ofPlugin = ['plugin_type', 'plugin_name'];
+const ofPrediction = ['plugin_name', 'plugin_type', 'model_name', 'target_model_name'];
 
 /**
  * Every counter and histogram, named once. The names that llm-d's picker uses where they fit, so that its
@@ -93,6 +94,23 @@ export function defineMetrics() {
       'Prompt tokens that the engine found in its cache.',
       ofRequest,
       inputTokens,
+    ),
+    predictedTtft: histogram(
+      'llm_d_epp_request_predicted_ttft_seconds',
+      'Time to the first token as it was predicted at the decision, waiting included; of streamed answers.',
+      ofPrediction,
+      firstTokenSeconds,
+    ),
+    predictedTpot: histogram(
+      'llm_d_epp_request_predicted_tpot_seconds',
+      'Time per further output token as it was predicted at the decision; of streamed answers.',
+      ofPrediction,
+      perTokenSeconds,
+    ),
+    sloViolations: counter(
+      'llm_d_epp_request_slo_violation_total',
+      'Targets (ttft, tpot) that requests have missed; refused and failed ones have missed them.',
+      [...ofPrediction, 'type'],
     ),
     rewrites: counter('llm_d_epp_model_rewrite_decisions_total', 'Requests sent to another model.', [
       'model_rewrite_name',

@@ -24,6 +24,9 @@ export interface RequestMetricsOptions {
 /** llm-d's name of an index that is filled from the prompts that were sent. */
 export const prefixIndexLabels = ['approx-prefix-cache-producer', 'approx-prefix-cache-producer'] as const;
 
+/** Who predicts delays, in the place of llm-d's plugin. */
+const predictorLabels = ['endpoint-calibration', 'endpoint-calibration'] as const;
+
 /** Prompts are counted at this where no tokenizer has. */
 const bytesPerToken = 4;
 
@@ -103,18 +106,27 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
     if (Number.isFinite(chosen.metrics.ageMs)) series.metricsAge.of().observe(chosen.metrics.ageMs / 1000);
   }
 
-  function observeFirstToken(
-    { request, outcome, ttftMs, durationMs }: FinishedRequest,
-    own: RequestSeries,
-  ): void {
+  function observeFirstToken(finished: FinishedRequest, own: RequestSeries): void {
+    const { request, outcome, ttftMs, durationMs } = finished;
     if (request.isStreaming) {
       if (ttftMs === undefined) return;
       own.ttft ??= series.ttft.of(...own.labels, 'true');
       own.ttft.observe(ttftMs / 1000);
+      observePrediction(finished, own);
     } else if (outcome.kind === 'completed') {
       own.wholeTtft ??= series.ttft.of(...own.labels, 'false');
       own.wholeTtft.observe(durationMs / 1000);
     }
+  }
+
+  /** Beside what was observed, so that the two can be compared: of the same requests, and of no retried one. */
+  function observePrediction({ predicted, retries }: FinishedRequest, own: RequestSeries): void {
+    if (predicted === undefined || retries > 0) return;
+    const [model, target] = own.labels;
+    own.predictedTtft ??= series.predictedTtft.of(...predictorLabels, model, target);
+    own.predictedTtft.observe(predicted.ttftMs / 1000);
+    own.predictedTpot ??= series.predictedTpot.of(...predictorLabels, model, target);
+    own.predictedTpot.observe(predicted.tpotMs / 1000);
   }
 
   function observeUsage(finished: FinishedRequest, own: RequestSeries): void {
@@ -152,8 +164,10 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
   }
 
   function countSlo(labels: RequestSeries['labels'], verdicts: readonly SloVerdict[]): void {
-    for (const { target, isMet } of verdicts)
+    for (const { target, isMet } of verdicts) {
       series.slo.of(...labels, target, isMet ? 'met' : 'missed').value++;
+      if (!isMet) series.sloViolations.of(...predictorLabels, labels[0], labels[1], target).value++;
+    }
   }
 }
 

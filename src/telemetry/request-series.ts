@@ -19,6 +19,8 @@ export interface RequestSeries {
   inputTokens?: Histogram;
   outputTokens?: Histogram;
   cachedTokens?: Histogram;
+  predictedTtft?: Histogram;
+  predictedTpot?: Histogram;
 }
 
 export interface RequestLabelLimits {

@@ -82,6 +82,7 @@ export function finished(given: Partial<FinishedRequest> = {}): FinishedRequest 
       usage: { promptTokens: 98, completionTokens: 11, cachedTokens: 48 },
     },
     predictedCachedTokens: 64,
+    predicted: { ttftMs: 30, tpotMs: 12 },
     retries: 0,
     responseBytes: 2000,
     queuedMs: 0,

@@ -76,6 +76,28 @@ describe('metrics', () => {
     );
   });
 
+  it('tell predicted delays beside observed ones, and missed targets, under current and older names', async () => {
+    const metrics = createMetrics({ snapshot: two, version: '0.0.0', hasLegacyNames: true });
+    const slo = { ttftMs: 10, tpotMs: 1000 };
+    metrics.observer.onFinished(finished({ request: request({ slo }) }));
+    metrics.observer.onFinished(finished({ predicted: undefined }));
+    metrics.observer.onFinished(finished({ retries: 1 }));
+    const lines = (await metrics.text()).body.split('\n');
+    const ours = 'plugin_name="endpoint-calibration",plugin_type="endpoint-calibration"';
+    const labels = `${ours},model_name="mini",target_model_name="mini"`;
+    for (const prefix of ['llm_d_epp', 'inference_objective'])
+      expect(lines).toEqual(
+        expect.arrayContaining([
+          `${prefix}_request_predicted_ttft_seconds_count{${labels}} 1`,
+          `${prefix}_request_predicted_ttft_seconds_sum{${labels}} 0.03`,
+          `${prefix}_request_predicted_tpot_seconds_sum{${labels}} 0.012`,
+          `${prefix}_request_slo_violation_total{${labels},type="ttft"} 1`,
+        ]),
+      );
+    expect(lines.join('\n')).not.toContain('type="tpot"');
+    expect(lines.join('\n')).toContain('inference_objective_request_tpot_seconds_count');
+  });
+
   it('forget endpoints that have left the pool', async () => {
     let present: readonly Endpoint[] = two();
     const metrics = metricsOf(() => present);
