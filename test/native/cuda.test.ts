@@ -1,11 +1,21 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { createModelPlan } from '../../src/engine/model/model-plan.ts';
 import { loadNative } from '../../src/engine/native/load.ts';
 import type { ModelPlan, NativeBackend, NativeModel } from '../../src/engine/native/native.ts';
 import { emulatedLibrary, hasCompiler } from './cuda/emulated-library.ts';
+import { differences, type ExpectedLogits, rootMeanSquare } from './expected-logits.ts';
 import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt } from './sequences.ts';
 
+/** Dense models of every architecture, see test/fixtures/make-parity-fixtures.py. */
+const parity = join(import.meta.dirname, '../fixtures/parity');
+const parityFixtures = readdirSync(parity, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && !/moe|mixtral/.test(entry.name))
+  .map(({ name }) => name);
+/** Models that amplify rounding, on the CPU with the same dtypes alike (5.5e-2 and 3.2e-2). */
+const AMPLIFICATION: Readonly<Record<string, number>> = { 'phi3-long': 5, 'llama-biases': 1.5 };
 const build = join(import.meta.dirname, '../../build');
 const native = loadNative();
 let backend: NativeBackend;
@@ -43,6 +53,20 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
       for (const [i, logits] of expected.entries())
         expect(differenceOf(found[i]!, logits)).toBeLessThan(TOLERANCE);
     });
+  });
+
+  // As in parity.test.ts: the logits that transformers computed in float32; here weights, activations and the cache are
+  // rounded to bfloat16, so whole rows are compared.
+  it.each(parityFixtures)('gives the logits of transformers for %s', (name) => {
+    const folder = join(parity, name);
+    const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as ExpectedLogits;
+    const plan = createModelPlan(folder, {
+      ...{ blocks: 64, threads: 1, maxTokens: 256, maxSamples: 8, maxModelLen: 256 },
+      ...{ weightDtype: 'BF16', kvCacheDtype: 'BF16' },
+    });
+    const measured = differences(backend, plan, expected, rootMeanSquare);
+    expect(measured.length).toBeGreaterThan(0);
+    expect(Math.max(...measured)).toBeLessThan(TOLERANCE * (AMPLIFICATION[name] ?? 1));
   });
 
   it('repeats a decoding step from a graph, with batches that change', () => {

@@ -15,9 +15,15 @@ export function largest(expected: readonly number[], found: Float32Array): numbe
   return worst / Math.max(...expected.map(Math.abs));
 }
 
+/** The difference of a whole row by root mean square: where values are rounded, single logits scatter. */
+export function rootMeanSquare(expected: readonly number[], found: Float32Array): number {
+  const norm = (values: readonly number[]) => Math.hypot(...values);
+  return norm(expected.map((value, id) => value - found[id]!)) / norm(expected);
+}
+
 /** Per row: how far it is from the expected one. */
 export function differences(
-  native: NativeModule,
+  native: Pick<NativeModule, 'open'>,
   plan: ModelPlan,
   expected: ExpectedLogits,
   measure = largest,

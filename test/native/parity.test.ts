@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { createModelPlan, type ModelPlanOptions } from '../../src/engine/model/model-plan.ts';
 import { loadNative } from '../../src/engine/native/load.ts';
-import { differences, type ExpectedLogits, largest } from './expected-logits.ts';
+import { differences, type ExpectedLogits, largest, rootMeanSquare } from './expected-logits.ts';
 
 interface Expected extends ExpectedLogits {
   /** Of all safetensors files of the folder, in name order. */
@@ -39,11 +39,6 @@ function check(
   );
   const plan = { ...createModelPlan(folder, { ...OPTIONS, ...dtypes }), isa };
   return differences(native, plan, expected, measure);
-}
-
-function rootMeanSquare(expected: readonly number[], found: Float32Array): number {
-  const norm = (values: readonly number[]) => Math.hypot(...values);
-  return norm(expected.map((value, id) => value - found[id]!)) / norm(expected);
 }
 
 function weightsSha256(folder: string): string {

@@ -188,7 +188,11 @@ export function logitsOf(
 }
 
 /** Opens a model for the length of `use`. */
-export function withModel<T>(native: NativeModule, plan: ModelPlan, use: (model: NativeModel) => T): T {
+export function withModel<T>(
+  native: Pick<NativeModule, 'open'>,
+  plan: ModelPlan,
+  use: (model: NativeModel) => T,
+): T {
   const model = native.open(plan);
   try {
     return use(model);
