@@ -9,7 +9,7 @@ import {
 } from './plugin-loader.ts';
 import { mergeParameters } from './plugin-parameters.ts';
 import type { Path } from './problems.ts';
-import { pluginReferenceSchema, profileSchema } from './schema.ts';
+import { pluginReference as pluginReferenceSchema, profile as profileSchema } from './schema/profile.ts';
 import type { SchemaProblem } from './schema-problems.ts';
 import { strategyPlugins } from './strategies.ts';
 
