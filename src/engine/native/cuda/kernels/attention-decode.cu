@@ -13,7 +13,8 @@ constexpr int kWarps = 4;
 template <int D, KvType TYPE>
 struct Ring {
   static constexpr int kTile = kPageTokens * D * bytesOf(TYPE), kPage = 2 * kTile;
-  static constexpr int kStages = kPage >= 16384 ? 3 : 4;
+  // Two blocks of heads of 128 channels fit a multiprocessor.
+  static constexpr int kStages = kPage >= 8192 ? 3 : 4;
   static constexpr int kWarpBytes = kStages * kPage;
   static constexpr int kShared = kWarps * kWarpBytes + kWarps * 16 * 2 * (int)sizeof(float);
   static_assert(kWarpBytes >= 16 * D * (int)sizeof(float), "the ring also holds a warp's result");
