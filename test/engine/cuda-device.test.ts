@@ -122,6 +122,16 @@ describe.skipIf(!hasCompiler)('an engine on the emulated GPU', () => {
     );
   });
 
+  it('leaves to the CPU what the GPU cannot run, with auto, and refuses it otherwise', () => {
+    opened({ device: 'auto', cudaLibrary, weightDtype: 'F32' }, ({ info }) => {
+      expect(info.device).toBe('cpu');
+      expect(info.deviceFallbackReason).toMatch(/cannot run this model: it holds weights as bfloat16/);
+    });
+    expect(() => openEngine(options({ device: 'cuda', cudaLibrary, weightDtype: 'F32' }))).toThrow(
+      /^--device cuda: the CUDA backend cannot run this model: .*, or use --device cpu$/,
+    );
+  });
+
   it('writes what the CPU writes, greedily, in a batch that joins, ends and is preempted', () => {
     const [expected, found] = (['cpu', 'cuda'] as const).map((device) =>
       opened({ device, cudaLibrary, numGpuBlocksOverride: 24 }, ({ core }) => answers(core)),

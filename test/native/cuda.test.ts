@@ -7,7 +7,7 @@ import { loadNative } from '../../src/engine/native/load.ts';
 import type { ModelPlan, NativeBackend, NativeModel } from '../../src/engine/native/native.ts';
 import { emulatedLibrary, hasCompiler } from './cuda/emulated-library.ts';
 import { differences, type ExpectedLogits, rootMeanSquare } from './expected-logits.ts';
-import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt } from './sequences.ts';
+import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt, withModel } from './sequences.ts';
 
 /** Dense models of every architecture, see test/fixtures/make-parity-fixtures.py. */
 const parity = join(import.meta.dirname, '../fixtures/parity');
@@ -70,7 +70,7 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
   });
 
   it('repeats a decoding step from a graph, with batches that change', () => {
-    const plan = shapes()[0]!.plan;
+    const plan = shapes()[0].plan;
     const [expected, found] = onBoth(plan, (model) => {
       const vocab = plan.vocabSize;
       // Caches of more than 256 tokens are split: some grow past that here.
@@ -100,8 +100,27 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
       expect(differenceOf(found[i]!, logprobs)).toBeLessThan(TOLERANCE);
   });
 
+  it('keeps keys and values as e4m3, at the cost of their precision', () => {
+    const [{ plan }] = shapes();
+    const steps = (model: NativeModel) => {
+      const tokens = prompt(80, 5, plan.vocabSize);
+      const blocks = blocksFor(81, 2, 3);
+      return [
+        ...logitsOf(model, [{ tokens: tokens.slice(0, 79), start: 0, blocks }], plan.vocabSize),
+        ...logitsOf(model, [{ tokens: tokens.slice(79), start: 79, blocks }], plan.vocabSize),
+      ];
+    };
+    const expected = withModel(native, plan, steps);
+    const found = withModel(backend, { ...plan, kvCacheDtype: 'F8_E4M3' }, steps);
+    // Three bits of mantissa: a key or value is off by up to 1/16.
+    for (const [i, logits] of expected.entries()) {
+      expect(differenceOf(found[i]!, logits)).toBeLessThan(0.1);
+      expect(differenceOf(found[i]!, logits)).toBeGreaterThan(0);
+    }
+  });
+
   it('returns hidden states of the rows that are pooled', () => {
-    const plan = shapes()[0]!.plan;
+    const plan = shapes()[0].plan;
     const [expected, found] = onBoth(plan, (model) => {
       const pooledStates = new Float32Array(2 * plan.hiddenSize);
       const parts = [
@@ -170,7 +189,7 @@ function gpuPlan(changes: Partial<ModelPlan> = {}): ModelPlan {
   return dummyPlan({ weightDtype: 'BF16', kvCacheDtype: 'BF16', ...changes });
 }
 
-function shapes() {
+function shapes(): readonly [Shape, ...Shape[]] {
   const frequencies = (headDim: number) =>
     Float32Array.from({ length: headDim / 2 }, (_, i) => 10_000 ** ((-2 * i) / headDim));
   return [
@@ -199,6 +218,11 @@ function shapes() {
       plan: gpuPlan({ headDim: 96, rotaryDim: 48, ropeInverseFrequencies: frequencies(48) }),
     },
   ];
+}
+
+interface Shape {
+  readonly name: string;
+  readonly plan: ModelPlan;
 }
 
 /** Runs the same on the CPU backend and on this one. */
