@@ -67,6 +67,7 @@ async function serveProduct(): Promise<{ readonly port: number }> {
       ...settings,
       fallbacks: 0,
       explains: false,
+      tellsScores: false,
       log: { level: 'silent', format: 'json' },
       orphanDeadlineMs: 0,
     },

@@ -60,11 +60,19 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
       });
     }
     case 'extProc': {
-      const { host, port, fallbacks, transport, explain: explains } = configuration.extProc;
+      const {
+        host,
+        port,
+        fallbacks,
+        transport,
+        explain: explains,
+        scores: tellsScores,
+      } = configuration.extProc;
       const settings = {
         tls: tlsOptions(configuration.extProc.tls, folder),
         limits: { maxBodyBytes: configuration.gateway.maxBodyBytes, blockTokens, maxPrefixTokens },
         explains,
+        tellsScores,
         fallbacks,
         transport,
       };

@@ -30,6 +30,8 @@ export interface Placement {
   alternatives(count: number): readonly string[];
   /** Headers that tell the decision in short. Empty unless `SubmitOptions.explains` asked for it. */
   explanation(): readonly (readonly [name: string, value: string])[];
+  /** Address and weighted sum of each candidate. Empty unless `SubmitOptions.explains` asked for it. */
+  scores(): readonly (readonly [address: string, score: number])[];
   /**
    * Another endpoint than the current one has served, as a data plane reports it: load and prefix state follow.
    * `passedOver` are the addresses that it tried in vain before; each counts as a failure.
@@ -76,7 +78,7 @@ export interface PickListener<Placed = Assignment> {
 export interface SubmitOptions extends Omit<PickOptions, 'signal'> {
   /** Read only where a request has to wait, so that it can be made then. Undefined: nobody gives up. */
   readonly signal?: AbortSignal | undefined;
-  /** `Placement.explanation` will be asked for. */
+  /** `Placement.explanation` or `scores` will be asked for. */
   readonly explains?: boolean | undefined;
 }
 

@@ -21,6 +21,14 @@ export function explanation({ record, endpoint }: Explained): Explanation {
   ];
 }
 
+/** Address and weighted sum of each candidate. */
+export function candidateScores({
+  candidates,
+  totals,
+}: SchedulingResult): readonly (readonly [address: string, score: number])[] {
+  return candidates.map(({ address }, i) => [address, totals[i] ?? 0] as const);
+}
+
 /** One line of JSON in ASCII, at most 2 KiB; what does not fit is left out, lists of removed endpoints first. */
 export function explainDecision(record: SchedulingResult, servedBy: string): string {
   const full = summary(record, servedBy);

@@ -5,7 +5,7 @@ import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, Outcome } from './assignment.ts';
-import { type Explanation, explanation } from './explain.ts';
+import { candidateScores, type Explanation, explanation } from './explain.ts';
 import type { PickerObserver } from './finished-request.ts';
 import { type PredictedDelays, predictedDelays } from './predicted-delays.ts';
 
@@ -80,6 +80,10 @@ export class ServedRequest implements Assignment {
 
   explanation(): Explanation {
     return explanation(this);
+  }
+
+  scores(): ReturnType<typeof candidateScores> {
+    return candidateScores(this.record);
   }
 
   retryNext(reason: string): Endpoint | undefined {

@@ -173,8 +173,14 @@ function headerMutation({ set, remove }: HeaderMutation): object {
 function dynamicMetadata(metadata: DynamicMetadata | undefined): object {
   if (metadata === undefined) return {};
   const namespaces = Object.entries(metadata).map(([namespace, values]) => {
-    const fields = Object.entries(values).map(([key, stringValue]) => [key, { stringValue }]);
+    const fields = Object.entries(values).map(([key, value]) => [key, metadataValue(value)]);
     return [namespace, { structValue: { fields: Object.fromEntries(fields) } }];
   });
   return { dynamicMetadata: { fields: Object.fromEntries(namespaces) } };
+}
+
+function metadataValue(value: string | ReadonlyMap<string, number>): object {
+  if (typeof value === 'string') return { stringValue: value };
+  const fields = [...value].map(([name, numberValue]) => [name, { numberValue }]);
+  return { structValue: { fields: Object.fromEntries(fields) } };
 }

@@ -79,7 +79,7 @@ export type ProcessingResponse =
       readonly kind: 'headers';
       readonly direction: Direction;
       readonly mutation?: HeaderMutation;
-      /** By namespace, then key; all values are strings. */
+      /** By namespace, then key. */
       readonly metadata?: DynamicMetadata;
     }
   | {
@@ -102,4 +102,7 @@ export type ProcessingResponse =
       readonly details: string;
     };
 
-export type DynamicMetadata = Readonly<Record<string, Readonly<Record<string, string>>>>;
+/** A value is a text, or numbers by name. */
+export type DynamicMetadata = Readonly<
+  Record<string, Readonly<Record<string, string | ReadonlyMap<string, number>>>>
+>;

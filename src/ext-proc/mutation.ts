@@ -5,6 +5,7 @@ import {
   destinationHeader,
   destinationNamespace,
   requestIdHeader,
+  scoresKey,
 } from '../protocol/headers.ts';
 import type { DynamicMetadata, HeaderMutation, Headers } from './messages.ts';
 
@@ -13,6 +14,8 @@ export interface PickReplyOptions {
   readonly requestId: string;
   /** Endpoints to name after the first. */
   readonly fallbacks: number;
+  /** The scores of all candidates go into the metadata, too. */
+  readonly tellsScores: boolean;
   /** Of a body that is changed, where the data plane does not find out itself. */
   readonly contentLength?: number | undefined;
 }
@@ -35,7 +38,7 @@ export interface PickReply {
 export function pickReply(
   placement: Placement,
   headers: Headers,
-  { requestId, fallbacks, contentLength }: PickReplyOptions,
+  { requestId, fallbacks, tellsScores, contentLength }: PickReplyOptions,
 ): PickReply {
   const addresses = [placement.endpoint.address, ...placement.alternatives(fallbacks)];
   const value = addresses.join(',');
@@ -45,7 +48,12 @@ export function pickReply(
   return {
     // The destination is overwritten, not removed: whether a data plane removes before it sets is its own affair.
     mutation: { set, remove: spoofedHeaders(headers).filter((name) => name !== destinationHeader) },
-    metadata: { [destinationNamespace]: { [destinationHeader]: value } },
+    metadata: {
+      [destinationNamespace]: {
+        [destinationHeader]: value,
+        ...(tellsScores ? { [scoresKey]: new Map(placement.scores()) } : {}),
+      },
+    },
     addresses,
   };
 }

@@ -31,6 +31,8 @@ export interface ServingOptions {
   readonly rules?: () => RequestRules;
   /** Answers requests with `x-pointsman-explain: true` with the decision. False by default. */
   readonly explains?: boolean;
+  /** Tells the scores of all candidates in the metadata of each pick. False by default. */
+  readonly tellsScores?: boolean;
   /** What health on this port answers; streams are served either way. */
   readonly isServing: () => boolean;
   /** Endpoints to name after the first, for data planes that read a comma list. 0 by default. */
@@ -75,6 +77,7 @@ function streamCollaborators(options: ServingOptions, isCutting: () => boolean):
     phases: streams && { clock: () => performance.now(), observer: streams },
     isCutting,
     explains: options.explains ?? false,
+    tellsScores: options.tellsScores ?? false,
     startTimer: (task, delayMs) => {
       let afterReading: NodeJS.Immediate | undefined;
       const timer = setTimeout(() => {

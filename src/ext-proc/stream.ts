@@ -29,6 +29,8 @@ export interface StreamCollaborators {
   readonly fallbacks: number;
   /** Answers `x-pointsman-explain`. */
   readonly explains: boolean;
+  /** Tells the scores of all candidates in the metadata of the pick. */
+  readonly tellsScores?: boolean;
   readonly newRequestId: () => string;
   /** Told how long a stream and its parts took. */
   readonly phases?: PhaseTimerOptions | undefined;
@@ -206,7 +208,11 @@ export class ExtProcStream implements PickListener<Placement> {
     try {
       const { request, rewrite, parserFault } = parsed;
       this.#rewrite = rewrite;
-      this.#wish = new PickWish(this.#gathering.subset, parserFault, this.#isExplained);
+      this.#wish = new PickWish(
+        this.#gathering.subset,
+        parserFault,
+        this.#isExplained || this.#collaborators.tellsScores === true,
+      );
       this.#collaborators.picker.submit(request, this.#wish, this);
     } catch (error) {
       this.#refuse(error);
@@ -242,7 +248,7 @@ export class ExtProcStream implements PickListener<Placement> {
       return;
     }
     this.#placement = placement;
-    const { observeResponse, fallbacks } = this.#collaborators;
+    const { observeResponse, fallbacks, tellsScores = false } = this.#collaborators;
     const plan = this.#plan!;
     const gathering = this.#gathering;
     const changedBody = this.#takeChangedBody();
@@ -250,6 +256,7 @@ export class ExtProcStream implements PickListener<Placement> {
     const { mutation, metadata, addresses } = pickReply(placement, gathering.headers, {
       requestId: this.#requestId,
       fallbacks,
+      tellsScores,
       contentLength,
     });
     this.#response = new ResponsePhase(placement, addresses, observeResponse);

@@ -3,6 +3,8 @@
 export const destinationHeader = 'x-gateway-destination-endpoint';
 export const destinationNamespace = 'envoy.lb';
 export const servedEndpointKey = 'x-gateway-destination-endpoint-served';
+/** In metadata beside the destination: address to score of each candidate. */
+export const scoresKey = 'x-gateway-destination-endpoint-scores';
 export const subsetNamespace = 'envoy.lb.subset_hint';
 export const subsetKey = 'x-gateway-destination-endpoint-subset';
 export const droppedReasonHeader = 'x-llm-d-request-dropped-reason';
@@ -31,7 +33,7 @@ export const controlHeaders: readonly string[] = [
   destinationHeader,
   servedEndpointKey,
   subsetKey,
-  'x-gateway-destination-endpoint-scores',
+  scoresKey,
   'x-gateway-destination-endpoint-fallback',
   'x-prefiller-host-port',
   'x-prefiller-url', // of sidecars before x-prefiller-host-port

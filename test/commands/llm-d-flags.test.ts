@@ -31,6 +31,7 @@ describe("llm-d's flags", () => {
       chartDefaults,
       '--ha-enable-leader-election',
       '--tracing=true',
+      '--emit-endpoint-scores',
       '--endpoints',
       '10.0.0.1:8000',
     ]);
@@ -45,6 +46,7 @@ describe("llm-d's flags", () => {
     expect(loaded.configuration.extProc).toMatchObject({
       host: '0.0.0.0',
       port: 9102,
+      scores: true,
       tls: { mode: 'files', cert: '/var/run/kserve/tls/tls.crt', key: '/var/run/kserve/tls/tls.key' },
     });
     expect(loaded.configuration.health.port).toBe(9103);

@@ -110,6 +110,7 @@ function fakeAssignment(pick: FakePick, ranking: readonly Endpoint[]): Assignmen
         .slice(0, count)
         .map(({ address }) => address),
     explanation: () => [],
+    scores: () => [],
     timesPieces: false,
     retryNext(reason) {
       pick.retries.push(reason);

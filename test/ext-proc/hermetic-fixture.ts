@@ -24,6 +24,7 @@ export interface Given {
   readonly cutAt?: number;
   readonly headers?: HeaderOptions;
   readonly subset?: readonly string[];
+  readonly tellsScores?: boolean;
 }
 
 const rules = [{ match: 'model-to-be-rewritten', targets: [{ model: 'rewritten-model' }] }];
@@ -52,7 +53,7 @@ export function openFleet(pods: readonly Pod[], profile?: Profile) {
 
 type Fleet = ReturnType<typeof openFleet>;
 
-function open(fleet: Fleet): Harness {
+function open(fleet: Fleet, tellsScores: boolean): Harness {
   const parseRequest: StreamCollaborators['parseRequest'] = (http) =>
     parseOrReadHeaders(http, {
       blockTokens: 64,
@@ -64,7 +65,7 @@ function open(fleet: Fleet): Harness {
     modes: { request: 'FULL_DUPLEX_STREAMED' },
     // Only what the stream uses of it.
     picker: fleet.picker as unknown as FakePicker,
-    collaborators: { parseRequest, explains: true },
+    collaborators: { parseRequest, explains: true, tellsScores },
   });
 }
 
@@ -75,7 +76,7 @@ function metadataOf(subset: readonly string[]) {
 }
 
 export async function ask(given: Given, fleet = openFleet(given.pods)) {
-  const harness = open(fleet);
+  const harness = open(fleet, given.tellsScores ?? false);
   const body =
     given.body ?? JSON.stringify({ model: given.model ?? 'my-model', prompt: 'test', max_tokens: 100 });
   harness.headers({

@@ -72,7 +72,17 @@ describe('plugins', () => {
     expect(destination(harness)).toBe(addressOf(1));
   });
 
-  it('20 the scores of the best two pods, ours: in a response header for who asks, not in the metadata', async () => {
+  it('20 the scores of both pods in the metadata of the pick, the winner included', async () => {
+    const { harness } = await askWith({ pods: three.slice(0, 2), tellsScores: true });
+    const [first] = harness.sent;
+    const values = first?.kind === 'headers' ? first.metadata?.['envoy.lb'] : undefined;
+    const scores = values?.['x-gateway-destination-endpoint-scores'] as ReadonlyMap<string, number>;
+    expect([...scores.keys()].toSorted()).toEqual([addressOf(0), addressOf(1)]);
+    expect(Math.min(...scores.values())).toBeGreaterThanOrEqual(0);
+    expect(scores.get(destination(harness)!)).toBe(Math.max(...scores.values()));
+  });
+
+  it('20 the scores of the best two pods, ours: also in a response header for who asks', async () => {
     const { harness } = await askWith({ pods: three.slice(0, 2), ...explained });
     harness.responseHeaders();
     const reply = harness.sent.at(-1);

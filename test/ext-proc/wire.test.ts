@@ -162,7 +162,12 @@ const mutation = fc.record({
   set: fc.array(fc.tuple(text, text), { maxLength: 4 }),
   remove: fc.array(text, { maxLength: 4 }),
 });
-const metadata = fc.dictionary(text, fc.dictionary(text, text, { maxKeys: 3 }), { maxKeys: 2 });
+const numbers = fc
+  .dictionary(text, fc.double({ noNaN: true }), { maxKeys: 3 })
+  .map((entries) => new Map(Object.entries(entries)));
+const metadata = fc.dictionary(text, fc.dictionary(text, fc.oneof(text, numbers), { maxKeys: 3 }), {
+  maxKeys: 2,
+});
 const streamed = fc.record({
   body: fc.uint8Array({ maxLength: 70_000, size: 'max' }),
   endOfStream: fc.boolean(),

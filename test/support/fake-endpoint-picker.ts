@@ -53,6 +53,7 @@ export function fakeEndpointPicker(
         return ranking[rank]!;
       },
       alternatives: (count) => ranking.slice(rank + 1, rank + 1 + count).map(({ address }) => address),
+      scores: () => [],
       explanation() {
         return explanation(this);
       },

@@ -36,6 +36,7 @@ export async function serveOnLoopback({ workers = 0, ...options }: ServedOptions
     isServing,
     fallbacks = 0,
     explains = false,
+    tellsScores = false,
     transport = 'fast',
   } = options;
   let told = isServing();
@@ -56,6 +57,7 @@ export async function serveOnLoopback({ workers = 0, ...options }: ServedOptions
       limits,
       fallbacks,
       explains,
+      tellsScores,
       log: { level: 'silent', format: 'json' },
       orphanDeadlineMs: 0,
     },

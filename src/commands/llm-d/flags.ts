@@ -114,7 +114,11 @@ export const llmDFlags: Readonly<Record<string, LlmDFlag>> = {
   },
   'allow-experimental-plugins': always('no plugin needs it'),
   'enable-grpc-stream-metrics': always('streams are always counted'),
-  'emit-endpoint-scores': missing('scores are not written to metadata yet; ask with x-pointsman-explain'),
+  'emit-endpoint-scores': {
+    isBoolean: true,
+    help: 'address and score of each candidate in the metadata of the pick',
+    effects: (text, flag) => [set('extProc.scores', goBoolean(flag, text))],
+  },
   'ha-enable-leader-election': missing('every replica serves; there is no leader'),
   'metrics-endpoint-auth': missing('metrics are served without authentication'),
   tracing: missing('no traces are written yet'),

@@ -63,6 +63,10 @@ export const extProc = z
       .boolean()
       .default(false)
       .describe('Answer `x-pointsman-explain: true` with the decision; it names endpoints.'),
+    scores: z
+      .boolean()
+      .default(false)
+      .describe('Tell the address and score of each candidate in the metadata of the pick.'),
     transport: z
       .enum(['fast', 'grpc-js'])
       .default('fast')

@@ -1,5 +1,5 @@
 import type { Outcome, Placement } from '../assignment.ts';
-import { type Explanation, explanation } from '../explain.ts';
+import { candidateScores, type Explanation, explanation } from '../explain.ts';
 import { FrameKind } from './frame-kinds.ts';
 import { type FrameWriter, maxTextBytes } from './frame-writer.ts';
 import { maxOutcomeBytes, writeOutcome } from './outcome-frame.ts';
@@ -35,6 +35,11 @@ export class RemotePlacement implements Placement {
   explanation(): Explanation {
     const { record } = this.#options.placed;
     return record === undefined ? [] : explanation({ record, endpoint: this.endpoint });
+  }
+
+  scores(): ReturnType<typeof candidateScores> {
+    const { record } = this.#options.placed;
+    return record === undefined ? [] : candidateScores(record);
   }
 
   servedBy(address: string, passedOver: readonly string[]): void {

@@ -81,19 +81,30 @@ function writeMutation(writer: ProtoWriter, fieldNumber: number, { set, remove }
   writer.close(fieldNumber, mark);
 }
 
-/** `dynamic_metadata`: a Struct of Structs of strings. */
+/** `dynamic_metadata`: a Struct of Structs. */
 function writeMetadata(writer: ProtoWriter, metadata: DynamicMetadata): void {
   const mark = writer.mark();
   for (const [namespace, values] of Object.entries(metadata)) {
     writeEntry(writer, namespace, () => {
       const struct = writer.mark();
       for (const [key, text] of Object.entries(values)) {
-        writeEntry(writer, key, () => writer.textField(3, text));
+        writeEntry(writer, key, () => writeValue(writer, text));
       }
       writer.close(5, struct);
     });
   }
   writer.close(8, mark);
+}
+
+/** `string_value`, or a `struct_value` of numbers. */
+function writeValue(writer: ProtoWriter, value: string | ReadonlyMap<string, number>): void {
+  if (typeof value === 'string') {
+    writer.textField(3, value);
+    return;
+  }
+  const struct = writer.mark();
+  for (const [name, number] of value) writeEntry(writer, name, () => writer.doubleField(2, number));
+  writer.close(5, struct);
 }
 
 /** One entry of `Struct.fields`, whose value holds what `writeKind` writes. */

@@ -1,4 +1,7 @@
 const initialBytes = 128 * 1024;
+/** Little-endian on every machine that Node runs on here. */
+const double = new Float64Array(1);
+const doubleBytes = new Uint8Array(double.buffer);
 
 /**
  * Writes protobuf from back to front: a nested message is complete, and its length known, when its tag is
@@ -35,6 +38,14 @@ export class ProtoWriter {
   varintField(fieldNumber: number, value: number): void {
     this.varint(value);
     this.varint(fieldNumber << 3);
+  }
+
+  doubleField(fieldNumber: number, value: number): void {
+    this.#reserve(8);
+    this.start -= 8;
+    double[0] = value;
+    this.bytes.set(doubleBytes, this.start);
+    this.varint((fieldNumber << 3) | 1);
   }
 
   bytesField(fieldNumber: number, value: Uint8Array): void {

@@ -17,6 +17,7 @@ export interface WorkerSettings {
   };
   readonly fallbacks: number;
   readonly explains: boolean;
+  readonly tellsScores: boolean;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   /** How long streams may take to finish when the picker's process is gone without a word. */
   readonly orphanDeadlineMs: number;
