@@ -177,6 +177,21 @@ export const requestBases: readonly RequestBase[] = [
       stream: true,
     },
   },
+  {
+    path: '/v1/completions',
+    body: {
+      prompt,
+      max_tokens: 3,
+      prompt_logprobs: 1,
+      bad_words: ['the', ' a'],
+      truncate_prompt_tokens: 8,
+      return_token_ids: true,
+      logprobs: 1,
+      echo: true,
+    },
+  },
+  { path: '/v1/embeddings', body: { model: 'mini', input: [prompt, 'b'], encoding_format: 'base64' } },
+  { path: '/v1/embeddings', body: { input: [[1, 2, 3], [4]], dimensions: 16, user: 'u' } },
   { path: '/v1/responses', body: responses },
   {
     path: '/v1/responses',
