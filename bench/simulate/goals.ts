@@ -233,6 +233,8 @@ export const pieceNames: readonly string[] = [
 export interface GoalOptions {
   readonly seeds: readonly number[];
   readonly progress: (line: string) => void;
+  /** Told of each experiment, for its table. */
+  readonly done?: ((result: ExperimentResult) => void) | undefined;
 }
 
 /** Rows of the table, in Markdown. */
@@ -287,9 +289,9 @@ function floodRows({ seeds, progress }: GoalOptions): readonly string[] {
   ];
 }
 
-function runSetting(setting: Setting, { seeds, progress }: GoalOptions): ExperimentResult {
+function runSetting(setting: Setting, { seeds, progress, done }: GoalOptions): ExperimentResult {
   const workload = findWorkload(setting.workload);
-  return runExperiment({
+  const result = runExperiment({
     scenario: {
       workload,
       load: setting.load,
@@ -303,8 +305,10 @@ function runSetting(setting: Setting, { seeds, progress }: GoalOptions): Experim
     policies: setting.policies.map(findPolicy),
     seeds,
     clock: () => performance.now(),
-    progress: (done, total, policy) => progress(`${setting.workload} ${done}/${total} ${policy}`),
+    progress: (runs, total, policy) => progress(`${setting.workload} ${runs}/${total} ${policy}`),
   });
+  done?.(result);
+  return result;
 }
 
 function row(

@@ -5,6 +5,7 @@
  *   node dist/bench/simulate/main.js --only trace-conversation --policy llm-d-3-2-2 --policy default
  *   node dist/bench/simulate/main.js --goals --seeds 10          what must be reached, and whether it is
  *   node dist/bench/simulate/main.js --goals --only tenants-0.7  a piece of it
+ *   node dist/bench/simulate/main.js --goals --tables goals.md   the tables behind it, added to a file
  *   node dist/bench/simulate/main.js --speed
  *
  * Seeds 1 to 9 are for tuning; what is reported starts at 11.
@@ -15,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import {
   claimLines,
+  type ExperimentResult,
   enginePresets,
   findPolicy,
   findWorkload,
@@ -32,6 +34,7 @@ interface SuiteFlags {
   readonly share: number;
   readonly policies: readonly string[];
   readonly json: string | undefined;
+  readonly tables: string | undefined;
 }
 
 function main(): void {
@@ -43,6 +46,7 @@ function main(): void {
       only: { type: 'string', multiple: true, default: [] },
       policy: { type: 'string', multiple: true, default: [] },
       json: { type: 'string' },
+      tables: { type: 'string' },
       speed: { type: 'boolean', default: false },
       goals: { type: 'boolean', default: false },
     },
@@ -58,6 +62,7 @@ function main(): void {
     share: Number(values.share),
     policies: values.policy,
     json: values.json,
+    tables: values.tables,
   };
   if (values.goals) {
     runGoals(values.only.length > 0 ? values.only : pieceNames, flags);
@@ -94,11 +99,14 @@ function runEntry(entry: SuiteEntry, load: number, flags: SuiteFlags): void {
   if (flags.json !== undefined) appendFileSync(flags.json, jsonLines(result));
 }
 
-function runGoals(names: readonly string[], { seeds, firstSeed }: SuiteFlags): void {
+function runGoals(names: readonly string[], { seeds, firstSeed, tables }: SuiteFlags): void {
   const options = {
     seeds: Array.from({ length: seeds }, (_, i) => firstSeed + i),
     progress: (line: string) => {
       if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
+    },
+    done: (result: ExperimentResult) => {
+      if (tables !== undefined) appendFileSync(tables, `${markdownReport(result)}\n`);
     },
   };
   process.stdout.write(`${tableHead.join('\n')}\n`);

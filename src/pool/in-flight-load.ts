@@ -212,8 +212,10 @@ export class InFlightLoad {
     last.place = place;
     if (last !== entry) this.#entries[place] = last;
     entry.place = undefined;
-    if (entry.isWaitingForFirstToken) this.#endPrefill(entry, nowMs);
-    else {
+    if (entry.isWaitingForFirstToken) {
+      this.#endPrefill(entry, nowMs);
+      this.#recentWork.takeBack(entry.prefillWork, entry.sentAtMs, nowMs);
+    } else {
       this.#decoding--;
       this.#freshAnswers.takeBack(1, entry.decodingSinceMs!, nowMs);
       this.#decodingSinceMs = this.#decoding === 0 ? 0 : this.#decodingSinceMs - entry.decodingSinceMs!;
@@ -291,7 +293,7 @@ const noPrefix: PrefixHashes = Object.freeze({ count: 0, low: none, high: none, 
 
 /** Some dozens of tokens: what is not over by then is no short answer. */
 const freshMs = 500;
-/** Over how long the share of prefill is taken: a few prompts, and about as long as an answer. */
+/** Over how long the share of prefill is taken: some prompts, and about an answer. */
 const recentMs = 5000;
 
 /** Of the prompt under way, the share that may count as done; the first token will tell the rest. */

@@ -46,7 +46,9 @@ export class PrefillRate {
     const beganMs = Math.max(this.#earlierBurstAtMs, this.#burstSentAtMs);
     // A prompt that finds the engine without another one waits for the end of the step under way: half of one.
     const stepMs = (beganMs === this.#burstSentAtMs ? 1.5 : 1) * this.#burstStepMs;
-    const elapsedMs = Math.max(0, this.#burstAtMs - beganMs - stepMs);
+    const wholeMs = this.#burstAtMs - beganMs;
+    // The step is an estimate, and may be far too long: it takes no more than half.
+    const elapsedMs = Math.max(wholeMs / 2, wholeMs - stepMs);
     this.#burstTokens = 0;
     return { tokens, elapsedMs };
   }

@@ -37,7 +37,7 @@ function createColdFleet(endpoints = 2) {
     profile,
     flowControl: {
       limits: () => defaultLimits,
-      room: () => defaultRoomRule,
+      room: () => ({ ...defaultRoomRule, roomMs: 200 }),
       schedule: () => () => undefined,
     },
   });
@@ -87,18 +87,18 @@ describe('a pick under flow control', () => {
     const busy = [await pick(long), await pick(long)];
     const waiting = pick({ promptTokens: 500 });
     expect(picker.waitingRequests).toBe(1);
-    clock.nowMs += 300;
+    clock.nowMs += 30;
     busy[1]!.firstToken();
     expect(picker.waitingRequests).toBe(0);
     const assignment = await waiting;
     expect(assignment.endpoint.name).toBe(busy[1]!.endpoint.name);
-    expect(assignment.record.queuedMs).toBe(300);
+    expect(assignment.record.queuedMs).toBe(30);
     clock.nowMs += 40;
     assignment.firstToken();
     clock.nowMs += 60;
     for (const each of [...busy, assignment]) each.finish(done);
     // From its arrival, the wait included and shown apart.
-    expect(finished.at(-1)).toMatchObject({ queuedMs: 300, ttftMs: 340, durationMs: 400 });
+    expect(finished.at(-1)).toMatchObject({ queuedMs: 30, ttftMs: 70, durationMs: 130 });
     picker.checkIntegrity();
   });
 

@@ -47,7 +47,9 @@ describe("an endpoint's view", () => {
   it('tells the share of time that prefill takes', () => {
     nowMs = 100_000;
     for (let i = 0; i < 400; i++, nowMs += 100) {
-      pool.reserve(endpoint, { promptTokens: 1000, uncachedTokens: 1000 }).release();
+      const reservation = pool.reserve(endpoint, { promptTokens: 1000, uncachedTokens: 1000 });
+      reservation.firstToken();
+      reservation.release();
     }
     const { prefillShare, prefillMsPerToken } = learned();
     // 1,000 tokens every 100 ms.
