@@ -127,6 +127,11 @@ export class EngineClient {
     this.#transport.send({ type: 'vocabulary', vocabulary: read() });
   }
 
+  /** More tokens that end a text; before the first request. */
+  endTextAt(tokenIds: readonly number[]): void {
+    if (tokenIds.length > 0) this.#transport.send({ type: 'end_of_text', tokenIds });
+  }
+
   /** Starts a request. Read its outputs to the end, or abort it. */
   generate(request: Omit<EngineRequest, 'id'>): Generation {
     const generation = new Generation(this.#nextId());

@@ -67,6 +67,7 @@ export class EngineCore {
   readonly #batch: BatchBuilder;
   readonly #structures = new StructureCache();
   readonly #limits: StopLimits;
+  readonly #eosTokenIds: Set<number>;
   readonly #adapters: AdapterSlots | undefined;
   readonly #now: () => number;
   readonly #seed: bigint;
@@ -87,6 +88,7 @@ export class EngineCore {
     this.#hiddenSize = options.hiddenSize;
     const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
     this.#drafts = { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt };
+    this.#eosTokenIds = eosTokenIds;
     this.#limits = { eosTokenIds, maxModelLen: options.maxModelLen };
     this.#blocks = new BlockManager({
       blocks: options.blocks,
@@ -138,6 +140,11 @@ export class EngineCore {
   /** What tokens stand for: needed by requests that are held to a structure. */
   useVocabulary(vocabulary: Vocabulary): void {
     this.#structures.useVocabulary(vocabulary);
+  }
+
+  /** More tokens that end a text. */
+  endTextAt(tokenIds: readonly number[]): void {
+    for (const tokenId of tokenIds) this.#eosTokenIds.add(tokenId);
   }
 
   add(request: EngineRequest): void {

@@ -57,6 +57,9 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       case 'vocabulary':
         core.useVocabulary(command.vocabulary);
         break;
+      case 'end_of_text':
+        core.endTextAt(command.tokenIds);
+        break;
       case 'abort':
         core.abort(command.requestId, command.choice);
         break;

@@ -10,6 +10,8 @@ export type EngineCommand =
   | { readonly type: 'add'; readonly request: EngineRequest }
   /** Once, before the first request with a constraint. */
   | { readonly type: 'vocabulary'; readonly vocabulary: Vocabulary }
+  /** More tokens that end a text, besides those of the configuration; before the first request. */
+  | { readonly type: 'end_of_text'; readonly tokenIds: readonly number[] }
   | { readonly type: 'abort'; readonly requestId: number; readonly choice: number | undefined }
   | { readonly type: 'reset_prefix_cache' | 'sleep' | 'wake'; readonly callId: number }
   | {

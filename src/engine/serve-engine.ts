@@ -36,20 +36,22 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const startedMs = performance.now();
   const log = options.log ?? createLog({ level: 'info', format: 'auto' });
   checkModel(options.model);
-  const loaded = readTokenizer(options);
-  const { tokenizer } = loaded;
   const recommended = readGenerationConfig(options.model);
   const override = toGenerationConfig(options.overrideGenerationConfig ?? {});
   const eosTokenIds = [...recommended.eosTokenIds, ...override.eosTokenIds];
-  if (tokenizer.eosTokenId !== undefined) eosTokenIds.push(tokenizer.eosTokenId);
   const outputFormats = readOutputFormats(options);
   const kvEvents = readKvEventsConfig(options.kvEventsConfig);
-  const opening = toOpenOptions(options, eosTokenIds);
-  const engine = await EngineClient.open({
-    transport: createWorkerTransport(opening),
+  checkTokenizer(options);
+  const opening = EngineClient.open({
+    transport: createWorkerTransport(toOpenOptions(options, eosTokenIds)),
     onLoading: logProgress(log),
     onCrash: options.onCrash ?? exitAfterCrash(log),
   });
+  // In this thread, while the other one loads the weights.
+  const loaded = await readTokenizerBeside(opening, options);
+  const { tokenizer } = loaded;
+  const engine = await opening;
+  engine.endTextAt([tokenizer.eosTokenId].filter((tokenId) => tokenId !== undefined));
   let prompts: PromptEncoder | undefined;
   try {
     prompts = createPrompts(loaded);
@@ -109,14 +111,41 @@ interface ModelTokenizer extends LoadedTokenizer {
   readonly source: string | TokenizerFiles | undefined;
 }
 
+/** What is missing is told at once, not after the weights are loaded. */
+function checkTokenizer({ model, tokenizer, loadFormat, chatTemplate }: EngineOptions): void {
+  const folder = tokenizer ?? model;
+  const file = join(folder, 'tokenizer.json');
+  const isNeeded = tokenizer !== undefined || loadFormat !== 'dummy';
+  if (isNeeded && !isGgufFile(folder) && !existsSync(file))
+    throw new Error(
+      tokenizer === undefined
+        ? `${file} does not exist; without it only --load-format dummy can be served`
+        : `--tokenizer: ${file} does not exist`,
+    );
+  if (chatTemplate !== undefined && !existsSync(chatTemplate))
+    throw new Error(`the chat template ${chatTemplate} does not exist`);
+}
+
+/** Reads the tokenizer; if it cannot be used, the engine that is being opened is closed again. */
+async function readTokenizerBeside(
+  opening: Promise<EngineClient>,
+  options: EngineOptions,
+): Promise<ModelTokenizer> {
+  try {
+    return readTokenizer(options);
+  } catch (error) {
+    await opening.then(
+      (engine) => engine.close(),
+      () => undefined,
+    );
+    throw error;
+  }
+}
+
 /** A checkpoint needs its tokenizer; random weights may do without one, their text is bytes then. */
-function readTokenizer({ model, tokenizer, loadFormat, chatTemplate }: EngineOptions): ModelTokenizer {
-  const loaded =
-    tokenizer === undefined
-      ? (readOwnTokenizer(model) ?? byteTokenizer(model, loadFormat))
-      : readOtherTokenizer(tokenizer);
+function readTokenizer({ model, tokenizer, chatTemplate }: EngineOptions): ModelTokenizer {
+  const loaded = readOwnTokenizer(tokenizer ?? model) ?? byteTokenizer(model);
   if (chatTemplate === undefined) return loaded;
-  if (!existsSync(chatTemplate)) throw new Error(`the chat template ${chatTemplate} does not exist`);
   return { ...loaded, chatTemplate: readFileSync(chatTemplate, 'utf8') };
 }
 
@@ -134,17 +163,7 @@ function readOwnTokenizer(model: string): ModelTokenizer | undefined {
   };
 }
 
-function readOtherTokenizer(folder: string): ModelTokenizer {
-  const loaded = readOwnTokenizer(folder);
-  if (loaded === undefined) throw new Error(`--tokenizer: ${join(folder, 'tokenizer.json')} does not exist`);
-  return loaded;
-}
-
-function byteTokenizer(model: string, loadFormat: EngineOptions['loadFormat']): ModelTokenizer {
-  if (loadFormat !== 'dummy')
-    throw new Error(
-      `${join(model, 'tokenizer.json')} does not exist; without it only --load-format dummy can be served`,
-    );
+function byteTokenizer(model: string): ModelTokenizer {
   const tokenizer = createByteTokenizer(readModelConfig(model).vocabSize);
   return { tokenizer, chatTemplate: plainChatTemplate, source: undefined };
 }

@@ -28,25 +28,36 @@ export function bytesOfToken(token: string): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-/** What each token stands for. Filled once per vocabulary, shared by all its streams. */
+/** What each token stands for; shared by all streams of a vocabulary. */
 export interface TokenTexts {
   readonly bytes: readonly (Uint8Array | undefined)[];
   /** The token's text, if its bytes are whole characters. */
-  readonly texts: readonly (string | undefined)[];
+  textOf(tokenId: number): string | undefined;
 }
 
+/** Texts are made when they are first asked for: a vocabulary has many more tokens than ever come. */
 export function tokenTexts(bytes: readonly (Uint8Array | undefined)[]): TokenTexts {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  const texts = bytes.map((token) => {
-    if (token === undefined) return undefined;
+  const notWhole = Symbol('bytes that are no whole characters');
+  const texts = new Array<string | typeof notWhole | undefined>(bytes.length);
+  const decode = (token: Uint8Array) => {
     try {
       return decoder.decode(token);
     } catch {
-      // Not whole characters: the stream joins the bytes with those of its neighbours.
-      return undefined;
+      // The stream joins the bytes with those of its neighbours.
+      return notWhole;
     }
-  });
-  return { bytes, texts };
+  };
+  return {
+    bytes,
+    textOf: (tokenId) => {
+      const token = bytes[tokenId];
+      if (token === undefined) return undefined;
+      texts[tokenId] ??= decode(token);
+      const text = texts[tokenId];
+      return typeof text === 'string' ? text : undefined;
+    },
+  };
 }
 
 /**
@@ -54,15 +65,15 @@ export function tokenTexts(bytes: readonly (Uint8Array | undefined)[]): TokenTex
  * state machine.
  */
 export function createTableDetokenizer(
-  { bytes, texts }: TokenTexts,
+  { bytes, textOf }: TokenTexts,
   skipped: ReadonlySet<number>,
 ): IncrementalDetokenizer {
   const stream = new Utf8Stream();
   return {
     push: (tokenId) => {
       if (skipped.has(tokenId)) return '';
-      const text = texts[tokenId];
-      if (text !== undefined && stream.isBetweenCharacters) return text;
+      const text = stream.isBetweenCharacters ? textOf(tokenId) : undefined;
+      if (text !== undefined) return text;
       const own = bytes[tokenId];
       return own === undefined ? '' : stream.push(own);
     },

@@ -23,7 +23,7 @@ export function createByteTokenizer(vocabSize: number): Tokenizer {
       const detokenizer = createDetokenizer();
       return tokenIds.map((id) => detokenizer.push(id)).join('') + detokenizer.flush();
     },
-    tokenString: (id) => table.texts[id] ?? (id < vocabSize ? `<0x${id.toString(16)}>` : undefined),
+    tokenString: (id) => table.textOf(id) ?? (id < vocabSize ? `<0x${id.toString(16)}>` : undefined),
     tokenBytes: (id) => table.bytes[id] ?? new Uint8Array(),
     createDetokenizer,
   };

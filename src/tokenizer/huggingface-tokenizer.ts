@@ -16,7 +16,12 @@ const normalizationShrinkage = 4;
 export function createHuggingfaceTokenizer({ tokenizer, config }: TokenizerFiles): Tokenizer {
   const library = new LibraryTokenizer(tokenizer, config);
   const vocab = library.get_vocab();
-  const vocabSize = 1 + [...vocab.values()].reduce((most, id) => Math.max(most, id), -1);
+  let vocabSize = 0;
+  let longestToken = 1;
+  for (const [token, id] of vocab) {
+    vocabSize = Math.max(vocabSize, id + 1);
+    longestToken = Math.max(longestToken, token.length);
+  }
   const added = library.get_added_tokens_decoder();
   const specialTokens = new Map<string, number>();
   for (const [id, token] of added) if (token.special) specialTokens.set(token.content, id);
@@ -37,7 +42,6 @@ export function createHuggingfaceTokenizer({ tokenizer, config }: TokenizerFiles
     bytes[id] = isByteLevel && !added.has(id) ? bytesOfToken(token) : Buffer.from(token, 'utf8');
   const table = isByteLevel ? tokenTexts(bytes) : undefined;
 
-  const longestToken = [...vocab.keys()].reduce((most, token) => Math.max(most, token.length), 1);
   const bosToken = tokenContent(config['bos_token']);
   const eosToken = tokenContent(config['eos_token']);
   return {
