@@ -60,6 +60,8 @@ interface Usage {
 interface Row {
   readonly streamsPerSecond: number;
   readonly cpuUsPerStream: number;
+  /** The kernel's part of it. */
+  readonly kernelUsPerStream: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly halfRateP50Ms: number;
@@ -82,9 +84,9 @@ if (values.workers.length > 0) {
   process.exit(0);
 }
 console.log(
-  '| scenario | transport | streams/s | CPU us/stream | streams/s/core | of the limit | pick p50 ms | p99 | at half rate p50 | p99 | bytes/idle stream | errors |',
+  '| scenario | transport | streams/s | CPU us/stream | of it kernel | streams/s/core | of the limit | pick p50 ms | p99 | at half rate p50 | p99 | bytes/idle stream | errors |',
 );
-console.log('|---|---|---|---|---|---|---|---|---|---|---|---|');
+console.log('|---|---|---|---|---|---|---|---|---|---|---|---|---|');
 for (const scenario of scenarios) {
   const perCore = new Map<string, number>();
   for (const transport of values.transport) {
@@ -95,6 +97,7 @@ for (const scenario of scenarios) {
     const cells = [
       row.streamsPerSecond.toFixed(0),
       row.cpuUsPerStream.toFixed(1),
+      row.kernelUsPerStream.toFixed(1),
       corePerSecond.toFixed(0),
       limit === undefined ? '' : `${((100 * corePerSecond) / limit).toFixed(0)} %`,
       row.p50Ms.toFixed(2),
@@ -160,6 +163,7 @@ async function measure(scenario: Scenario, transport: string): Promise<Row> {
     return {
       streamsPerSecond,
       cpuUsPerStream: (after.cpuUs - before.cpuUs) / full.finished,
+      kernelUsPerStream: (after.systemUs - before.systemUs) / full.finished,
       p50Ms: quantile(full.pickMs, 0.5),
       p99Ms: quantile(full.pickMs, 0.99),
       halfRateP50Ms: quantile(half.pickMs, 0.5),
