@@ -35,10 +35,29 @@ export function readGenerationConfig(folder: string): GenerationConfig {
 }
 
 /** From the fields of such a file; wrong types are left out, as transformers treats them as unset. */
-export function toGenerationConfig(file: Readonly<Record<string, unknown>>): GenerationConfig {
+function toGenerationConfig(file: Readonly<Record<string, unknown>>): GenerationConfig {
   const numbers = Object.entries(fields).flatMap(([name, key]) =>
     typeof file[key] === 'number' ? [[name, file[key]] as const] : [],
   );
   const eos = [file['eos_token_id']].flat().filter((id) => typeof id === 'number');
   return { ...Object.fromEntries(numbers), eosTokenIds: eos };
+}
+
+/**
+ * From `--override-generation-config`. Throws with one message that names every field that is unknown or of the
+ * wrong type: a misspelt one would go unnoticed.
+ */
+export function overridingGenerationConfig(given: Readonly<Record<string, unknown>>): GenerationConfig {
+  const names: readonly string[] = Object.values(fields);
+  const wrong = Object.entries(given).flatMap(([name, value]) => {
+    if (name === 'eos_token_id')
+      return [value].flat().every(Number.isInteger) ? [] : [`${name} must be token ids`];
+    if (!names.includes(name)) return [`${name} is not known`];
+    return typeof value === 'number' ? [] : [`${name} must be a number, got ${JSON.stringify(value)}`];
+  });
+  if (wrong.length > 0)
+    throw new Error(
+      `--override-generation-config: ${wrong.join('; ')}; it takes ${names.join(', ')} and eos_token_id`,
+    );
+  return toGenerationConfig(given);
 }

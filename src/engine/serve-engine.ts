@@ -16,7 +16,7 @@ import {
 import { EngineClient } from './engine-client.ts';
 import type { EngineOptions } from './engine-options.ts';
 import { createWorkerTransport } from './engine-transport.ts';
-import { readGenerationConfig, toGenerationConfig } from './generation-config.ts';
+import { overridingGenerationConfig, readGenerationConfig } from './generation-config.ts';
 import { readKvEventsConfig } from './kv-events/index.ts';
 import { readLoraConfig } from './lora/index.ts';
 import { readGguf } from './model/gguf/gguf-file.ts';
@@ -37,7 +37,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const log = options.log ?? createLog({ level: 'info', format: 'auto' });
   checkModel(options.model);
   const recommended = readGenerationConfig(options.model);
-  const override = toGenerationConfig(options.overrideGenerationConfig ?? {});
+  const override = overridingGenerationConfig(options.overrideGenerationConfig ?? {});
   const eosTokenIds = [...recommended.eosTokenIds, ...override.eosTokenIds];
   const outputFormats = readOutputFormats(options);
   const kvEvents = readKvEventsConfig(options.kvEventsConfig);

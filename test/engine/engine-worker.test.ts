@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,52 @@ describe('the engine in its own thread', () => {
     } finally {
       await server.close(1000);
     }
+  });
+
+  test('takes sampling defaults from the override, and another tokenizer', async () => {
+    const { serveEngine } = await built<typeof Engine>('index');
+    const tokenizer = join(scratch, 'tokenizer');
+    cpSync(model, tokenizer, { recursive: true, filter: (path) => !path.endsWith('.safetensors') });
+    const file = join(tokenizer, 'tokenizer_config.json');
+    const chat_template = 'nothing but this';
+    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), chat_template }));
+    const server = await serveEngine({
+      ...small,
+      port: 0,
+      tokenizer,
+      overrideGenerationConfig: { temperature: 0, max_new_tokens: 3 },
+      log: silentLog,
+    });
+    const post = async (path: string, body: object) => {
+      const headers = { 'content-type': 'application/json' };
+      const url = `http://${server.address}${path}`;
+      return (await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) })).json();
+    };
+    try {
+      const prompt = [5, 6, 7, 8];
+      const unasked = (await post('/v1/completions', { prompt })) as Answer;
+      expect(unasked.usage.completion_tokens).toBe(3);
+      const greedy = (await post('/v1/completions', { prompt, temperature: 0, max_tokens: 3 })) as Answer;
+      expect(unasked.choices[0]?.text).toBe(greedy.choices[0]?.text);
+      const messages = [{ role: 'user', content: 'x'.repeat(99) }];
+      const counted = (await post('/tokenize', { messages })) as { count: number };
+      const alone = (await post('/tokenize', {
+        prompt: chat_template,
+        add_special_tokens: false,
+      })) as typeof counted;
+      expect(counted.count).toBe(alone.count);
+    } finally {
+      await server.close(1000);
+    }
+  });
+
+  test('refuses an override that it does not know', async () => {
+    const { serveEngine } = await built<typeof Engine>('index');
+    const overrideGenerationConfig = { temprature: 0, top_k: 'x' };
+    const wrong = { ...small, port: 0, overrideGenerationConfig, log: silentLog };
+    await expect(serveEngine(wrong)).rejects.toThrow(
+      /temprature is not known; top_k must be a number, got "x"; it takes temperature, /,
+    );
   });
 
   test('sleeps and wakes with its real weights', async () => {
@@ -107,6 +153,11 @@ describe('the engine in its own thread', () => {
     await expect(serveEngine(tooLong)).rejects.toThrow(/room for 64 tokens/);
   });
 });
+
+interface Answer {
+  readonly choices: readonly { readonly text: string }[];
+  readonly usage: { readonly completion_tokens: number };
+}
 
 function truncatedModel(): string {
   const folder = join(scratch, 'truncated');
