@@ -86,9 +86,8 @@ function takeCounts(family: CounterFamily): readonly (readonly [string, number])
 }
 
 function isEmpty({ open, ends, refused, durations, picked, phases }: StreamTally): boolean {
-  return (
-    open === 0 && ends.length === 0 && phases.length === 0 && durations === undefined && picked === undefined
-  );
+  const isTimed = durations !== undefined || picked !== undefined || phases.length > 0;
+  return open === 0 && ends.length === 0 && refused.length === 0 && !isTimed;
 }
 
 /** Stream metrics that are only taken. */

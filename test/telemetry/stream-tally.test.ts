@@ -29,3 +29,9 @@ it('streams that other processes tally are counted as if they had been here', as
   expect((await streamLines(sum)).join('\n')).toContain('llm_d_epp_extproc_streams_inflight 6');
   for (const tally of tallies) expect(tally.take()).toBeUndefined();
 });
+
+it('a report of nothing but refusals is one', () => {
+  const tally = createStreamTally();
+  tally.refused('invalid_json');
+  expect(tally.take()?.refused).toEqual([['invalid_json', 1]]);
+});
