@@ -69,6 +69,8 @@ export class EndpointState {
   indexedBlocks: number | undefined;
   /** When a request of ours last got its first token or its end. */
   servedAtMs = Number.NEGATIVE_INFINITY;
+  /** Until when scrapes found its KV memory full, so that prompts wait there for answers to end; infinite if it is. */
+  fullUntilMs = Number.NEGATIVE_INFINITY;
   #labels: Readonly<Record<string, string>>;
   #models: EndpointModels = noModels;
   #metrics: ScrapedMetrics = unknownMetrics;

@@ -9,6 +9,8 @@ const fewestSamples = 5;
 const tooLateFactor = 10;
 /** Less than this is noise, whatever its ratio. */
 const leastExcessMs = 2000;
+/** An engine with full memory is taken for hung after this long without a token or an end, or after an answer's time. */
+const leastStillMs = 5000;
 /** Nothing is expected sooner: a step of the engine, and the way there and back. */
 const leastExpectedMs = 100;
 
@@ -32,7 +34,8 @@ export class FirstTokenDelay {
 /**
  * Finds the endpoint whose first tokens come far later than those of the others. What is expected holds the
  * prompt and our own requests before it, so a delay that many endpoints share is load from elsewhere, and one
- * that a single endpoint has is a fault of that endpoint.
+ * that a single endpoint has is a fault of that endpoint. Unless its memory is full while it goes on serving: to
+ * eject it then would move what is cached there to others, which fill up in their turn.
  */
 export class FirstTokenJudge {
   readonly #endpoints: ReadonlyMap<string, EndpointState>;
@@ -72,7 +75,7 @@ export class FirstTokenJudge {
     if (entry.isLate || usualRatio === undefined) return;
     const waitedMs = nowMs - entry.sentAtMs;
     if (!isLate(waitedMs, usualRatio * entry.expectedMs)) return;
-    if (2 * ready < this.#endpoints.size) return;
+    if (2 * ready < this.#endpoints.size || hasWaitedForMemory(state, entry, nowMs)) return;
     entry.isLate = true;
     const reason = `${Math.round(waitedMs)} ms instead of ${Math.round(entry.expectedMs)} ms`;
     state.health.firstTokenIsLate(reason, entry.sentAtMs, nowMs);
@@ -83,6 +86,13 @@ interface Others {
   /** How their first tokens come, as a ratio to when they were expected; undefined if none is known. */
   readonly usualRatio: number | undefined;
   readonly ready: number;
+}
+
+/** Memory comes free when answers end, so nothing may come for as long as one takes. */
+function hasWaitedForMemory(state: EndpointState, { sentAtMs }: LoadEntry, nowMs: number): boolean {
+  if (state.fullUntilMs < sentAtMs) return false;
+  const { meanOutputTokens, stepMs } = state.view(nowMs).learned;
+  return nowMs - state.servedAtMs < Math.max(leastStillMs, meanOutputTokens * stepMs);
 }
 
 function isLate(waitedMs: number, expectedMs: number): boolean {

@@ -54,6 +54,9 @@ export interface InferencePoolOptions {
 /** Ages in views are this exact, so that a view serves many decisions. */
 const ageResolutionMs = 10;
 
+/** Share of the KV memory from which on a prompt may wait for answers to end: a long one needs a tenth of it. */
+const fullMemory = 0.9;
+
 /** A request served this recently outweighs a scrape that got no answer in time. */
 const proofOfLifeMs = 1000;
 
@@ -211,6 +214,9 @@ export class InferencePool {
     this.#tellScraped(endpoint, metrics === undefined ? 'no_figures' : 'figures');
     this.#change(endpoint, (state) => {
       state.health.scrapeSucceeded();
+      if (metrics !== undefined && metrics.kvCacheUsage >= fullMemory) {
+        state.fullUntilMs = Number.POSITIVE_INFINITY;
+      } else state.fullUntilMs = Math.min(state.fullUntilMs, this.#clock());
       this.#firstTokenJudge.lookForMissing(state, this.#clock());
       if (metrics === undefined) return;
       this.#setCapacity(state, metrics);

@@ -437,6 +437,34 @@ describe('passive health', () => {
     expect(events).toEqual(['e0 ejected: slow, 500 ms']);
   });
 
+  it('keeps an endpoint whose memory is full while it serves, and ejects it once it no longer does', () => {
+    const { pool, endpoint, scrape, clock, serve, events } = createServing();
+    const full = { ...unknownMetrics, kvCacheUsage: 0.99, queuedRequests: 5 };
+    for (let i = 0; i < 5; i++)
+      pool.reserve(endpoint('e0'), { promptTokens: 1000, uncachedTokens: 1000, isStreaming: true });
+    for (let i = 0; i < 5; i++) {
+      scrape('e0', full);
+      clock.nowMs += 1000;
+      serve('e0', 4000);
+    }
+    expect(events).toEqual([]);
+    clock.nowMs += 4900;
+    scrape('e0', full);
+    expect(events).toEqual([]);
+    clock.nowMs += 100;
+    scrape('e0', full);
+    expect(events).toEqual(['e0 ejected: slow, 500 ms']);
+  });
+
+  it('judges an endpoint whose memory was full before, and is not now', () => {
+    const { endpoint, scrape, clock, serve } = createServing();
+    scrape('e0', { ...unknownMetrics, kvCacheUsage: 0.99 });
+    scrape('e0');
+    clock.nowMs += 1;
+    for (let i = 0; i < 5; i++) serve('e0', 5000);
+    expect(endpoint('e0').isReady).toBe(false);
+  });
+
   it('never judges whole answers by a first token that nobody sees', () => {
     const { pool, endpoint, scrape, clock } = createServing();
     for (let i = 0; i < 9; i++)
