@@ -21,6 +21,7 @@ import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
 import { GuardedIndex } from './guarded-index.ts';
 import { OpenRequests } from './open-requests.ts';
+import { readyFirst } from './ready-first.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
 import { type Burden, isRoomAt, RoomRound, type RoomRule, roomEverywhere } from './room-round.ts';
@@ -145,7 +146,8 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const index = new GuardedIndex(prefixIndex, faults);
     const seed = Math.floor(random() * 2 ** 32);
     const context = createContext(request, startedMs, index, seededRandom(seed));
-    const { result, confirm } = choose(request, allowed, context, faults);
+    const { result: proposed, confirm } = choose(request, allowed, context, faults);
+    const result = round === undefined ? proposed : readyFirst(proposed);
     const best = result.ranking[0];
     const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
     const { ownMs, uncachedTokens: tokens } = burden;

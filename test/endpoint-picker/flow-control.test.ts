@@ -31,10 +31,10 @@ async function createWaitingFleet(endpoints = 2) {
 }
 
 /** Of whose engines nothing is known yet. */
-function createColdFleet(endpoints = 2) {
+function createColdFleet(endpoints = 2, given = profile) {
   return createFleet({
     endpoints,
-    profile,
+    profile: given,
     flowControl: {
       limits: () => defaultLimits,
       room: () => ({ ...defaultRoomRule, roomMs: 200 }),
@@ -79,6 +79,23 @@ describe('a pick under flow control', () => {
     first.finish(done);
     second.finish(done);
     expect(finished).toHaveLength(2);
+    picker.checkIntegrity();
+  });
+
+  it('does not wait for an engine that is down, whatever the profile prefers', async () => {
+    const withoutReady = createProfile({
+      name: 'without-ready',
+      filters: [],
+      scorers: [{ name: 'e0', weight: 1, scorer: (_, all) => all.map(({ name }) => Number(name === 'e0')) }],
+      picker: { name: 'max-score', picker: maxScore.create({}) },
+    });
+    const { pick, picker, pool, endpoint } = createColdFleet(2, withoutReady);
+    pool.reportFailure(endpoint('e0'), 'connection reset');
+    const picked = pick({ promptTokens: 500 });
+    expect(picker.waitingRequests).toBe(0);
+    const assignment = await picked;
+    expect(assignment.endpoint.name).toBe('e1');
+    assignment.finish(done);
     picker.checkIntegrity();
   });
 
