@@ -68,6 +68,16 @@ describe('an experiment', () => {
     },
   );
 
+  it('holds no request back for a pod that is gone', () => {
+    const [free, held] = experiment({
+      workload: 'faults-crash',
+      policies: ['shadow-price', 'default'],
+      share: 0.2,
+      load: 0.6,
+    }).policies;
+    expect(held!.runs[0]!.ttftMeanMs).toBeLessThan(1.1 * free!.runs[0]!.ttftMeanMs);
+  });
+
   it('splits requests over replicas that share nothing', () => {
     const [only] = experiment({ policies: ['least-in-flight'], routers: 3 }).policies;
     expect(only!.runs[0]!.doneShare).toBe(1);

@@ -1,4 +1,5 @@
 import shadowPrice from '../../../scorers/shadow-price.ts';
+import ready from '../../scheduling/filters/ready.ts';
 import type { Policy, PolicyInstance } from '../policy.ts';
 import { patientFlowControl } from './patient-flow-control.ts';
 import { scoredPolicy } from './scored-policy.ts';
@@ -22,6 +23,7 @@ function variant({ name, description, residency, hasFlowControl, weights }: Vari
       ...scoredPolicy({
         name,
         residency: residency ?? 'approximate',
+        filters: { ready: ready.create({}) },
         scorers: { 'shadow-price': [1, shadowPrice.create({ ...shadowPrice.defaults, ...weights })] },
       }),
       flowControl: hasFlowControl === true ? patientFlowControl : undefined,

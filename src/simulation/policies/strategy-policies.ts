@@ -5,6 +5,7 @@ import prefixCache from '../../../scorers/prefix-cache.ts';
 import queueDepth from '../../../scorers/queue-depth.ts';
 import shadowPrice from '../../../scorers/shadow-price.ts';
 import { type StrategyName, strategies } from '../../configuration/strategies.ts';
+import ready from '../../scheduling/filters/ready.ts';
 import type { Scorer } from '../../scheduling/plugins.ts';
 import type { Policy } from '../policy.ts';
 import { patientFlowControl } from './patient-flow-control.ts';
@@ -32,6 +33,7 @@ function simulated(name: StrategyName): Policy {
     create: () => ({
       ...scoredPolicy({
         name,
+        filters: { ready: ready.create({}) },
         scorers: Object.fromEntries(
           uses.map((use) => [use.name, [use.weight, scorers[use.name]!(use.parameters)]]),
         ),
