@@ -8,7 +8,7 @@ import type { Assignment } from '../../src/endpoint-picker/assignment.ts';
 import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import { seededRandom } from '../scheduling/support.ts';
-import { createFleet, promptOf } from './support.ts';
+import { blendProfile, createFleet, promptOf } from './support.ts';
 
 const scrapeIntervalMs = 200;
 const prefillMsPerToken = 0.05;
@@ -229,5 +229,48 @@ describe('with two engines and tenants that share a prefix of 1,000 tokens', () 
       expect(longestQueue).toBeLessThan(32);
       expect(served.filter(({ engine }) => engine === name).length / served.length).toBeGreaterThan(0.25);
     }
+  });
+});
+
+describe('by a blend of prefix, queue and KV usage', () => {
+  const warmFleet = async () => {
+    const fleet = createFleet({ profile: blendProfile() });
+    const prompt = tenantPrompts(0, seededRandom(1));
+    const pick = async () => (await fleet.pick(prompt())).endpoint.name;
+    return { fleet, pick, home: await pick() };
+  };
+
+  it('a burst between two scrapes stays on the warm engine', async () => {
+    const { pick, home } = await warmFleet();
+    for (let i = 0; i < 63; i++) expect(await pick()).toBe(home);
+  });
+
+  it('requests in flight do not push a tenant off an engine that reports no queue', async () => {
+    const { fleet, pick, home } = await warmFleet();
+    for (let i = 0; i < 200; i++) {
+      fleet.clock.nowMs += 20;
+      if (i % 10 === 0) {
+        const runningRequests = fleet.endpoint(home).inFlight.requests;
+        fleet.scrape(home, { runningRequests, kvCacheUsage: runningRequests / 500 });
+      }
+      expect(await pick()).toBe(home);
+    }
+  });
+
+  it.each([5, 10, 100])('an engine with a queue of %d is left', async (queuedRequests) => {
+    const { fleet, pick, home } = await warmFleet();
+    fleet.scrape(home, { queuedRequests, runningRequests: 32, kvCacheUsage: 0.4 });
+    expect(await pick()).not.toBe(home);
+  });
+
+  it('a tenant comes back when the queue is gone', async () => {
+    const { fleet, pick, home } = await warmFleet();
+    const other = home === 'e0' ? 'e1' : 'e0';
+    fleet.pool.recordScrapeFailure(fleet.endpoint(other), 'down');
+    fleet.scrape(home, { queuedRequests: 9 });
+    expect(await pick()).toBe(home);
+    fleet.scrape(home);
+    fleet.scrape(other);
+    expect(await pick()).toBe(home);
   });
 });

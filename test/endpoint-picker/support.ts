@@ -1,3 +1,6 @@
+import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
+import prefixCache from '../../scorers/prefix-cache.ts';
+import queueDepth from '../../scorers/queue-depth.ts';
 import shadowPrice from '../../scorers/shadow-price.ts';
 import type { DecisionRecord } from '../../src/endpoint-picker/decision-record.ts';
 import { createEndpointPicker, type FlowControlSettings } from '../../src/endpoint-picker/endpoint-picker.ts';
@@ -14,17 +17,34 @@ import { makeRequest, seededRandom } from '../scheduling/support.ts';
 
 export const blockTokens = 64;
 
-/** What the default configuration has, without waiting. */
-export function defaultProfile(): Profile {
+type Scorers = Parameters<typeof createProfile>[0]['scorers'];
+
+function profileOf(name: string, scorers: Scorers): Profile {
   return createProfile({
-    name: 'default',
+    name,
     filters: [
       { name: 'ready', filter: ready.create({}) },
       { name: 'model', filter: model.create({}) },
     ],
-    scorers: [{ name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) }],
+    scorers,
     picker: { name: 'max-score', picker: maxScore.create({}) },
   });
+}
+
+/** What the default configuration has, without waiting. */
+export function defaultProfile(): Profile {
+  return profileOf('default', [
+    { name: 'shadow-price', weight: 1, scorer: shadowPrice.create(shadowPrice.defaults) },
+  ]);
+}
+
+/** Weighted scorers of unlike units, as users may put them together. */
+export function blendProfile(): Profile {
+  return profileOf('blend', [
+    { name: 'prefix-cache', weight: 2, scorer: prefixCache.create({}) },
+    { name: 'queue-depth', weight: 3, scorer: queueDepth.create(queueDepth.defaults) },
+    { name: 'kv-cache-usage', weight: 1, scorer: kvCacheUsage.create({}) },
+  ]);
 }
 
 export interface Rejected {
