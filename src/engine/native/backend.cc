@@ -2,35 +2,13 @@
 #include "backend.h"
 
 #include <cstdio>
-#include <exception>
-#include <new>
 
 #include "decoder.h"
+#include "guarded.h"
 
 struct pm_model {
   pm::Decoder decoder;
 };
-
-namespace {
-
-template <class Body>
-int guarded(char* error, size_t size, const Body& body) {
-  const char* message = "unknown error";
-  try {
-    body();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    message = "out of memory";
-    if (size) snprintf(error, size, "%s", message);
-  } catch (const std::exception& exception) {
-    if (size) snprintf(error, size, "%s", exception.what());
-  } catch (...) {
-    if (size) snprintf(error, size, "%s", message);
-  }
-  return 1;
-}
-
-}  // namespace
 
 extern "C" {
 
@@ -44,15 +22,15 @@ int pm_probe(pm_device* device, char*, size_t) {
 
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size) {
   *model = nullptr;
-  return guarded(error, error_size, [&] { *model = new pm_model{pm::Decoder(*plan)}; });
+  return pm::guarded(error, error_size, [&] { *model = new pm_model{pm::Decoder(*plan)}; });
 }
 
 int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] { model->decoder.step(*batch); });
+  return pm::guarded(error, error_size, [&] { model->decoder.step(*batch); });
 }
 
 int pm_load_adapter(pm_model* model, int32_t slot, const pm_adapter* adapter, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] { model->decoder.loadAdapter(slot, *adapter); });
+  return pm::guarded(error, error_size, [&] { model->decoder.loadAdapter(slot, *adapter); });
 }
 
 void pm_unload_adapter(pm_model* model, int32_t slot) { model->decoder.unloadAdapter(slot); }

@@ -3,9 +3,8 @@
 
 #include <cstdio>
 #include <cstring>
-#include <exception>
-#include <new>
 
+#include "../guarded.h"
 #include "model.h"
 
 #define PM_EXPORT __attribute__((visibility("default")))
@@ -18,23 +17,6 @@ namespace {
 
 // Below it the matrix products and asynchronous copies of the kernels do not exist.
 constexpr int kLeastMajor = 8;
-
-template <class Body>
-int guarded(char* error, size_t size, const Body& body) {
-  const char* message = "unknown error";
-  try {
-    body();
-    return 0;
-  } catch (const std::bad_alloc&) {
-    message = "out of main memory";
-    if (size) snprintf(error, size, "%s", message);
-  } catch (const std::exception& exception) {
-    if (size) snprintf(error, size, "%s", exception.what());
-  } catch (...) {
-    if (size) snprintf(error, size, "%s", message);
-  }
-  return 1;
-}
 
 cudaDeviceProp findDevice() {
   int count = 0, driver = 0;
@@ -63,7 +45,7 @@ extern "C" {
 PM_EXPORT int pm_abi_version(void) { return PM_ABI_VERSION; }
 
 PM_EXPORT int pm_probe(pm_device* device, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] {
+  return pm::guarded(error, error_size, [&] {
     *device = {};
     const cudaDeviceProp properties = findDevice();
     snprintf(device->name, sizeof device->name, "%s", properties.name);
@@ -80,7 +62,7 @@ PM_EXPORT int pm_probe(pm_device* device, char* error, size_t error_size) {
 
 PM_EXPORT int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size) {
   *model = nullptr;
-  return guarded(error, error_size, [&] {
+  return pm::guarded(error, error_size, [&] {
     const cudaDeviceProp properties = findDevice();
     if (plan->kv_cache_dtype == PM_F8_E4M3 && properties.major * 10 + properties.minor < 89)
       throw std::runtime_error("--kv-cache-dtype fp8 needs compute capability 8.9 or newer, " + std::string(properties.name) + " has " +
@@ -90,14 +72,14 @@ PM_EXPORT int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t
 }
 
 PM_EXPORT int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
-  return guarded(error, error_size, [&] {
+  return pm::guarded(error, error_size, [&] {
     PM_CUDA(cudaSetDevice(0));  // the device belongs to the calling thread
     model->model.step(*batch);
   });
 }
 
 PM_EXPORT int pm_load_adapter(pm_model*, int32_t, const pm_adapter*, char* error, size_t error_size) {
-  return guarded(error, error_size, [] { throw std::runtime_error("the CUDA backend does not run LoRA adapters: use --device cpu"); });
+  return pm::guarded(error, error_size, [] { throw std::runtime_error("the CUDA backend does not run LoRA adapters: use --device cpu"); });
 }
 
 PM_EXPORT void pm_unload_adapter(pm_model*, int32_t) {}
