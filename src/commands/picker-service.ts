@@ -77,7 +77,10 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   const { loaded, log, endpoints = [] } = options;
   const { configuration } = loaded;
   const clock = () => performance.now();
-  const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
+  const prefixIndex = new ApproximateIndex({
+    ...configuration.prefixIndex,
+    timer: { clock, onLookup: (durationMs) => metrics.onLookup(durationMs) },
+  });
   const pool = new InferencePool({ clock, prefixIndex });
   pool.subscribe(poolLog(log));
   const metrics = createMetrics({
@@ -87,7 +90,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     poolName: options.poolName ?? 'default',
     namespace: options.namespace ?? '',
     openRequests: () => picker.openRequests(),
-    prefixIndexSize: () => prefixIndex.stats().residencies,
+    prefixIndex: () => ({ size: prefixIndex.stats().residencies, ...prefixIndex.counts() }),
     waiting: () => (flow.isEnabled ? picker.waitingByPriority() : undefined),
   });
   pool.subscribe(metrics.pool);

@@ -74,7 +74,11 @@ function streamCollaborators(options: ServingOptions, isCutting: () => boolean):
     parseRequest: (http) => parseOrReadHeaders(http, { ...limits, ...rules?.() }),
     observeResponse,
     newRequestId: requestIds(),
-    phases: streams && { clock: () => performance.now(), observer: streams },
+    phases: streams && {
+      clock: () => performance.now(),
+      observer: streams,
+      timesResponse: everyEighth(),
+    },
     isCutting,
     explains: options.explains ?? false,
     tellsScores: options.tellsScores ?? false,
@@ -90,4 +94,10 @@ function streamCollaborators(options: ServingOptions, isCutting: () => boolean):
       };
     },
   };
+}
+
+/** True for the first of eight calls. */
+function everyEighth(): () => boolean {
+  let calls = 0;
+  return () => (calls++ & 7) === 0;
 }

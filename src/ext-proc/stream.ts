@@ -99,7 +99,7 @@ export class ExtProcStream implements PickListener<Placement> {
     if (this.#plan === undefined) this.#onFirst(message);
     if (this.#isObservedOnly) return;
     try {
-      if (message.direction === 'response') this.#onResponse(message);
+      if (message.direction === 'response') this.#onTimedResponse(message);
       else this.#onRequest(message);
     } catch (error) {
       // A fault of ours: a client that waits for nothing is worse than one that is told.
@@ -278,6 +278,13 @@ export class ExtProcStream implements PickListener<Placement> {
     if (this.#isHalfClosed) this.#close();
   }
 
+  #onTimedResponse(message: ProcessingRequest): void {
+    const timer = this.#phases.response;
+    timer?.begin(message);
+    this.#onResponse(message);
+    timer?.end();
+  }
+
   #onResponse(message: ProcessingRequest): void {
     if (this.#state !== 'forwarding' && this.#state !== 'abandoned') this.#abandonRequest();
     this.#observe(message);
@@ -331,7 +338,7 @@ export class ExtProcStream implements PickListener<Placement> {
 
   /** The picker, which tells of all that it refuses, has not seen the request. */
   #refuseUnseen(error: unknown): void {
-    this.#phases.refused(toServiceError(error).code);
+    this.#phases.unseen(toServiceError(error).code);
     this.#refuse(error);
   }
 
@@ -347,6 +354,7 @@ export class ExtProcStream implements PickListener<Placement> {
     if (refusal.code === 'internal') log.error({ ...fields, err: error }, 'request failed');
     else log.debug({ ...fields, reason: refusal.message }, 'request refused');
     this.#hasRefused = true;
+    this.#phases.refused();
     this.#outbox.send(immediateResponse(refusal, errorDialectOf(this.#gathering.headers)));
     this.#close();
   }

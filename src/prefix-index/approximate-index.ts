@@ -10,10 +10,31 @@ export interface ApproximateIndexOptions {
   readonly blocksPerEndpoint: number;
   /** Distinct sets of endpoints kept at most; beyond it new combinations are not remembered. */
   readonly maxEndpointSets?: number | undefined;
+  readonly timer?: LookupTimer | undefined;
+}
+
+/** Told how long a lookup took, of one in 64: a lookup may cost less than two looks at the clock. */
+export interface LookupTimer {
+  /** Milliseconds. */
+  readonly clock: () => number;
+  readonly onLookup: (durationMs: number) => void;
+}
+
+/** What has happened to an index since it began. */
+export interface IndexCounts {
+  readonly lookups: number;
+  /** Leading blocks of a prompt that the endpoint with the most of them holds, summed over lookups. */
+  readonly matchedBlocks: number;
+  /** Pairs of a block and an endpoint that came, and those that went, whatever the cause. */
+  readonly admissions: number;
+  readonly evictions: number;
 }
 
 /** Evictions that one call does on top of its own, so that a large clean-up is spread over many calls. */
 const evictionsPerCall = 512;
+
+/** Of lookups that are timed: one in so many, a power of two. */
+const timedOneIn = 64;
 
 /**
  * Remembers our own decisions: a block that was sent to an endpoint is in its cache until as many newer ones
@@ -38,15 +59,29 @@ export class ApproximateIndex implements PrefixIndex {
   /** By bit; a list that is leaving keeps its bit until it is empty. */
   readonly #byBit: (ResidentList | undefined)[] = [];
   readonly #leaving: ResidentList[] = [];
+  readonly #timer: LookupTimer | undefined;
+  #lookups = 0;
+  #matchedBlocks = 0;
+  #admissions = 0;
 
-  constructor({ blockTokens, blocksPerEndpoint, maxEndpointSets = 262_144 }: ApproximateIndexOptions) {
+  constructor({ blockTokens, blocksPerEndpoint, maxEndpointSets = 262_144, timer }: ApproximateIndexOptions) {
     this.blockTokens = blockTokens;
+    this.#timer = timer;
     this.#blocksPerEndpoint = blocksPerEndpoint;
     this.#sets = new EndpointSets({ maxSets: maxEndpointSets });
   }
 
   /** O(blocks + changes of set x words of a set); ends at the first block that no endpoint holds any more. */
-  match({ count, low, high }: PrefixHashes): PrefixMatch {
+  match(hashes: PrefixHashes): PrefixMatch {
+    const isTimed = this.#lookups++ % timedOneIn === 0;
+    if (!isTimed || this.#timer === undefined) return this.#match(hashes);
+    const startedMs = this.#timer.clock();
+    const match = this.#match(hashes);
+    this.#timer.onLookup(this.#timer.clock() - startedMs);
+    return match;
+  }
+
+  #match({ count, low, high }: PrefixHashes): PrefixMatch {
     const sets = this.#sets;
     const depths = new Array<number>(this.#byBit.length).fill(0);
     const active = this.#liveBits();
@@ -70,6 +105,7 @@ export class ApproximateIndex implements PrefixIndex {
       if (!isAnyLeft) break;
     }
     for (let word = 0; word < active.length; word++) noteDepths(depths, word, active[word]!, depth);
+    this.#matchedBlocks += depth;
     return {
       cachedBlocks: (slot) => {
         const list = this.#bySlot[slot];
@@ -107,6 +143,7 @@ export class ApproximateIndex implements PrefixIndex {
       this.#setOf.set(block, newSet);
       this.#sets.move(set, newSet);
       newer = this.#residencies.add(list, block, newer);
+      this.#admissions++;
     }
     this.#shrink(list, length + evictionsPerCall);
     this.#clearLeaving(evictionsPerCall);
@@ -144,6 +181,16 @@ export class ApproximateIndex implements PrefixIndex {
       residencies: this.#residencies.size,
       endpointSets: this.#sets.size,
       bytes: this.#blocks.bytes + this.#setOf.bytes + this.#sets.bytes + this.#residencies.bytes,
+    };
+  }
+
+  counts(): IndexCounts {
+    const admissions = this.#admissions;
+    return {
+      lookups: this.#lookups,
+      matchedBlocks: this.#matchedBlocks,
+      admissions,
+      evictions: admissions - this.#residencies.size,
     };
   }
 

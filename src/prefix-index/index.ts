@@ -3,7 +3,7 @@
  *
  * Owns the table of blocks and the endpoints that hold them. Imports types of `scheduling`, and `protocol`.
  */
-export type { ApproximateIndexOptions } from './approximate-index.ts';
+export type { ApproximateIndexOptions, IndexCounts, LookupTimer } from './approximate-index.ts';
 export { ApproximateIndex } from './approximate-index.ts';
 export type { BlockHashOptions } from './block-hashes.ts';
 export { hashBlocks } from './block-hashes.ts';

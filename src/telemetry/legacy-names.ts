@@ -26,6 +26,12 @@ const legacyNames: Readonly<Record<string, string>> = {
   llm_d_epp_prefix_indexer_size: 'inference_extension_prefix_indexer_size',
   llm_d_epp_prefix_indexer_hit_ratio: 'inference_extension_prefix_indexer_hit_ratio',
   llm_d_epp_prefix_indexer_hit_bytes: 'inference_extension_prefix_indexer_hit_bytes',
+  llm_d_epp_kv_cache_index_admissions_total: 'kvcache_index_admissions_total',
+  llm_d_epp_kv_cache_index_evictions_total: 'kvcache_index_evictions_total',
+  llm_d_epp_kv_cache_index_lookup_requests_total: 'kvcache_index_lookup_requests_total',
+  llm_d_epp_kv_cache_index_lookup_hits_total: 'kvcache_index_lookup_hits_total',
+  llm_d_epp_kv_cache_index_max_pod_hit_count_total: 'kvcache_index_max_pod_hit_count_total',
+  llm_d_epp_kv_cache_index_lookup_latency_seconds: 'kvcache_index_lookup_latency_seconds',
   llm_d_epp_model_rewrite_decisions_total: 'inference_extension_model_rewrite_decisions_total',
   llm_d_epp_flow_control_request_queue_duration_seconds:
     'inference_extension_flow_control_request_queue_duration_seconds',

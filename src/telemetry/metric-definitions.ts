@@ -15,8 +15,16 @@ const gapSeconds = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 
 const decisionSeconds = [
   0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
 ];
+/** llm-d's, which are the defaults of its Prometheus client, below them ours: a lookup takes microseconds. */
+const lookupSeconds = [
+  0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+  0.5, 1, 2.5, 5, 10,
+];
 const processingSeconds = [
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+const respondingSeconds = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 ];
 const queueSeconds = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const streamSeconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600];
@@ -149,6 +157,12 @@ export function defineMetrics() {
       ofPlugin,
       hitBytes,
     ),
+    lookupLatency: histogram(
+      'llm_d_epp_kv_cache_index_lookup_latency_seconds',
+      'Time of one lookup of a prompt in the prefix index; of one lookup in 64.',
+      [],
+      lookupSeconds,
+    ),
     pollErrors: counter('llm_d_epp_datalayer_poll_errors_total', 'Engines that could not be read.', [
       'source_type',
     ]),
@@ -172,9 +186,15 @@ export function defineMetrics() {
 
     processing: histogram(
       'llm_d_epp_request_processing_duration_seconds',
-      'First byte of a request at ext-proc to its pick, waiting included.',
+      'First byte of a request at ext-proc to its pick or refusal, waiting included.',
       [],
       processingSeconds,
+    ),
+    responding: histogram(
+      'llm_d_epp_response_processing_duration_seconds',
+      'Time with the pieces of a streamed response, or from headers to end of another; of one stream in eight.',
+      [],
+      respondingSeconds,
     ),
     streams: counter('llm_d_epp_extproc_streams_total', 'Ext-proc streams that have ended.', ['code']),
     streamDuration: histogram(

@@ -6,7 +6,8 @@ import { withLegacyNames } from './legacy-names.ts';
 import { defineMetrics } from './metric-definitions.ts';
 import { type PoolCounters, poolCounters } from './pool-counters.ts';
 import { poolGauges } from './pool-gauges.ts';
-import { prefixIndexLabels, requestMetrics } from './request-metrics.ts';
+import { type PrefixIndexFigures, prefixIndexFamilies } from './prefix-index-families.ts';
+import { requestMetrics } from './request-metrics.ts';
 import { type RequestLabelLimits, RequestSeriesTable, unknownRequest } from './request-series.ts';
 import { type Family, gauge } from './series.ts';
 import { type StreamMetrics, streamMetrics } from './stream-metrics.ts';
@@ -22,8 +23,8 @@ export interface MetricsOptions {
   readonly namespace?: string;
   /** Requests that have an endpoint and are not finished. */
   readonly openRequests?: () => Iterable<InferenceRequest>;
-  /** Blocks believed cached, summed over endpoints. */
-  readonly prefixIndexSize?: () => number;
+  /** Of the prefix index. */
+  readonly prefixIndex?: () => PrefixIndexFigures;
   /** Requests that wait, by priority; undefined without flow control. */
   readonly waiting?: (() => Iterable<WaitingBand> | undefined) | undefined;
 }
@@ -38,6 +39,8 @@ export interface Metrics {
   readonly observer: PickerObserver;
   readonly pool: PoolCounters;
   readonly streams: StreamMetrics;
+  /** A prompt was looked up in the prefix index, in so many milliseconds. */
+  readonly onLookup: (durationMs: number) => void;
   /** A door refused a request, with this code of the catalogue, before the picker was asked. */
   readonly refused: (code: string) => void;
   /** All series in Prometheus' text format. */
@@ -82,6 +85,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }),
     pool,
     streams,
+    onLookup: (durationMs) => series.lookupLatency.of().observe(durationMs / 1000),
     refused,
     text: async () => {
       pool.forgetAbsent();
@@ -94,7 +98,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 }
 
 function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName: string): Family[] {
-  const { version, openRequests = () => [], prefixIndexSize, waiting } = options;
+  const { version, openRequests = () => [], prefixIndex, waiting } = options;
   const ofRequest = ['model_name', 'target_model_name', 'fairness_id', 'priority'];
   const gauges = [
     gauge({
@@ -110,15 +114,7 @@ function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName:
       read: () => running(openRequests(), table),
     }),
   ];
-  if (prefixIndexSize !== undefined)
-    gauges.push(
-      gauge({
-        name: 'llm_d_epp_prefix_indexer_size',
-        help: 'Blocks believed cached, summed over endpoints.',
-        labelNames: ['plugin_type', 'plugin_name'],
-        read: () => [[prefixIndexLabels, prefixIndexSize()]],
-      }),
-    );
+  if (prefixIndex !== undefined) gauges.push(...prefixIndexFamilies(prefixIndex));
   if (waiting === undefined) return gauges;
   const byBand = (name: string, help: string, value: (band: WaitingBand) => number) =>
     gauge({

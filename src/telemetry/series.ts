@@ -155,16 +155,25 @@ export class HistogramFamily extends SeriesFamily<Histogram> {
   }
 }
 
-/** Gauges are asked for, so that there is nothing to keep in step. */
-export interface GaugeOptions extends FamilyOptions {
+/** Some figures are kept elsewhere and asked for, so that there is nothing to keep in step. */
+export interface ReadOptions extends FamilyOptions {
   readonly read: () => Iterable<readonly [values: LabelValues, value: number]>;
 }
 
-export function gauge({ name, help, labelNames = [], read }: GaugeOptions): Family {
+export function gauge(options: ReadOptions): Family {
+  return readFamily('gauge', options);
+}
+
+/** What is read never falls. */
+export function readCounter(options: ReadOptions): Family {
+  return readFamily('counter', options);
+}
+
+function readFamily(type: string, { name, help, labelNames = [], read }: ReadOptions): Family {
   return {
     write(lines) {
       const series = [...read()];
-      if (series.length > 0) writeHead(lines, name, help, 'gauge');
+      if (series.length > 0) writeHead(lines, name, help, type);
       for (const [values, value] of series)
         lines.push(`${name}${braced(labelText(labelNames, values))} ${numberText(value)}`);
     },

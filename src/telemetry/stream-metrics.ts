@@ -5,8 +5,10 @@ import { type CounterFamily, type Family, gauge, type HistogramCounts } from './
 export interface StreamMetrics {
   readonly opened: () => void;
   readonly phase: (phase: string, durationMs: number) => void;
-  /** The pick is made, this long after the stream's first message. */
-  readonly picked: (durationMs: number) => void;
+  /** A request is picked for or refused, this long after the stream's first message. */
+  readonly decided: (durationMs: number) => void;
+  /** The response is over, after so much time with it. */
+  readonly responded: (durationMs: number) => void;
   /** A request was refused before the picker was asked. */
   readonly refused: (code: string) => void;
   /** `code` is the name of the gRPC status that it ended with. */
@@ -25,7 +27,8 @@ export interface StreamTally {
   readonly ends: readonly (readonly [code: string, streams: number])[];
   readonly refused: readonly (readonly [code: string, requests: number])[];
   readonly durations?: HistogramCounts | undefined;
-  readonly picked?: HistogramCounts | undefined;
+  readonly decided?: HistogramCounts | undefined;
+  readonly responded?: HistogramCounts | undefined;
   readonly phases: readonly (readonly [phase: string, counts: HistogramCounts])[];
 }
 
@@ -34,12 +37,13 @@ export function streamMetrics(
   series: MetricSeries,
   refused: (code: string, requests?: number) => void,
 ): StreamMetrics {
-  const { streamPhase, streams, streamDuration, processing, rejections } = series;
+  const { streamPhase, streams, streamDuration, processing, responding, rejections } = series;
   let open = 0;
   return {
     opened: () => void open++,
     phase: (phase, durationMs) => streamPhase.of(phase).observe(durationMs / 1000),
-    picked: (durationMs) => processing.of().observe(durationMs / 1000),
+    decided: (durationMs) => processing.of().observe(durationMs / 1000),
+    responded: (durationMs) => responding.of().observe(durationMs / 1000),
     refused,
     closed: (code, durationMs) => {
       open--;
@@ -52,7 +56,8 @@ export function streamMetrics(
         ends: takeCounts(streams),
         refused: takeCounts(rejections),
         durations: streamDuration.of().take(),
-        picked: processing.of().take(),
+        decided: processing.of().take(),
+        responded: responding.of().take(),
         phases: [...streamPhase].flatMap(([[phase = ''], histogram]) => {
           const counts = histogram.take();
           return counts === undefined ? [] : [[phase, counts] as const];
@@ -66,7 +71,8 @@ export function streamMetrics(
       for (const [code, count] of tally.ends) streams.of(code).value += count;
       for (const [code, count] of tally.refused) refused(code, count);
       if (tally.durations !== undefined) streamDuration.of().add(tally.durations);
-      if (tally.picked !== undefined) processing.of().add(tally.picked);
+      if (tally.decided !== undefined) processing.of().add(tally.decided);
+      if (tally.responded !== undefined) responding.of().add(tally.responded);
       for (const [phase, counts] of tally.phases) streamPhase.of(phase).add(counts);
     },
     inFlight: gauge({
@@ -85,9 +91,10 @@ function takeCounts(family: CounterFamily): readonly (readonly [string, number])
   });
 }
 
-function isEmpty({ open, ends, refused, durations, picked, phases }: StreamTally): boolean {
-  const isTimed = durations !== undefined || picked !== undefined || phases.length > 0;
-  return open === 0 && ends.length === 0 && refused.length === 0 && !isTimed;
+function isEmpty({ open, ends, refused, phases, ...timed }: StreamTally): boolean {
+  const { durations, decided, responded } = timed;
+  if (durations !== undefined || decided !== undefined || responded !== undefined) return false;
+  return open === 0 && ends.length === 0 && refused.length === 0 && phases.length === 0;
 }
 
 /** Stream metrics that are only taken. */

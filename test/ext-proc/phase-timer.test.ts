@@ -7,10 +7,12 @@ describe('the phases of a stream', () => {
     const told: unknown[] = [];
     const timer = new PhaseTimer({
       clock: () => nowMs,
+      timesResponse: () => false,
       observer: {
         opened: () => told.push('opened'),
         phase: (phase, durationMs) => told.push([phase, durationMs]),
-        picked: (durationMs) => told.push(['picked', durationMs]),
+        decided: (durationMs) => told.push(['decided', durationMs]),
+        responded: (durationMs) => told.push(['responded', durationMs]),
         refused: (code) => told.push(['refused', code]),
         closed: (code, durationMs) => told.push([code, durationMs]),
       },
@@ -26,7 +28,7 @@ describe('the phases of a stream', () => {
       'opened',
       ['gathering', 3],
       ['picking', 1],
-      ['picked', 4],
+      ['decided', 4],
       ['waiting', 46],
       ['OK', 50],
     ]);

@@ -145,11 +145,12 @@ describe('an error is a JSON response with the stream ended', () => {
     const observer = {
       opened() {},
       phase() {},
-      picked() {},
+      decided() {},
+      responded() {},
       closed() {},
       refused: (each: string) => refused.push(each),
     };
-    const phases = { clock: () => 0, observer };
+    const phases = { clock: () => 0, observer, timesResponse: () => false };
     const harness = openStream({ modes, collaborators: { phases, maxBodyBytes: 100 } });
     harness.headers();
     harness.body(body, true);
@@ -163,14 +164,15 @@ describe('an error is a JSON response with the stream ended', () => {
     const observer = {
       opened() {},
       phase() {},
-      picked() {},
+      decided() {},
+      responded() {},
       closed() {},
       refused: (each: string) => refused.push(each),
     };
     const harness = openStream({
       modes,
       picker: fakePicker([]),
-      collaborators: { phases: { clock: () => 0, observer } },
+      collaborators: { phases: { clock: () => 0, observer, timesResponse: () => false } },
     });
     harness.headers();
     harness.body(chatBody, true);

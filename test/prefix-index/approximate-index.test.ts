@@ -186,6 +186,7 @@ describe('approximate prefix index', () => {
         const index = createIndex(9);
         const naive = new NaiveIndex(9);
         const seen: (readonly number[])[] = [...probes];
+        let matchedBlocks = 0;
         for (const step of calls) {
           if (step.kind === 'record') {
             index.record(step.slot, hashesOf(step.path));
@@ -203,13 +204,38 @@ describe('approximate prefix index', () => {
           const match = index.match(hashesOf(probe));
           const slots = [...naive.lists.keys(), 5, 71];
           expect(slots.map((s) => match.cachedBlocks(s))).toEqual(slots.map((s) => naive.match(s, probe)));
+          matchedBlocks += Math.max(...slots.map((s) => naive.match(s, probe)));
         }
         const residencies = [...naive.lists.values()].reduce((sum, { blocks }) => sum + blocks.length, 0);
         expect(index.stats().residencies).toBe(residencies);
         const distinct = new Set([...naive.lists.values()].flatMap(({ blocks }) => blocks));
         expect(index.stats().blocks).toBe(distinct.size);
+        const { lookups, admissions, evictions, ...counts } = index.counts();
+        expect([lookups, counts.matchedBlocks]).toEqual([seen.length, matchedBlocks]);
+        expect(admissions - evictions).toBe(residencies);
+        expect(evictions).toBeGreaterThanOrEqual(0);
       }),
       { numRuns: 300 },
     );
   });
+});
+
+it('one lookup in 64 is timed, the first among them', () => {
+  let nowMs = 0;
+  const told: number[] = [];
+  const timer = { clock: () => nowMs++, onLookup: (durationMs: number) => void told.push(durationMs) };
+  const index = new ApproximateIndex({ blockTokens: 16, blocksPerEndpoint: 9, timer });
+  for (let i = 0; i < 129; i++) index.match(chain(1, 3));
+  expect(told).toEqual([1, 1, 1]);
+});
+
+it('admissions and evictions are of pairs of a block and an endpoint, and what is known is not admitted', () => {
+  const index = createIndex(3);
+  index.record(0, chain(1, 3));
+  index.record(1, chain(1, 3));
+  index.record(0, chain(1, 3));
+  expect(index.counts()).toMatchObject({ admissions: 6, evictions: 0 });
+  index.record(0, chain(2, 2));
+  index.removeEndpoint(1);
+  expect(index.counts()).toMatchObject({ admissions: 8, evictions: 5 });
 });

@@ -206,9 +206,10 @@ describe('metrics', () => {
       snapshot: two,
       version: '1',
       openRequests: () => [request(), request(), request({ priority: 5 })],
-      prefixIndexSize: () => 12,
+      prefixIndex: () => ({ size: 12, lookups: 5, matchedBlocks: 40, admissions: 20, evictions: 8 }),
       waiting: () => [{ priority: 5, requests: 2, bytes: 800 }],
     });
+    metrics.onLookup(0.004);
     metrics.observer.onFinished(finished({ queuedMs: 20 }));
     metrics.observer.onRejected(rejected({ code: 'queue_timeout', waitedMs: 60_000 }));
     const lines = (await metrics.text()).body.split('\n');
@@ -220,6 +221,14 @@ describe('metrics', () => {
         `llm_d_epp_request_running{${labels},priority="0"} 2`,
         `llm_d_epp_request_running{${labels},priority="5"} 1`,
         'llm_d_epp_prefix_indexer_size{plugin_type="approx-prefix-cache-producer",plugin_name="approx-prefix-cache-producer"} 12',
+        '# TYPE llm_d_epp_kv_cache_index_admissions_total counter',
+        'llm_d_epp_kv_cache_index_admissions_total 20',
+        'llm_d_epp_kv_cache_index_evictions_total 8',
+        'llm_d_epp_kv_cache_index_lookup_requests_total 5',
+        'llm_d_epp_kv_cache_index_lookup_hits_total 40',
+        'llm_d_epp_kv_cache_index_max_pod_hit_count_total 40',
+        'llm_d_epp_kv_cache_index_lookup_latency_seconds_bucket{le="0.000002"} 0',
+        'llm_d_epp_kv_cache_index_lookup_latency_seconds_bucket{le="0.000005"} 1',
         'llm_d_epp_flow_control_queue_size{priority="5",inference_pool="default"} 2',
         'llm_d_epp_flow_control_queue_bytes{priority="5",inference_pool="default"} 800',
         `llm_d_epp_flow_control_request_queue_duration_seconds_sum{${queued},outcome="Dispatched",${models}} 0.02`,
@@ -261,7 +270,7 @@ describe('metrics', () => {
   it('count ext-proc streams by their end', async () => {
     const metrics = metricsOf(two);
     for (let i = 0; i < 3; i++) metrics.streams.opened();
-    metrics.streams.picked(3);
+    metrics.streams.decided(3);
     metrics.streams.closed('OK', 1500);
     metrics.streams.closed('Canceled', 500);
     expect((await metrics.text()).body.split('\n')).toEqual(

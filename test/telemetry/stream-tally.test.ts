@@ -9,7 +9,8 @@ it('streams that other processes tally are counted as if they had been here', as
     streams.opened();
     streams.opened();
     streams.phase('gathering', ms);
-    streams.picked(3 * ms);
+    streams.decided(3 * ms);
+    streams.responded(ms / 10);
     streams.refused('invalid_json');
     streams.closed('OK', 1000 * ms);
   };
