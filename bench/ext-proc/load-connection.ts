@@ -30,6 +30,9 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const maxFrameBytes = 16_384;
 const largeWindow = 0x7fff_0000;
 const slabBytes = 1 << 18;
+const readBytes = 1 << 18;
+/** In front of what is read, for the beginning of a frame that came with the read before. */
+const roomBytes = 1 << 15;
 
 /**
  * The client side of one connection, with as little work as can be: frames are prepared once and copied into the
@@ -44,7 +47,11 @@ export class LoadConnection {
   readonly #next = oneFrame(frame(1, 4, Buffer.from([0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe])));
   readonly #exchanges = new Map<number, Exchange>();
   readonly #observer: LoadObserver;
-  #rest: Buffer = Buffer.alloc(0);
+  /** Exchanges that are over, to be used again. */
+  readonly #spare: Exchange[] = [];
+  /** Read into again and again; `#rest` bytes of it in front of `roomBytes` are of the read before. */
+  readonly #input = Buffer.allocUnsafeSlow(roomBytes + readBytes);
+  #rest = 0;
   #nextId = 1;
   #slab = Buffer.allocUnsafeSlow(slabBytes);
   #slabStart = 0;
@@ -54,8 +61,14 @@ export class LoadConnection {
   constructor(port: number, scenario: Scenario, observer: LoadObserver) {
     this.#observer = observer;
     this.#phases = scenario.phases.map(({ bytes, replies }) => ({ frames: dataFrames(bytes), replies }));
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    this.#socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    const onread = {
+      buffer: this.#input.subarray(roomBytes),
+      callback: (length: number) => {
+        this.#read(length);
+        return true;
+      },
+    };
+    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true, onread });
     this.#socket.on('error', (error) => observer.onError(error.message));
     const settings = Buffer.alloc(6);
     settings.writeUInt16BE(4, 0);
@@ -73,15 +86,12 @@ export class LoadConnection {
   start(dueMs: number): void {
     const id = this.#nextId;
     this.#nextId += 2;
-    this.#exchanges.set(id, {
-      phase: 0,
-      replies: 0,
-      dueMs,
-      isPicked: false,
-      left: 0,
-      prefix: 0,
-      prefixLength: 0,
-    });
+    const exchange = this.#spare.pop() ?? newExchange();
+    exchange.phase = 0;
+    exchange.replies = 0;
+    exchange.dueMs = dueMs;
+    exchange.isPicked = false;
+    this.#exchanges.set(id, exchange);
     this.#put(id === 1 ? this.#first : this.#next, id);
     this.#put(this.#phases[0]!.frames, id);
   }
@@ -109,17 +119,19 @@ export class LoadConnection {
     this.#slabEnd += bytes.length;
   }
 
-  #read(chunk: Buffer): void {
-    const bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    let at = 0;
-    while (bytes.length - at >= 9) {
+  #read(read: number): void {
+    const bytes = this.#input;
+    let at = roomBytes - this.#rest;
+    const end = roomBytes + read;
+    while (end - at >= 9) {
       const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
-      if (bytes.length - at < 9 + length) break;
+      if (end - at < 9 + length) break;
       const id = bytes.readUInt32BE(at + 5);
       this.#onFrame(bytes[at + 3]!, bytes[at + 4]!, id, bytes, at + 9, length);
       at += 9 + length;
     }
-    this.#rest = bytes.subarray(at);
+    this.#rest = end - at;
+    bytes.copyWithin(roomBytes - this.#rest, at, end);
     this.flush();
   }
 
@@ -182,8 +194,15 @@ export class LoadConnection {
     if (exchange === undefined) return;
     this.#exchanges.delete(id);
     if (exchange.phase < this.#phases.length) this.#observer.onError(`ended in phase ${exchange.phase}`);
-    else this.#observer.onFinished();
+    else {
+      this.#spare.push(exchange);
+      this.#observer.onFinished();
+    }
   }
+}
+
+function newExchange(): Exchange {
+  return { phase: 0, replies: 0, dueMs: 0, isPicked: false, left: 0, prefix: 0, prefixLength: 0 };
 }
 
 function frame(type: number, flags: number, payload: Buffer): Buffer {

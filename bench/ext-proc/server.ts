@@ -11,6 +11,7 @@ import { createProfile } from '../../src/scheduling/profile.ts';
 import { createMetrics, observers, requestLog, silentLog } from '../../src/telemetry/index.ts';
 import { childProcessorUs } from './child-processor-time.ts';
 import { serveFraming } from './framing-server.ts';
+import { TurnMeter } from './turn-meter.ts';
 
 /**
  * The server half of the benchmark, as a process of its own: the product's default profile over a pool whose
@@ -85,6 +86,7 @@ function collectGarbage(): void {
 prepareHeap();
 const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
 const session = new Session();
+const meter = new TurnMeter();
 process.send?.({ port });
 process.on('message', async (question) => {
   if (question === 'live bytes') collectGarbage();
@@ -94,6 +96,8 @@ process.on('message', async (question) => {
     await session.post('Profiler.setSamplingInterval', { interval: 200 });
     await session.post('Profiler.start');
   }
+  if (question === 'meter') meter.begin();
+  const turns = question === 'metered' ? await meter.end() : undefined;
   const profile = question === 'profiled' ? (await session.post('Profiler.stop')).profile : undefined;
   const { user, system } = process.cpuUsage();
   const { heapUsed, external } = process.memoryUsage();
@@ -103,6 +107,7 @@ process.on('message', async (question) => {
     workersUs: Number(workers) === 0 ? 0 : childProcessorUs(),
     liveBytes: heapUsed + external,
     profile,
+    turns,
   });
 });
 process.on('disconnect', () => process.exit(0));

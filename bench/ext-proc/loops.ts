@@ -1,0 +1,107 @@
+import { LoadConnection } from './load-connection.ts';
+import { Samples } from './samples.ts';
+import type { Scenario } from './scenario.ts';
+
+export interface Measured {
+  finished: number;
+  errors: number;
+  elapsedMs: number;
+  readonly pickMs: Samples;
+}
+
+export interface Load {
+  readonly port: number;
+  readonly scenario: Scenario;
+  readonly connections: number;
+}
+
+/** Errors that were told; the others are counted. */
+const printed = new Set<string>();
+
+/** So many streams on each connection, one after the other, for that long. */
+export async function closedLoop(
+  { port, scenario, connections: count }: Load,
+  streams: number,
+  forMs: number,
+): Promise<Measured> {
+  const result: Measured = { finished: 0, errors: 0, elapsedMs: 0, pickMs: new Samples() };
+  const startedMs = performance.now();
+  const connections: LoadConnection[] = [];
+  for (let i = 0; i < count; i++) {
+    const connection: LoadConnection = new LoadConnection(port, scenario, {
+      onPicked: (ms) => result.pickMs.push(ms),
+      onFinished: () => {
+        result.finished++;
+        const nowMs = performance.now();
+        if (nowMs - startedMs < forMs) connection.start(nowMs);
+      },
+      onError: (what) => report(result, what),
+    });
+    connections.push(connection);
+    for (let n = 0; n < streams; n++) connection.start(performance.now());
+    connection.flush();
+  }
+  await until(() => performance.now() - startedMs >= forMs && connections.every(({ open }) => open === 0));
+  result.elapsedMs = performance.now() - startedMs;
+  for (const connection of connections) connection.close();
+  return result;
+}
+
+/** Of an open loop: what starts in this time is served and not counted, so that connecting is not measured. */
+const settlingMs = 500;
+
+/**
+ * Intended start times are fixed in advance: what starts late still counts from when it was due. `begin` is called
+ * when counting begins.
+ */
+export async function openLoop(
+  { port, scenario, connections: count }: Load,
+  perSecond: number,
+  forMs: number,
+  begin: () => void,
+): Promise<Measured> {
+  const result: Measured = { finished: 0, errors: 0, elapsedMs: forMs, pickMs: new Samples() };
+  let isCounting = false;
+  const connections = Array.from(
+    { length: count },
+    () =>
+      new LoadConnection(port, scenario, {
+        onPicked: (ms) => {
+          if (isCounting) result.pickMs.push(ms);
+        },
+        onFinished: () => result.finished++,
+        onError: (what) => report(result, what),
+      }),
+  );
+  const intervalMs = 1000 / perSecond;
+  const startedMs = performance.now();
+  for (let started = 0; ; ) {
+    const elapsedMs = performance.now() - startedMs;
+    if (elapsedMs >= settlingMs + forMs) break;
+    if (!isCounting && elapsedMs >= settlingMs) {
+      begin();
+      isCounting = true;
+    }
+    for (; started * intervalMs <= elapsedMs; started++)
+      connections[started % count]!.start(startedMs + started * intervalMs);
+    for (const connection of connections) connection.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await until(() => connections.every(({ open }) => open === 0));
+  for (const connection of connections) connection.close();
+  return result;
+}
+
+export async function until(isTrue: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 30_000;
+  while (!isTrue()) {
+    if (performance.now() > deadlineMs) throw new Error('the server does not answer');
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+function report(result: Measured, what: string): void {
+  result.errors++;
+  if (!printed.has(what)) console.error(`error: ${what}`);
+  printed.add(what);
+}
