@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type EngineFlag, engineFlags, flagsWithoutMeaning } from '../engine/engine-flags.ts';
+import { type EngineFlag, engineFlags, flagsWithoutMeaning } from '../engine/flags/index.ts';
 import { logFormats, logLevels } from '../telemetry/index.ts';
 
 export function engineCommand(): Command {

@@ -9,7 +9,8 @@
  * State owned: sequences, KV blocks and their prefix table, the native model, requests under way.
  * Imports allowed: protocol, tokenizer, telemetry. The engine does not know that a gateway exists.
  */
-export type { EngineFlag, FlagValue } from './engine-flags.ts';
-export { engineFlags, engineOptionsFromFlags } from './engine-flags.ts';
+
 export type { EngineOptions } from './engine-options.ts';
+export type { EngineFlag, FlagValue } from './flags/index.ts';
+export { engineFlags, engineOptionsFromFlags } from './flags/index.ts';
 export { serveEngine } from './serve-engine.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { EngineCore } from '../../src/engine/engine-core.ts';
-import { engineOptionsFromFlags } from '../../src/engine/engine-flags.ts';
+import { engineOptionsFromFlags } from '../../src/engine/flags/index.ts';
 import { type OpenEngineOptions, openEngine } from '../../src/engine/open-engine.ts';
 import { toOpenOptions } from '../../src/engine/to-open-options.ts';
 import { emulatedLibrary, hasCompiler } from '../native/cuda/emulated-library.ts';

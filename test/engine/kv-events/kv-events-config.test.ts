@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { engineOptionsFromFlags } from '../../../src/engine/engine-flags.ts';
+import { engineOptionsFromFlags } from '../../../src/engine/flags/index.ts';
 import { readKvEventsConfig } from '../../../src/engine/kv-events/index.ts';
 import { toOpenOptions } from '../../../src/engine/to-open-options.ts';
 

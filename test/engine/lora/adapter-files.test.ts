@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { engineOptionsFromFlags } from '../../../src/engine/engine-flags.ts';
+import { engineOptionsFromFlags } from '../../../src/engine/flags/index.ts';
 import { readAdapter, readLoraConfig } from '../../../src/engine/lora/index.ts';
 import { CheckpointError } from '../../../src/engine/model/checkpoint-error.ts';
 import { readModelConfig } from '../../../src/engine/model/model-files.ts';

@@ -2,9 +2,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { engineFlags, engineOptionsFromFlags } from '../../src/engine/engine-flags.ts';
-import { planKvCache } from '../../src/engine/kv-cache-size.ts';
-import { toOpenOptions } from '../../src/engine/to-open-options.ts';
+import { engineFlags, engineOptionsFromFlags } from '../../../src/engine/flags/index.ts';
+import { planKvCache } from '../../../src/engine/kv-cache-size.ts';
+import { toOpenOptions } from '../../../src/engine/to-open-options.ts';
 
 describe('flags', () => {
   test('have kebab-case names, each with a default of its type and a sentence of help', () => {

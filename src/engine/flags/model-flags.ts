@@ -1,0 +1,103 @@
+import type { EngineFlag } from './engine-flag.ts';
+
+/** What is served, and how it is held in memory. */
+export const modelFlags: readonly EngineFlag[] = [
+  {
+    name: 'tokenizer',
+    option: 'tokenizer',
+    type: 'string',
+    default: undefined,
+    help: 'Folder of another tokenizer than the model’s own.',
+  },
+  {
+    name: 'device',
+    option: 'device',
+    type: 'string',
+    choices: ['auto', 'cpu', 'cuda'],
+    default: 'auto',
+    help: 'Where the model runs; auto is a GPU where there is one that can run it, else the CPU.',
+  },
+  {
+    name: 'load-format',
+    option: 'loadFormat',
+    type: 'string',
+    choices: ['auto', 'safetensors', 'dummy'],
+    default: 'auto',
+    help: 'dummy: random weights from config.json alone; without tokenizer.json, text is bytes.',
+  },
+  {
+    name: 'dtype',
+    option: 'dtype',
+    type: 'string',
+    choices: ['auto', 'bfloat16', 'float16', 'float32'],
+    default: 'auto',
+    help: 'How weights are held in memory; auto is as in the checkpoint.',
+  },
+  {
+    name: 'quantization',
+    option: 'quantization',
+    type: 'string',
+    choices: ['int8'],
+    default: undefined,
+    help: 'int8: projections and embeddings are quantized on load, in groups of 32; replaces --dtype for them.',
+  },
+  {
+    name: 'threads',
+    option: 'threads',
+    type: 'integer',
+    default: undefined,
+    help: 'Threads that compute. Default: the physical cores that this process may use.',
+  },
+  {
+    name: 'seed',
+    option: 'seed',
+    type: 'integer',
+    default: 0,
+    help: 'Seeds random weights and the sampling of requests without a seed.',
+  },
+  ...(['tensor', 'pipeline', 'data'] as const).map(
+    (kind): EngineFlag => ({
+      name: `${kind}-parallel-size`,
+      option: `${kind}ParallelSize`,
+      type: 'integer',
+      choices: ['1'],
+      default: 1,
+      help: 'Always 1: a model runs on one device here, more engines behind one gateway.',
+    }),
+  ),
+  {
+    name: 'enable-lora',
+    option: 'enableLora',
+    type: 'boolean',
+    default: false,
+    help: 'Serve LoRA adapters beside the model, and /v1/load_lora_adapter, /v1/unload_lora_adapter.',
+  },
+  {
+    name: 'lora-modules',
+    option: 'loraModules',
+    type: 'list',
+    default: undefined,
+    help: 'Adapters to load at start, name=path or {"name":…,"path":…,"base_model_name":…} each: PEFT folders.',
+  },
+  {
+    name: 'max-loras',
+    option: 'maxLoras',
+    type: 'integer',
+    default: 1,
+    help: 'Adapters that run in one step.',
+  },
+  {
+    name: 'max-cpu-loras',
+    option: 'maxCpuLoras',
+    type: 'integer',
+    default: undefined,
+    help: 'Adapters in memory. Default: --max-loras, or as many as --lora-modules names.',
+  },
+  {
+    name: 'max-lora-rank',
+    option: 'maxLoraRank',
+    type: 'integer',
+    default: 16,
+    help: 'Largest rank of an adapter.',
+  },
+];

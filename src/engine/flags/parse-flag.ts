@@ -1,0 +1,64 @@
+import type { EngineFlag, FlagValue } from './engine-flag.ts';
+
+/** The option that a flag's value stands for. Throws with what was expected. */
+export function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
+  const refuse = (expected: string) =>
+    new Error(`--${flag.name} must be ${expected}, got ${JSON.stringify(value)}`);
+  if (flag.choices !== undefined && !flag.choices.includes(String(value)))
+    throw refuse(`one of ${flag.choices.join(', ')}`);
+  switch (flag.type) {
+    case 'string':
+      return String(value);
+    case 'list':
+      return typeof value === 'string' ? splitList(value) : value;
+    case 'json': {
+      const object = typeof value === 'string' ? parseJson(value) : value;
+      if (typeof object !== 'object' || object === null || Array.isArray(object))
+        throw refuse('a JSON object');
+      return object;
+    }
+    case 'boolean':
+      if (value === true || value === 'true') return true;
+      if (value === false || value === 'false') return false;
+      throw refuse('true or false');
+    case 'number': {
+      const number = Number(value);
+      if (value === '' || !Number.isFinite(number) || number <= 0) throw refuse('a positive number');
+      return number;
+    }
+    case 'integer':
+    case 'size': {
+      const number = flag.type === 'size' ? parseSize(String(value)) : Number(value);
+      if (value === '' || !Number.isSafeInteger(number) || number < 0) throw refuse('a whole number');
+      return number;
+    }
+  }
+}
+
+/** By commas, unless it is JSON. */
+function splitList(text: string): readonly string[] {
+  return /^\s*[[{]/.test(text) ? [text] : text.split(',');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON: the caller says what was expected.
+    return undefined;
+  }
+}
+
+const multipliers: Readonly<Record<string, number>> = {
+  k: 1e3,
+  K: 2 ** 10,
+  m: 1e6,
+  M: 2 ** 20,
+  g: 1e9,
+  G: 2 ** 30,
+};
+
+function parseSize(text: string): number {
+  const [, digits, unit] = /^([\d.]+)([kKmMgG]?)$/.exec(text.trim()) ?? [];
+  return digits === undefined ? Number.NaN : Math.round(Number(digits) * (multipliers[unit ?? ''] ?? 1));
+}
