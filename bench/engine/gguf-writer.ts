@@ -1,13 +1,12 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { f32, field, ggufAlignment, ggufValueTypes, padded, text, u32, u64 } from './gguf-values.ts';
 import { elements, type Shape, type ShapeTensor, tensorsOf } from './shapes.ts';
 
 export type GgufType = 'bf16' | 'q8_0';
 
-/** Numbers of the format: github.com/ggml-org/ggml docs/gguf.md. */
+/** Numbers of the format. */
 const types = { f32: 0, q8_0: 8, bf16: 30 } as const;
-const valueTypes = { u32: 4, f32: 6, i32: 5, bool: 7, string: 8, array: 9 } as const;
-const alignment = 32;
 const groupSize = 32;
 
 /** Writes the model of `folder` for llama.cpp, the same weights in bfloat16 or in its 8-bit groups. */
@@ -18,7 +17,7 @@ export function writeGguf(folder: string, shape: Shape, type: GgufType): string 
   const placed = placeTensors(source, tensorsOf(shape), type);
   const target = openSync(`${file}.new`, 'w');
   writeSync(target, headerOf(folder, shape, placed));
-  for (const tensor of placed) writeSync(target, pad(convert(source, tensor, shape)));
+  for (const tensor of placed) writeSync(target, padded(convert(source, tensor, shape)));
   closeSync(target);
   closeSync(source);
   renameSync(`${file}.new`, file);
@@ -46,7 +45,7 @@ function placeTensors(
     const own: PlacedTensor['type'] = tensor.shape.length === 1 ? 'f32' : type;
     const placed = { ...tensor, ggufName: ggufName(tensor.name), type: own, sourceOffset, targetOffset };
     sourceOffset += 2 * elements(tensor);
-    targetOffset += Math.ceil(bytesOf(own, elements(tensor)) / alignment) * alignment;
+    targetOffset += Math.ceil(bytesOf(own, elements(tensor)) / ggufAlignment) * ggufAlignment;
     return placed;
   });
 }
@@ -142,16 +141,14 @@ function headerOf(folder: string, shape: Shape, tensors: readonly PlacedTensor[]
       u32(types[type]),
       u64(targetOffset),
     );
-  return pad(Buffer.concat(parts));
+  return padded(Buffer.concat(parts));
 }
 
 function fieldsOf(folder: string, shape: Shape): readonly Buffer[] {
   const arch = shape.architecture === 'Qwen3ForCausalLM' ? 'qwen3' : 'llama';
-  const field = (key: string, type: keyof typeof valueTypes, value: Buffer) =>
-    Buffer.concat([text(key), u32(valueTypes[type]), value]);
   const count = (key: string, value: number) => field(`${arch}.${key}`, 'u32', u32(value));
-  const list = (key: string, type: keyof typeof valueTypes, values: readonly Buffer[]) =>
-    field(key, 'array', Buffer.concat([u32(valueTypes[type]), u64(values.length), ...values]));
+  const list = (key: string, type: keyof typeof ggufValueTypes, values: readonly Buffer[]) =>
+    field(key, 'array', Buffer.concat([u32(ggufValueTypes[type]), u64(values.length), ...values]));
   const { model } = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as {
     model: { vocab: Record<string, number>; merges: readonly string[] };
   };
@@ -184,31 +181,4 @@ function fieldsOf(folder: string, shape: Shape): readonly Buffer[] {
     field('tokenizer.ggml.eos_token_id', 'u32', u32(2)),
     field('tokenizer.ggml.add_bos_token', 'bool', Buffer.of(0)),
   ];
-}
-
-function pad(data: Buffer): Buffer {
-  return Buffer.concat([data, Buffer.alloc((alignment - (data.length % alignment)) % alignment)]);
-}
-
-function u32(value: number): Buffer {
-  const out = Buffer.alloc(4);
-  out.writeUInt32LE(value);
-  return out;
-}
-
-function u64(value: number): Buffer {
-  const out = Buffer.alloc(8);
-  out.writeBigUInt64LE(BigInt(value));
-  return out;
-}
-
-function f32(value: number): Buffer {
-  const out = Buffer.alloc(4);
-  out.writeFloatLE(value);
-  return out;
-}
-
-function text(value: string): Buffer {
-  const data = Buffer.from(value);
-  return Buffer.concat([u64(data.length), data]);
 }

@@ -1,3 +1,10 @@
+import {
+  padded,
+  text as string,
+  u32 as uint32,
+  u64 as uint64,
+} from '../../../../bench/engine/gguf-values.ts';
+
 /** Writes GGUF files byte by byte, wrong ones too. */
 export interface MetadataValue {
   readonly type: number;
@@ -21,25 +28,6 @@ export interface GgufContent {
   /** What the counts say, when not the truth. */
   readonly tensorCount?: bigint;
   readonly keyCount?: bigint;
-}
-
-const ALIGNMENT = 32;
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: bigint): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(value);
-  return bytes;
-}
-
-function string(value: string): Buffer {
-  const bytes = Buffer.from(value);
-  return Buffer.concat([uint64(BigInt(bytes.length)), bytes]);
 }
 
 export const u32 = (value: number): MetadataValue => ({ type: 4, bytes: uint32(value) });
@@ -69,11 +57,10 @@ export function ggufBytes(content: GgufContent): Uint8Array {
     ...tensors.flatMap(({ name, dimensions, type, offset }) => [
       string(name),
       uint32(dimensions.length),
-      ...dimensions.map((size) => uint64(BigInt(size))),
+      ...dimensions.map((size) => uint64(size)),
       uint32(type),
-      uint64(BigInt(offset)),
+      uint64(offset),
     ]),
   ]);
-  const padding = dataBytes === 0 ? 0 : (ALIGNMENT - (front.length % ALIGNMENT)) % ALIGNMENT;
-  return Buffer.concat([front, Buffer.alloc(padding + dataBytes)]);
+  return dataBytes === 0 ? front : Buffer.concat([padded(front), Buffer.alloc(dataBytes)]);
 }

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { field, padded, text, u16, u32, u64 } from '../../../../bench/engine/gguf-values.ts';
 import { readGguf } from '../../../../src/engine/model/gguf/gguf-file.ts';
 
 /** Writes a GGUF file in parts, as llama.cpp's gguf-split: metadata in the first, tensors in all. Returns their names. */
@@ -27,11 +28,11 @@ export function splitGguf(file: string, stem: string, parts: number): readonly s
     const metadata = part === 0 ? bytes.subarray(24, descriptions.start) : Buffer.alloc(0);
     const front = Buffer.concat([
       bytes.subarray(0, 8),
-      uint64(own.length),
-      uint64((part === 0 ? keys : 0) + 3),
-      key('split.no', 2, uint16(part)),
-      key('split.count', 2, uint16(parts)),
-      key('split.tensors.count', 5, uint32(entries.length)),
+      u64(own.length),
+      u64((part === 0 ? keys : 0) + 3),
+      field('split.no', 'u16', u16(part)),
+      field('split.count', 'u16', u16(parts)),
+      field('split.tensors.count', 'i32', u32(entries.length)),
       metadata,
       ...described,
     ]);
@@ -45,7 +46,7 @@ export function splitGguf(file: string, stem: string, parts: number): readonly s
 /** Descriptions of tensors as they are in the file, and where they begin. */
 function readDescriptions(bytes: Buffer, names: readonly string[]) {
   const found = new Map<string, Buffer>();
-  const first = Buffer.concat([uint64(names[0]!.length), Buffer.from(names[0]!)]);
+  const first = text(names[0]!);
   const start = bytes.indexOf(first);
   let at = start;
   for (const name of names) {
@@ -57,32 +58,6 @@ function readDescriptions(bytes: Buffer, names: readonly string[]) {
   return Object.assign(found, { start });
 }
 
-function key(name: string, type: number, value: Buffer): Buffer {
-  return Buffer.concat([uint64(name.length), Buffer.from(name), uint32(type), value]);
-}
-
-function padded(bytes: Buffer): Buffer {
-  return Buffer.concat([bytes, Buffer.alloc((32 - (bytes.length % 32)) % 32)]);
-}
-
 function five(value: number): string {
   return String(value).padStart(5, '0');
-}
-
-function uint16(value: number): Buffer {
-  const bytes = Buffer.alloc(2);
-  bytes.writeUInt16LE(value);
-  return bytes;
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
 }
