@@ -3,9 +3,8 @@
  * are open at once and take turns; the best of several rounds counts. Weights are random.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { BatchBuilder } from '../../src/engine/batch.ts';
 import { readModelConfig } from '../../src/engine/model/model-files.ts';
 import { createModelPlan, kvBlockBytes } from '../../src/engine/model/model-plan.ts';
@@ -13,16 +12,22 @@ import { loadNative } from '../../src/engine/native/load.ts';
 import type { KvCacheDtype, NativeModel } from '../../src/engine/native/native.ts';
 import { defaultSamplingParams } from '../../src/engine/sampling-params.ts';
 import { Sequence } from '../../src/engine/sequence.ts';
+import { readFlags } from '../read-flags.ts';
+import { threadsFlag } from './flags.ts';
 import { configOf, shapes } from './shapes.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    shape: { type: 'string', default: '100m' },
-    contexts: { type: 'string', default: '1024,4096,8192' },
-    threads: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-    rounds: { type: 'string', default: '5' },
+const { values: flags } = readFlags(
+  {
+    command: 'npm run bench:engine:kv-cache',
+    what: 'Decoding at long contexts with a KV cache of bfloat16 and of 8 bits.',
   },
-});
+  {
+    shape: { type: 'string', default: '100m', help: 'Model.' },
+    contexts: { type: 'string', default: '1024,4096,8192', help: 'Tokens before the one that is measured.' },
+    threads: threadsFlag,
+    rounds: { type: 'string', default: '5', help: 'Interleaved rounds; the best counts.' },
+  },
+);
 const dtypes: readonly KvCacheDtype[] = ['BF16', 'I8'];
 const chunk = 512;
 const stepsPerRound = 8;

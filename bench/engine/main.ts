@@ -3,9 +3,9 @@
  * several rounds counts. The first call makes the models (1.4 GB) in a folder outside the repository.
  */
 import { mkdirSync } from 'node:fs';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { cpus } from 'node:os';
+import { readFlags } from '../read-flags.ts';
+import { modelsFlag, peersFlag, threadsFlag } from './flags.ts';
 import { type GgufType, writeGguf } from './gguf-writer.ts';
 import { installCommand, LlamaCpp } from './llama-cpp.ts';
 import { OurEngine } from './our-engine.ts';
@@ -13,17 +13,21 @@ import { randomModel } from './random-model.ts';
 import { measureRoofline, type Roofline } from './roofline.ts';
 import { type Shape, shapes } from './shapes.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    shapes: { type: 'string', default: shapes.map(({ name }) => name).join(',') },
-    types: { type: 'string', default: 'bfloat16,int8' },
-    threads: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-    rounds: { type: 'string', default: '5' },
-    models: { type: 'string', default: join(tmpdir(), 'pointsman-bench-models') },
-    peers: { type: 'string', default: join(tmpdir(), 'pointsman-bench-peers') },
-    'only-models': { type: 'boolean', default: false },
+const { values: flags } = readFlags(
+  {
+    command: 'npm run bench:engine',
+    what: 'Our engine beside llama.cpp on the same weights: prefill, decoding, the machine’s limits.',
   },
-});
+  {
+    shapes: { type: 'string', default: shapes.map(({ name }) => name).join(','), help: 'Models.' },
+    types: { type: 'string', default: 'bfloat16,int8', help: 'Types of weights.' },
+    threads: threadsFlag,
+    rounds: { type: 'string', default: '5', help: 'Interleaved rounds; the best counts.' },
+    models: modelsFlag,
+    peers: peersFlag,
+    'only-models': { type: 'boolean', default: false, help: 'Make the models and measure nothing.' },
+  },
+);
 const threads = Number(flags.threads);
 const rounds = Number(flags.rounds);
 const prefillTokens = 512;

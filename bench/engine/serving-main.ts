@@ -4,9 +4,9 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { availableParallelism } from 'node:os';
+import { readFlags } from '../read-flags.ts';
+import { modelsFlag, peersFlag, threadsFlag } from './flags.ts';
 import { writeGguf } from './gguf-writer.ts';
 import { installCommand } from './llama-cpp.ts';
 import { nodeLlamaCppTokens } from './node-llama-cpp.ts';
@@ -15,15 +15,19 @@ import { randomModel } from './random-model.ts';
 import { startEngine, streamTokens } from './serving.ts';
 import { shapes } from './shapes.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    threads: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-    rounds: { type: 'string', default: '3' },
-    only: { type: 'string', default: 'streams,share,start,busy' },
-    models: { type: 'string', default: join(tmpdir(), 'pointsman-bench-models') },
-    peers: { type: 'string', default: join(tmpdir(), 'pointsman-bench-peers') },
+const { values: flags } = readFlags(
+  {
+    command: 'npm run bench:engine:serving',
+    what: 'The engine as it is served: streams beside node-llama-cpp, TypeScript’s share, start, a busy core.',
   },
-});
+  {
+    threads: threadsFlag,
+    rounds: { type: 'string', default: '3', help: 'Rounds; the best counts.' },
+    only: { type: 'string', default: 'streams,share,start,busy', help: 'Which of the four.' },
+    models: modelsFlag,
+    peers: peersFlag,
+  },
+);
 const threads = Number(flags.threads);
 const rounds = Number(flags.rounds);
 const wanted = new Set(flags.only.split(','));

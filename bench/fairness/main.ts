@@ -9,9 +9,18 @@
  * + 4 x output) over those asked for; `flood served` is that share of the flooding tenant's.
  */
 import { findPolicy, measureFlood, tInterval } from '../../src/simulation/index.ts';
+import { readFlags } from '../read-flags.ts';
 
 const seeds = [11, 12, 13];
-const [loadText = '0.8', ...named] = process.argv.slice(2);
+const { positionals } = readFlags(
+  {
+    command: 'npm run bench:fairness',
+    what: 'What one tenant’s flood does to the others, simulated; LOAD without the flood is 0.8 unless given.',
+    positionals: '[LOAD [POLICY ...]]',
+  },
+  {},
+);
+const [loadText = '0.8', ...named] = positionals;
 const load = Number(loadText);
 const policies = named.length > 0 ? named : ['default', 'shadow-price', 'llm-d-3-2-2', 'round-robin'];
 

@@ -6,12 +6,20 @@
  * Names choose operations; without any all run. Imports the rooms it measures and nothing of commands.
  */
 import { cpus, loadavg } from 'node:os';
+import { readFlags } from '../read-flags.ts';
 import { measure, type Timing } from './measure.ts';
 import { operations } from './operations.ts';
 import { waitingOperations } from './waiting.ts';
 
 const all = [...operations, ...waitingOperations];
-const wanted = process.argv.slice(2);
+const { positionals: wanted } = readFlags(
+  {
+    command: 'npm run bench:micro',
+    what: `The parts of a decision; names choose among ${[...new Set(all.map(({ op }) => op))].join(', ')}.`,
+    positionals: '[NAME ...]',
+  },
+  {},
+);
 const chosen = all.filter(({ op }) => wanted.length === 0 || wanted.some((name) => op.includes(name)));
 if (chosen.length === 0) {
   console.error(

@@ -4,26 +4,26 @@
  * all requests wait from the start.
  */
 import { mkdirSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import type { KvAllocator } from '../../src/engine/kv-allocator.ts';
 import { openEngine } from '../../src/engine/open-engine.ts';
 import { defaultSamplingParams } from '../../src/engine/sampling-params.ts';
 import { toOpenOptions } from '../../src/engine/to-open-options.ts';
+import { modelsFlag, threadsFlag } from '../engine/flags.ts';
 import { randomModel } from '../engine/random-model.ts';
 import { shapes } from '../engine/shapes.ts';
+import { readFlags } from '../read-flags.ts';
 import { type Lengths, logNormalLengths } from './lengths.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    requests: { type: 'string', default: '64' },
-    'kv-tokens': { type: 'string', default: '16384' },
-    'max-model-len': { type: 'string', default: '2048' },
-    threads: { type: 'string', default: String(Math.min(2, availableParallelism())) },
-    models: { type: 'string', default: join(tmpdir(), 'pointsman-bench-models') },
+const { values: flags } = readFlags(
+  { command: 'npm run bench:paging', what: 'KV waste and throughput, paged and reserved, on one engine.' },
+  {
+    requests: { type: 'string', default: '64', help: 'Requests, all waiting from the start.' },
+    'kv-tokens': { type: 'string', default: '16384', help: 'KV memory in tokens.' },
+    'max-model-len': { type: 'string', default: '2048', help: 'Longest sequence.' },
+    threads: threadsFlag,
+    models: modelsFlag,
   },
-});
+);
 const maxModelLen = Number(flags['max-model-len']);
 const kvTokens = Number(flags['kv-tokens']);
 

@@ -6,9 +6,18 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { InferencePool, startScraper } from '../../src/pool/index.ts';
+import { readFlags } from '../read-flags.ts';
 
-const endpoints = Number(process.argv[2] ?? 100);
-const seconds = Number(process.argv[3] ?? 10);
+const { positionals } = readFlags(
+  {
+    command: 'npm run bench:scrape',
+    what: 'Processor time of reading the metrics of ENDPOINTS (100) engines, for SECONDS (10) each way.',
+    positionals: '[ENDPOINTS [SECONDS]]',
+  },
+  {},
+);
+const endpoints = Number(positionals[0] ?? 100);
+const seconds = Number(positionals[1] ?? 10);
 
 interface Engines {
   readonly ports: readonly number[];

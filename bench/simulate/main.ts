@@ -12,7 +12,6 @@
  */
 import { appendFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
-import { parseArgs } from 'node:util';
 import { prepareHeap } from '../../src/commands/heap-settings.ts';
 import {
   claimLines,
@@ -24,6 +23,7 @@ import {
   markdownReport,
   runExperiment,
 } from '../../src/simulation/index.ts';
+import { readFlags } from '../read-flags.ts';
 import { pieceNames, runPiece, tableHead } from './goals.ts';
 import { speedTable } from './speed.ts';
 import { policiesOf, type SuiteEntry, suite } from './suite.ts';
@@ -38,19 +38,28 @@ interface SuiteFlags {
 }
 
 function main(): void {
-  const { values } = parseArgs({
-    options: {
-      seeds: { type: 'string', default: '10' },
-      'first-seed': { type: 'string', default: '11' },
-      share: { type: 'string', default: '1' },
-      only: { type: 'string', multiple: true, default: [] },
-      policy: { type: 'string', multiple: true, default: [] },
-      json: { type: 'string' },
-      tables: { type: 'string' },
-      speed: { type: 'boolean', default: false },
-      goals: { type: 'boolean', default: false },
+  const { values } = readFlags(
+    {
+      command: 'npm run bench:simulate',
+      what: 'Policies on simulated fleets, one table per scenario; with --goals what must be reached, and whether it is.',
     },
-  });
+    {
+      seeds: { type: 'string', default: '10', help: 'Runs of each cell.' },
+      'first-seed': { type: 'string', default: '11', help: 'The first seed; 1 to 9 are for tuning.' },
+      share: { type: 'string', default: '1', help: 'Part of each workload that is played.' },
+      only: {
+        type: 'string',
+        multiple: true,
+        default: [],
+        help: 'A scenario, or a piece of the goals; repeatable.',
+      },
+      policy: { type: 'string', multiple: true, default: [], help: 'A policy; repeatable.' },
+      json: { type: 'string', help: 'File for results as JSON Lines.' },
+      tables: { type: 'string', help: 'With --goals: file to which the tables behind it are added.' },
+      speed: { type: 'boolean', default: false, help: 'How many requests a second are simulated.' },
+      goals: { type: 'boolean', default: false, help: 'Check the goals.' },
+    },
+  );
   prepareHeap();
   if (values.speed) {
     process.stdout.write(speedTable());
