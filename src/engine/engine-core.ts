@@ -5,6 +5,7 @@ import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { AdapterSlots } from './lora/index.ts';
 import type { NativeModel, StepBatch } from './native/native.ts';
+import type { PartialPrefillLimits } from './partial-prefills.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
 import { Sequence } from './sequence.ts';
@@ -30,6 +31,7 @@ export interface EngineCoreOptions {
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   readonly longPrefillTokenThreshold: number;
+  readonly partialPrefills?: PartialPrefillLimits | undefined;
   readonly hasChunkedPrefill: boolean;
   readonly hasPrefixCaching: boolean;
   /** Parent digest of every prefix chain; see `rootDigest`. */

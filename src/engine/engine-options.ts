@@ -21,6 +21,8 @@ export interface EngineOptions {
   readonly maxNumSeqs?: number;
   readonly maxNumBatchedTokens?: number;
   readonly longPrefillTokenThreshold?: number;
+  readonly maxNumPartialPrefills?: number;
+  readonly maxLongPartialPrefills?: number;
   readonly blockSize?: number;
   readonly numGpuBlocksOverride?: number;
   readonly kvCacheMemoryBytes?: number;

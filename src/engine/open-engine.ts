@@ -9,6 +9,7 @@ import { readModelConfig } from './model/model-files.ts';
 import { loadNative } from './native/load.ts';
 import type { KvCacheDtype, ModelPlan, NativeModule } from './native/native.ts';
 import { openModel } from './open-model.ts';
+import { defaultLongPrefillTokens } from './partial-prefills.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 
@@ -28,6 +29,8 @@ export interface OpenEngineOptions {
   readonly maxNumSeqs: number;
   readonly maxNumBatchedTokens: number;
   readonly longPrefillTokenThreshold: number;
+  /** Prompts computed in parts at the same time, and long ones among them; absent: no limit. */
+  readonly maxPartialPrefills?: { readonly most: number; readonly mostLong: number } | undefined;
   readonly blockSize: number;
   readonly numGpuBlocksOverride: number | undefined;
   readonly kvCacheMemoryBytes: number | undefined;
@@ -71,7 +74,11 @@ export function openEngine(
   const opened = openModel(options, config, native, onProgress);
   const { model, plan, maxModelLen } = opened;
   const { blocks } = plan;
-  const { lora } = options;
+  const { lora, maxPartialPrefills } = options;
+  const longPrefillTokenThreshold =
+    options.longPrefillTokenThreshold === 0 && (maxPartialPrefills?.most ?? 1) > 1
+      ? defaultLongPrefillTokens(maxModelLen)
+      : options.longPrefillTokenThreshold;
   const core = new EngineCore({
     model,
     reopenModel: opened.reopen,
@@ -82,7 +89,11 @@ export function openEngine(
     blockSize: options.blockSize,
     maxNumSeqs: options.maxNumSeqs,
     maxNumBatchedTokens: options.maxNumBatchedTokens,
-    longPrefillTokenThreshold: options.longPrefillTokenThreshold,
+    longPrefillTokenThreshold,
+    partialPrefills: maxPartialPrefills && {
+      ...maxPartialPrefills,
+      longTokens: longPrefillTokenThreshold || defaultLongPrefillTokens(maxModelLen),
+    },
     hasChunkedPrefill: options.hasChunkedPrefill,
     hasPrefixCaching: options.hasPrefixCaching,
     prefixRoot: options.prefixHashSeed === undefined ? randomBytes(32) : rootDigest(options.prefixHashSeed),

@@ -1,5 +1,7 @@
 import type { BlockManager } from './block-manager.ts';
 import { type KvAllocator, type KvOccupancy, reservedTokens } from './kv-allocator.ts';
+import type { PartialPrefillLimits } from './partial-prefills.ts';
+import { exceedsPartialPrefills } from './partial-prefills.ts';
 import type { Sequence, SequenceGroup } from './sequence.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import { draftByNgram } from './speculation/index.ts';
@@ -17,6 +19,8 @@ export interface SchedulerOptions {
   readonly hasChunkedPrefill: boolean;
   /** Tokens that one sequence computes in one step, at most; 0 = no limit of its own. */
   readonly longPrefillTokenThreshold: number;
+  /** Absent: as many prompts are under way as tokens and blocks allow. */
+  readonly partialPrefills?: PartialPrefillLimits | undefined;
   readonly policy: SchedulingPolicy;
   readonly kvAllocator: KvAllocator;
   /** Absent: one token per sequence and step. */
@@ -238,7 +242,10 @@ export class Scheduler {
     return slots.size > maxLoras;
   }
 
-  /** Sequences whose adapter finds no room are taken out of the queue into `passed`; others go before them. */
+  /**
+   * Sequences whose adapter finds no room, or whose prompt would be one too many under way, are taken out of the
+   * queue into `passed`; others go before them.
+   */
   #admitWaiting(nowMs: number, passed: Sequence[]): void {
     const { maxNumSeqs, maxNumBatchedTokens, hasChunkedPrefill } = this.#options;
     while (this.#running.length < maxNumSeqs && this.#step.tokens < maxNumBatchedTokens) {
@@ -254,6 +261,11 @@ export class Scheduler {
       const cached = shared.count * this.#blocks.blockSize;
       const missing = sequence.length - cached;
       if (!hasChunkedPrefill && missing > maxNumBatchedTokens - this.#step.tokens) return;
+      if (this.#exceedsPrefills(sequence, missing)) {
+        this.#waiting.remove(sequence);
+        passed.push(sequence);
+        continue;
+      }
       const room = this.#roomFor(sequence);
       // Room for the whole sequence is asked for, though only one chunk is allocated: otherwise long prompts
       // that run side by side would preempt each other.
@@ -278,6 +290,15 @@ export class Scheduler {
       }
       this.#record(sequence, tokens);
     }
+  }
+
+  /** `missing`: tokens of the sequence that are not cached. */
+  #exceedsPrefills({ length }: Sequence, missing: number): boolean {
+    const { partialPrefills, maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options;
+    if (partialPrefills === undefined) return false;
+    const left = maxNumBatchedTokens - this.#step.tokens;
+    const atOnce = longPrefillTokenThreshold > 0 ? Math.min(left, longPrefillTokenThreshold) : left;
+    return missing > atOnce && exceedsPartialPrefills(partialPrefills, this.#running, length);
   }
 
   /** Tokens that the sequence asks room for when it is admitted. */

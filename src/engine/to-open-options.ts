@@ -29,6 +29,17 @@ function kvMetricsSample({ kvCacheMetrics, kvCacheMetricsSample = 0.01 }: Engine
   return kvCacheMetrics === true ? kvCacheMetricsSample : undefined;
 }
 
+function readPartialPrefills({ maxNumPartialPrefills, maxLongPartialPrefills }: EngineOptions) {
+  if (maxNumPartialPrefills === undefined && maxLongPartialPrefills === undefined) return undefined;
+  const most = maxNumPartialPrefills ?? Math.max(1, maxLongPartialPrefills ?? 1);
+  const mostLong = maxLongPartialPrefills ?? 1;
+  if (most < 1 || mostLong < 1 || mostLong > most)
+    throw new Error(
+      `max_num_partial_prefills (${most}) and max_long_partial_prefills (${mostLong}) must be at least 1, the second at most the first`,
+    );
+  return { most, mostLong };
+}
+
 /** The engine's part of the options, with defaults filled in. Throws if a value cannot be. */
 export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly number[]): OpenEngineOptions {
   const blockSize = options.blockSize ?? BLOCK_SIZE;
@@ -51,6 +62,7 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     maxNumSeqs: options.maxNumSeqs ?? Math.min(256, maxNumBatchedTokens),
     maxNumBatchedTokens,
     longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
+    maxPartialPrefills: readPartialPrefills(options),
     blockSize,
     numGpuBlocksOverride: options.numGpuBlocksOverride,
     kvCacheMemoryBytes: options.kvCacheMemoryBytes,

@@ -31,6 +31,20 @@ export const schedulingFlags: readonly EngineFlag[] = [
     help: 'Tokens of one prompt that one step computes; 0 leaves it to the step’s own limit.',
   },
   {
+    name: 'max-num-partial-prefills',
+    option: 'maxNumPartialPrefills',
+    type: 'integer',
+    default: undefined,
+    help: 'Prompts that are computed in parts at the same time. Default: as many as tokens allow; above 1, parts are 4 % of --max-model-len unless --long-prefill-token-threshold says so.',
+  },
+  {
+    name: 'max-long-partial-prefills',
+    option: 'maxLongPartialPrefills',
+    type: 'integer',
+    default: undefined,
+    help: 'Of those, prompts longer than a part; shorter ones go before further long ones. Default: 1 with --max-num-partial-prefills.',
+  },
+  {
     name: 'enable-chunked-prefill',
     option: 'enableChunkedPrefill',
     type: 'boolean',
