@@ -27,7 +27,7 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
  * Writes one step as the flat arrays that native code reads. The arrays are allocated once for the largest
- * step; only those of penalties and biases, rarely used, grow on demand.
+ * step; only those of penalties, biases and pooled states, rarely used, grow on demand.
  */
 export class BatchBuilder {
   readonly #limits: BatchLimits;
@@ -111,10 +111,13 @@ export class BatchBuilder {
     const tableStart = index * batch.blockTableStride;
     for (let i = 0; i < table.length; i++) batch.blockTables[tableStart + i] = table.blocks[i]!;
     this.#addPromptRows(sequence, batch.queryStarts[index]!);
+    if (sequence.pooled !== undefined) {
+      this.#addPooledRows(sequence.pooled.positions(sequence), batch.queryStarts[index]! - computed);
+      return;
+    }
     // One sample after the last token, and one after each token of a draft.
     const drafted = computed + scheduled - sequence.length;
-    if (sequence.isPooled && drafted === 0) batch.pooledRows[batch.pooled++] = row - 1;
-    else for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
+    for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
   }
 
   /** A row for each prompt token whose log-probability is wanted, before the other rows of the sequence. */
@@ -135,6 +138,20 @@ export class BatchBuilder {
       batch.samplingInts.fill(0, n, n + SAMPLING_INTS);
       batch.samplingInts[n + SamplingInt.Logprobs] = count;
     }
+  }
+
+  /** `rowOfStart`: the row that position 0 has, or would have. */
+  #addPooledRows({ first, count }: { first: number; count: number }, rowOfStart: number): void {
+    const batch = this.#batch;
+    const needed = batch.pooled + count;
+    if (needed > batch.pooledRows.length) {
+      const rows = new Int32Array(2 * needed);
+      rows.set(batch.pooledRows);
+      batch.pooledRows = rows;
+      // Written by the step: nothing is in it yet.
+      batch.pooledStates = new Float32Array(rows.length * this.#limits.hiddenSize);
+    }
+    for (let i = 0; i < count; i++) batch.pooledRows[batch.pooled++] = rowOfStart + first + i;
   }
 
   /** `forced`: the token that counts as chosen, -1 to choose one. */

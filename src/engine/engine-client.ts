@@ -143,9 +143,9 @@ export class EngineClient {
     return generation;
   }
 
-  /** The state of a prompt's last token. Rejects when the signal fires, or with what went wrong. */
+  /** A state of a prompt. Rejects when the signal fires, or with what went wrong. */
   pool(
-    request: Omit<EngineRequest, 'id' | 'isPooled' | 'choices'>,
+    request: Omit<EngineRequest, 'id' | 'choices'> & Required<Pick<EngineRequest, 'pooling'>>,
     signal: AbortSignal,
   ): Promise<PooledOutput> {
     const requestId = this.#nextId();
@@ -154,7 +154,7 @@ export class EngineClient {
       signal.addEventListener('abort', abort, { once: true });
       this.#begin(
         requestId,
-        { ...request, isPooled: true, choices: 1 },
+        { ...request, choices: 1 },
         {
           onOutput: () => undefined,
           onPooled: resolve,

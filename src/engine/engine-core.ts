@@ -151,7 +151,7 @@ export class EngineCore {
 
   add(request: EngineRequest): void {
     const { length } = request.promptTokens;
-    const most = request.isPooled ? this.#limits.maxModelLen : this.#limits.maxModelLen - 1;
+    const most = request.pooling !== undefined ? this.#limits.maxModelLen : this.#limits.maxModelLen - 1;
     if (length === 0 || length > most)
       throw new Error(`a prompt has 1 to ${most} tokens; this one has ${length}`);
     if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
@@ -266,10 +266,11 @@ export class EngineCore {
     for (const sequence of sequences) {
       sample += this.#readPrompt(sequence, batch, sample);
       const drafted = sequence.computed + sequence.scheduled - sequence.length;
-      if (drafted < 0 || sequence.isPooled) {
+      if (drafted < 0 || sequence.pooled !== undefined) {
+        states += this.#readStates(sequence, batch, states);
         this.#scheduler.advance(sequence, sequence.scheduled);
         if (drafted < 0) continue;
-        this.#readState(sequence, batch, states++);
+        this.#endPooled(sequence);
         ended.push(sequence);
         continue;
       }
@@ -290,9 +291,17 @@ export class EngineCore {
     return rows;
   }
 
-  #readState(sequence: Sequence, batch: StepBatch, at: number): void {
-    const start = at * this.#hiddenSize;
-    const state = batch.pooledStates!.slice(start, start + this.#hiddenSize);
+  /** How many states of the step are the sequence's, from the `at`-th on. */
+  #readStates(sequence: Sequence, batch: StepBatch, at: number): number {
+    if (sequence.pooled === undefined) return 0;
+    const { count } = sequence.pooled.positions(sequence);
+    const size = this.#hiddenSize;
+    sequence.pooled.add(batch.pooledStates!.subarray(at * size, (at + count) * size), count);
+    return count;
+  }
+
+  #endPooled(sequence: Sequence): void {
+    const { state } = sequence.pooled!;
     this.#pooled.push({ requestId: sequence.requestId, first: firstOf(sequence), state });
   }
 

@@ -51,6 +51,8 @@ export interface EngineOptions {
   /** Fields as in generation_config.json, which go before it. */
   readonly overrideGenerationConfig?: Readonly<Record<string, unknown>>;
   readonly maxLogprobs?: number;
+  /** vLLM's keys; see `readPoolingConfig`. */
+  readonly poolerConfig?: Readonly<Record<string, unknown>>;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
   readonly enableLora?: boolean;

@@ -1,5 +1,6 @@
 import type { BlockHolder } from './block-table.ts';
 import { BlockTable } from './block-table.ts';
+import { PooledState, type PoolingType } from './pooled-state.ts';
 import type { SamplingParams } from './sampling-params.ts';
 import type { TokenLogprobs } from './step-output.ts';
 import type { StructuredText } from './structured-output/index.ts';
@@ -17,8 +18,8 @@ export interface EngineRequest {
   readonly priority: number;
   /** Requests share cached prefixes only with requests of the same salt. */
   readonly cacheSalt: string | undefined;
-  /** The hidden state of the last prompt token is wanted instead of text; then there is one choice. */
-  readonly isPooled?: boolean;
+  /** A state of the prompt is wanted instead of text; then there is one choice. */
+  readonly pooling?: PoolingType;
   /** Name of a loaded LoRA adapter; absent: the model as it is. */
   readonly adapter?: string | undefined;
 }
@@ -67,8 +68,8 @@ export class Sequence implements BlockHolder {
   readonly adapterName: string | undefined;
   /** How far the output has come in the structure that it is held to. */
   readonly structured: StructuredText | undefined;
-  /** Ends when the prompt is computed; see `EngineRequest.isPooled`. */
-  readonly isPooled: boolean;
+  /** Of a request for a state: it ends when the prompt is computed. */
+  readonly pooled: PooledState | undefined;
   /** Of the prompt's tokens from the second on, as far as they are known; absent: not asked for. */
   readonly promptLogprobs: TokenLogprobs[] | undefined;
   readonly table = new BlockTable();
@@ -102,7 +103,7 @@ export class Sequence implements BlockHolder {
     this.adapterKey = adapter?.key;
     this.adapterSlot = adapter?.slot ?? -1;
     this.adapterName = request.adapter;
-    this.isPooled = request.isPooled ?? false;
+    this.pooled = request.pooling && new PooledState(request.pooling);
     // Choices share the prompt: the first one asks.
     if (choice === 0 && request.sampling.promptLogprobs !== undefined) this.promptLogprobs = [];
     const keys = [adapter?.key, request.cacheSalt].filter((key) => key !== undefined);
@@ -118,6 +119,7 @@ export class Sequence implements BlockHolder {
 
   /** Tokens before this one may come from cache. */
   get firstNeeded(): number {
+    if (this.pooled !== undefined) return this.pooled.firstNeeded(this.length);
     const known = this.promptLogprobs?.length ?? this.length;
     return known < this.promptLength - 1 ? known : this.length - 1;
   }

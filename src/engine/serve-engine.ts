@@ -23,6 +23,7 @@ import { readGguf } from './model/gguf/gguf-file.ts';
 import { ggufTokenizer } from './model/gguf/gguf-tokenizer.ts';
 import { isGgufFile, readModelConfig } from './model/model-files.ts';
 import { reasoningFormats, toolCallFormats } from './output-parsers/index.ts';
+import { readPoolingConfig } from './pooling-config.ts';
 import type { RunningEngine } from './serve-open-engine.ts';
 import { serveOpenEngine } from './serve-open-engine.ts';
 import type { OutputFormats } from './server/index.ts';
@@ -41,6 +42,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const eosTokenIds = [...recommended.eosTokenIds, ...override.eosTokenIds];
   const outputFormats = readOutputFormats(options);
   const kvEvents = readKvEventsConfig(options.kvEventsConfig);
+  const pooling = readPoolingConfig(options.model, options.poolerConfig);
   checkTokenizer(options);
   const opening = EngineClient.open({
     transport: createWorkerTransport(toOpenOptions(options, eosTokenIds)),
@@ -60,6 +62,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       tokenizer,
       prompts,
       outputFormats,
+      pooling,
       modelPath: options.model,
       adapters: readLoraConfig(options)?.modules ?? [],
       modelNames: options.servedModelName ?? [options.model],

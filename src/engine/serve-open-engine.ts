@@ -6,6 +6,7 @@ import type { EngineClient } from './engine-client.ts';
 import type { KvEventPublisher, KvEventsConfig } from './kv-events/index.ts';
 import { openKvEventPublisher } from './kv-events/index.ts';
 import type { LoraModule } from './lora/index.ts';
+import { defaultPooling, type PoolingConfig } from './pooling-config.ts';
 import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
@@ -26,6 +27,8 @@ export interface ServeOpenEngineOptions {
   /** Loaded with the engine. */
   readonly adapters?: readonly LoraModule[];
   readonly defaults: GenerationDefaults;
+  /** How embeddings are made. */
+  readonly pooling?: PoolingConfig;
   readonly hasSleepMode: boolean;
   readonly version: string;
   readonly gpuMemoryUtilization: number | undefined;
@@ -95,6 +98,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       forcesUsage: options.forcesUsage ?? false,
       defaults: options.defaults,
     },
+    pooling: options.pooling ?? defaultPooling,
     hasSleepMode: options.hasSleepMode,
     hasRequestIdHeaders: options.hasRequestIdHeaders ?? false,
     streamInterval: options.streamInterval ?? 1,

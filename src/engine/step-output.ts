@@ -20,11 +20,11 @@ export interface FirstToken {
   readonly promptLogprobs?: readonly TokenLogprobs[] | undefined;
 }
 
-/** What a request for the state of its last token ends with. */
+/** What a request for a state ends with. */
 export interface PooledOutput {
   readonly requestId: number;
   readonly first: FirstToken;
-  /** `[hiddenSize]`, after the final norm. */
+  /** `[hiddenSize]`, after the final norm; see `PoolingType`. */
   readonly state: Float32Array;
 }
 

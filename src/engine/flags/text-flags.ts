@@ -26,6 +26,13 @@ export const textFlags: readonly EngineFlag[] = [
     help: 'Sampling defaults that go before the model’s, such as {"temperature":0.6}.',
   },
   {
+    name: 'pooler-config',
+    option: 'poolerConfig',
+    type: 'json',
+    default: undefined,
+    help: 'How embeddings are made, such as {"pooling_type":"MEAN","normalize":true}. Default: what the model folder says, else LAST and normalized.',
+  },
+  {
     name: 'enable-auto-tool-choice',
     option: 'enableAutoToolChoice',
     type: 'boolean',

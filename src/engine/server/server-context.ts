@@ -3,6 +3,7 @@ import { ServiceError } from '../../protocol/errors.ts';
 import type { PromptEncoder, Tokenizer } from '../../tokenizer/index.ts';
 import type { EngineClient } from '../engine-client.ts';
 import type { ReasoningFormat, ToolCallFormat } from '../output-parsers/index.ts';
+import type { PoolingConfig } from '../pooling-config.ts';
 import type { EngineMetrics } from './engine-metrics.ts';
 import type { GenerationLimits } from './generation-options.ts';
 import type { RequestBody } from './request-fields.ts';
@@ -29,6 +30,7 @@ export interface ServerContext {
   /** Requests may name these, too. */
   readonly adapters: ServedAdapters;
   readonly limits: GenerationLimits;
+  readonly pooling: PoolingConfig;
   readonly hasSleepMode: boolean;
   /** Answers bear `X-Request-Id`. */
   readonly hasRequestIdHeaders: boolean;
