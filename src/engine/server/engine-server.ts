@@ -43,8 +43,16 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
     // An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims.
     async (_: unknown, text: string) => (text === '' ? undefined : parseJson(text, 'The request body')),
   );
-  app.addHook('onResponse', async ({ method, routeOptions }, { statusCode, elapsedTime }) => {
-    context.metrics.http.observe(method, statusCode, routeOptions.url ?? 'none', elapsedTime / 1000);
+  app.addHook('onResponse', async ({ method, routeOptions, headers }, reply) => {
+    const { statusCode, elapsedTime } = reply;
+    context.metrics.http.observe({
+      method,
+      statusCode,
+      handler: routeOptions.url ?? 'none',
+      seconds: elapsedTime / 1000,
+      requestBytes: Number(headers['content-length'] ?? 0) || 0,
+      responseBytes: Number(reply.getHeader('content-length') ?? 0) || 0,
+    });
   });
   if (context.hasRequestIdHeaders)
     app.addHook('onRequest', async (request, reply) => {
@@ -119,7 +127,7 @@ function addOperations(app: FastifyInstance, context: ServerContext): void {
   }));
   app.post('/reset_prefix_cache', async () => ({ success: await engine.resetPrefixCache() }));
   app.get('/metrics', async (_, reply) =>
-    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    reply.type(metrics.registry.contentType).send(await metrics.exposition()),
   );
 }
 
