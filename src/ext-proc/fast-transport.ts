@@ -19,7 +19,7 @@ import { ExtProcStream, type StreamCollaborators } from './stream.ts';
 import { tlsContext } from './tls-context.ts';
 import type { Transport, TransportOptions } from './transport.ts';
 import { decodeRequest } from './wire/decode-request.ts';
-import { encodeResponse } from './wire/encode-response.ts';
+import { encodePieceHead, encodeResponse } from './wire/encode-response.ts';
 import { ProtoWriter } from './wire/proto-writer.ts';
 
 const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
@@ -102,6 +102,11 @@ class ServedCall implements GrpcHandler, Sink {
   }
 
   send(response: ProcessingResponse): boolean {
+    if (response.kind === 'body' && response.streamed !== undefined && isPlain(response)) {
+      const { body, endOfStream } = response.streamed;
+      const tail = encodePieceHead(writer, response.direction, body.length, endOfStream);
+      return this.#call.sendParts(writer.bytes, writer.start, writer.end, body, tail);
+    }
     encodeResponse(writer, response);
     return this.#call.send(writer.bytes, writer.start, writer.end);
   }
@@ -133,6 +138,10 @@ class ServedCall implements GrpcHandler, Sink {
     this.#stream.onDrain();
     if (!this.#stream.isBlocked) this.#call.resume();
   }
+}
+
+function isPlain({ mutation, metadata }: ProcessingResponse & { readonly kind: 'body' }): boolean {
+  return mutation === undefined && metadata === undefined;
 }
 
 function decodeOrUndefined(bytes: Buffer, start: number, end: number) {

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Budget } from './budget.ts';
 import { Flag, FrameType, initialWindow, maxFrameBytes, maxWindow, Setting } from './frame.ts';
-import { type DataFrame, FrameReader, type FrameSink } from './frame-reader.ts';
+import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { type HeaderField, HpackDecoder } from './hpack-decoder.ts';
 import {
   ConnectionError,
@@ -249,7 +249,7 @@ export class Http2Connection implements StreamHost, FrameSink {
     }
   }
 
-  onData({ id, length, overhead, endsStream }: DataFrame): Http2Stream | undefined {
+  onData(id: number, length: number, overhead: number, endsStream: boolean): Http2Stream | undefined {
     this.#ids.checkOpened(id, 'DATA');
     this.#countReceived(length);
     if (length === overhead && !endsStream) this.spendControl();

@@ -5,8 +5,11 @@ import type { Http2Stream } from './http2-stream.ts';
 /** What is done with what has been read. All may throw a `ConnectionError`. */
 export interface FrameSink {
   readonly isClosed: boolean;
-  /** A DATA frame begins; the stream returned, if any, is told of its bytes as they come. */
-  onData(frame: DataFrame): Http2Stream | undefined;
+  /**
+   * A DATA frame begins; the stream returned, if any, is told of its bytes as they come. `length` is with padding, as
+   * flow control counts it; `overhead` are the bytes of padding, their length included.
+   */
+  onData(id: number, length: number, overhead: number, endsStream: boolean): Http2Stream | undefined;
   /** A whole header block, without padding; `flags` are those of the HEADERS frame that it began with. */
   onHeaderBlock(flags: number, id: number, bytes: Buffer, start: number, end: number): void;
   /** Any other frame, whole. */
@@ -15,16 +18,16 @@ export interface FrameSink {
   spendControl(): void;
 }
 
-export interface DataFrame {
-  readonly id: number;
-  /** With padding, as flow control counts it. */
-  readonly length: number;
-  /** Bytes of padding, its length included. */
-  readonly overhead: number;
-  readonly endsStream: boolean;
-}
-
 const empty = Buffer.alloc(0);
+
+/** Of a DATA frame: what is still to come. */
+interface OpenData {
+  isOpen: boolean;
+  stream: Http2Stream | undefined;
+  left: number;
+  padding: number;
+  endsStream: boolean;
+}
 
 /**
  * Cuts a client's bytes into frames (RFC 9113, section 4.1), wherever they were cut before. DATA is handed on in
@@ -36,8 +39,8 @@ export class FrameReader {
   #rest: Buffer = empty;
   #hasPreface = false;
   #hasSettings = false;
-  /** A DATA frame of which a part is still to come. */
-  #data: { stream: Http2Stream | undefined; left: number; padding: number; endsStream: boolean } | undefined;
+  /** The DATA frame that is being read: one object for all, as there are many. */
+  readonly #data: OpenData = { isOpen: false, stream: undefined, left: 0, padding: 0, endsStream: false };
   /** A header block whose CONTINUATION is still to come. */
   #headers: { id: number; flags: number; parts: Buffer[]; bytes: number } | undefined;
 
@@ -75,9 +78,9 @@ export class FrameReader {
       at = preface.length;
     }
     while (!this.#sink.isClosed) {
-      if (this.#data !== undefined) {
+      if (this.#data.isOpen) {
         at = this.#continueData(bytes, at);
-        if (this.#data !== undefined) return at;
+        if (this.#data.isOpen) return at;
       }
       if (bytes.length - at < frameHeaderBytes) return at;
       const length = (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
@@ -125,21 +128,27 @@ export class FrameReader {
     const overhead = isPadded ? 1 + padding : 0;
     if (overhead > length) throw violation('padding shorter than its frame', `${padding} of ${length} bytes`);
     const endsStream = (flags & Flag.EndStream) !== 0;
-    const stream = this.#sink.onData({ id, length, overhead, endsStream });
-    this.#data = { stream, left: length - overhead, padding, endsStream };
+    const data = this.#data;
+    data.stream = this.#sink.onData(id, length, overhead, endsStream);
+    data.left = length - overhead;
+    data.padding = padding;
+    data.endsStream = endsStream;
+    data.isOpen = true;
   }
 
   /** Hands on what has come of a DATA frame; returns where the rest of the bytes begins. */
   #continueData(bytes: Buffer, start: number): number {
-    const data = this.#data!;
+    const data = this.#data;
+    const { stream } = data;
     const end = Math.min(bytes.length, start + data.left);
-    if (end > start && data.stream?.isClosed === false) data.stream.handler?.onData(bytes, start, end);
+    if (end > start && stream?.isClosed === false) stream.handler?.onData(bytes, start, end);
     data.left -= end - start;
     const padded = Math.min(bytes.length - end, data.left === 0 ? data.padding : 0);
     data.padding -= padded;
     if (data.left === 0 && data.padding === 0) {
-      this.#data = undefined;
-      if (data.endsStream && data.stream?.isClosed === false) data.stream.handler?.onEnd();
+      data.isOpen = false;
+      data.stream = undefined;
+      if (data.endsStream && stream?.isClosed === false) stream.handler?.onEnd();
     }
     return end + padded;
   }

@@ -57,11 +57,7 @@ export class GrpcCall implements StreamHandler {
   send(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isEnded) return true;
     this.#stream.sendHeaders(responseHeaders);
-    const length = end - start;
-    prefix[1] = length >>> 24;
-    prefix[2] = length >>> 16;
-    prefix[3] = length >>> 8;
-    prefix[4] = length;
+    setPrefix(end - start);
     // Room for the prefix in front of the message spares a second DATA frame.
     if (start >= prefixBytes) {
       bytes.set(prefix, start - prefixBytes);
@@ -69,6 +65,18 @@ export class GrpcCall implements StreamHandler {
     }
     this.#stream.send(prefix, 0, prefixBytes);
     return this.#stream.send(bytes, start, end);
+  }
+
+  /**
+   * `send` of a message in three parts, of which the body is read where it lies; `head` has room for the prefix in
+   * front of `start`.
+   */
+  sendParts(head: Uint8Array, start: number, end: number, body: Uint8Array, tail: Uint8Array): boolean {
+    if (this.#isEnded) return true;
+    this.#stream.sendHeaders(responseHeaders);
+    setPrefix(end - start + body.length + tail.length);
+    head.set(prefix, start - prefixBytes);
+    return this.#stream.sendParts(head, start - prefixBytes, end, body, tail);
   }
 
   /** Ends the call; the first status wins. */
@@ -173,6 +181,13 @@ export class GrpcCall implements StreamHandler {
 }
 
 const prefix = new Uint8Array(prefixBytes);
+
+function setPrefix(messageBytes: number): void {
+  prefix[1] = messageBytes >>> 24;
+  prefix[2] = messageBytes >>> 16;
+  prefix[3] = messageBytes >>> 8;
+  prefix[4] = messageBytes;
+}
 
 interface Part {
   bytes: Buffer;

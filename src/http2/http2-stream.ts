@@ -1,4 +1,5 @@
-import { Flag, FrameType, maxFrameBytes } from './frame.ts';
+import { DataFrames } from './data-frames.ts';
+import { Flag, FrameType } from './frame.ts';
 import { ErrorCode, type ErrorCodeValue } from './http2-error.ts';
 import type { Output } from './output.ts';
 
@@ -28,6 +29,8 @@ export interface StreamHost {
   wait(stream: Http2Stream): void;
   remove(stream: Http2Stream, how: 'finished' | 'reset'): void;
 }
+
+const frames = new DataFrames();
 
 /** One stream: its windows, and bytes that wait for them. Frames are read by the connection. */
 export class Http2Stream {
@@ -82,6 +85,32 @@ export class Http2Stream {
       this.#keep(bytes, at, end);
       return false;
     }
+    if (!this.#host.isCongested) return true;
+    this.#host.wait(this);
+    return false;
+  }
+
+  /** `send` of three parts in a row: what is before a body, the body, and what is behind it. */
+  sendParts(
+    head: Uint8Array,
+    headStart: number,
+    headEnd: number,
+    body: Uint8Array,
+    tail: Uint8Array,
+  ): boolean {
+    if (this.#isClosed || this.#trailers !== undefined) return true;
+    const length = headEnd - headStart + body.length + tail.length;
+    const mayGo = this.#queue.length === 0 && length <= Math.min(this.sendWindow, this.#host.sendWindow);
+    if (!mayGo) {
+      const whole = Buffer.concat([head.subarray(headStart, headEnd), body, tail]);
+      return this.send(whole, 0, whole.length);
+    }
+    this.sendWindow -= length;
+    this.#host.takeWindow(length);
+    frames.begin(this.#host.output, this.id, length);
+    frames.put(head, headStart, headEnd);
+    frames.put(body, 0, body.length);
+    frames.put(tail, 0, tail.length);
     if (!this.#host.isCongested) return true;
     this.#host.wait(this);
     return false;
@@ -175,18 +204,13 @@ export class Http2Stream {
 
   /** Returns how many bytes the windows let through. */
   #write(bytes: Uint8Array, start: number, end: number): number {
-    const { output } = this.#host;
-    let at = start;
-    while (at < end) {
-      const length = Math.min(end - at, maxFrameBytes, this.sendWindow, this.#host.sendWindow);
-      if (length <= 0) break;
-      this.sendWindow -= length;
-      this.#host.takeWindow(length);
-      output.frame(FrameType.Data, 0, this.id, length);
-      output.bytes(bytes, at, at + length);
-      at += length;
-    }
-    return at - start;
+    const length = Math.min(end - start, this.sendWindow, this.#host.sendWindow);
+    if (length <= 0) return 0;
+    this.sendWindow -= length;
+    this.#host.takeWindow(length);
+    frames.begin(this.#host.output, this.id, length);
+    frames.put(bytes, start, start + length);
+    return length;
   }
 
   #finishNow(): void {

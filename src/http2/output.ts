@@ -66,7 +66,9 @@ export class Output {
       for (let i = start; i < end; i++) this.#slab[this.#at++] = source[i]!;
       return;
     }
-    this.#slab.set(source.subarray(start, end), this.#at);
+    // A view costs as much as the copy of a short text: none where all is taken.
+    const isWhole = start === 0 && end === source.length;
+    this.#slab.set(isWhole ? source : source.subarray(start, end), this.#at);
     this.#at += end - start;
   }
 

@@ -4,6 +4,7 @@
  * One pass, about 1 ns a byte; bodies are forwarded as they came, so nothing else needs to be known of them.
  */
 import { isUtf8 } from 'node:buffer';
+import { KnownTexts } from './known-texts.ts';
 
 export type JsonType = 'object' | 'array' | 'string' | 'number' | 'boolean' | 'null';
 
@@ -314,13 +315,16 @@ function isHexDigit(byte: number | undefined): boolean {
   return isDigit(byte) || (lower >= 0x61 && lower <= 0x66);
 }
 
+/** Keys, which are the same in most bodies. */
+const memberNames = new KnownTexts(32, (bytes, start, end) => decodeJsonString(bytes, { start, end }));
+
 function wantedKey(
   body: Buffer,
   start: number,
   end: number,
   keys: ReadonlySet<string> | undefined,
 ): string | undefined {
-  const key = decodeJsonString(body, { start, end });
+  const key = memberNames.at(body, start, end);
   return keys === undefined || keys.has(key) ? key : undefined;
 }
 

@@ -43,7 +43,9 @@ export class SseScanner {
     let dataStart = -1;
     let dataEnd = -1;
     for (;;) {
-      const lineEnd = chunk.indexOf(lf, at);
+      // Most lines end an event or a chunk: found without a search.
+      if (at >= chunk.length) break;
+      const lineEnd = chunk[at] === lf ? at : chunk.indexOf(lf, at);
       if (lineEnd === -1) break;
       const end = lineEnd > at && chunk[lineEnd - 1] === cr ? lineEnd - 1 : lineEnd;
       if (end === at) {

@@ -78,12 +78,48 @@ export class Histogram {
   }
 }
 
+interface LabelledSeries<T> {
+  readonly values: LabelValues;
+  readonly series: T;
+}
+
+/** Series by their label values, one level for each. */
+interface LabelNode<T> {
+  readonly next: Map<string, LabelNode<T>>;
+  known: LabelledSeries<T> | undefined;
+}
+
+function newNode<T>(): LabelNode<T> {
+  return { next: new Map(), known: undefined };
+}
+
+function grown<T>(node: LabelNode<T>, value: string): LabelNode<T> {
+  const child = newNode<T>();
+  node.next.set(value, child);
+  return child;
+}
+
+/** Takes the series out, and the branches that then hold none. */
+function forget<T>(node: LabelNode<T>, values: LabelValues, at: number): void {
+  const value = values[at];
+  if (value === undefined) {
+    node.known = undefined;
+    return;
+  }
+  const child = node.next.get(value);
+  if (child === undefined) return;
+  forget(child, values, at + 1);
+  if (child.known === undefined && child.next.size === 0) node.next.delete(value);
+}
+
 /** The series of one name, made when their labels are first met. */
 abstract class SeriesFamily<T> implements Family {
   readonly name: string;
   readonly #help: string;
   readonly #labelNames: readonly string[];
-  readonly #series = new Map<string, { readonly values: LabelValues; readonly series: T }>();
+  /** In the order in which they were met. */
+  readonly #series = new Set<LabelledSeries<T>>();
+  readonly #root: LabelNode<T> = newNode();
 
   constructor({ name, help, labelNames = [] }: FamilyOptions) {
     this.name = name;
@@ -93,30 +129,35 @@ abstract class SeriesFamily<T> implements Family {
 
   /** The series with these labels. May be kept, unless the family forgets series. */
   of(...values: string[]): T {
-    const key = values.length === 1 ? values[0]! : values.join('\0');
-    let known = this.#series.get(key);
-    if (known === undefined) {
-      known = { values, series: this.create() };
-      this.#series.set(key, known);
+    let node = this.#root;
+    // Value by value: one key of all of them would have to be written, and hashed, each time.
+    for (let i = 0; i < values.length; i++) node = node.next.get(values[i]!) ?? grown(node, values[i]!);
+    if (node.known === undefined) {
+      node.known = { values, series: this.create() };
+      this.#series.add(node.known);
     }
-    return known.series;
+    return node.known.series;
   }
 
   /** Each series with its label values. */
   *[Symbol.iterator](): Iterator<readonly [LabelValues, T]> {
-    for (const { values, series } of this.#series.values()) yield [values, series];
+    for (const { values, series } of this.#series) yield [values, series];
   }
 
   /** Drops the series whose value of this label does not hold any more. */
   retain(label: string, holds: (value: string) => boolean): void {
     const at = this.#labelNames.indexOf(label);
-    for (const [key, { values }] of this.#series) if (!holds(values[at] ?? '')) this.#series.delete(key);
+    for (const each of this.#series) {
+      if (holds(each.values[at] ?? '')) continue;
+      this.#series.delete(each);
+      forget(this.#root, each.values, 0);
+    }
   }
 
   write(lines: string[]): void {
     if (this.#series.size === 0) return;
     writeHead(lines, this.name, this.#help, this.type);
-    for (const { values, series } of this.#series.values())
+    for (const { values, series } of this.#series)
       this.writeSeries(lines, series, labelText(this.#labelNames, values));
   }
 

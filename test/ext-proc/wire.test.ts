@@ -5,7 +5,7 @@ import { fromWire, toWire, type WireRequest } from '../../src/ext-proc/codec.ts'
 import type { ProcessingResponse } from '../../src/ext-proc/messages.ts';
 import { loadServiceDefinitions } from '../../src/ext-proc/service-definitions.ts';
 import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
-import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
+import { encodePieceHead, encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
 import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
 
 const { Process: method } = loadServiceDefinitions().externalProcessor as unknown as {
@@ -206,6 +206,26 @@ describe('encoding by hand', () => {
         expect(writer.start).toBeGreaterThanOrEqual(8);
       }),
       { numRuns: 300 },
+    );
+  });
+
+  it('write the same bytes for a piece whose body is left where it lies', () => {
+    const whole = new ProtoWriter(8);
+    const head = new ProtoWriter(8);
+    const length = fc.oneof(fc.nat(300), fc.constantFrom(16_383, 16_384, 62_000, 2_097_150, 2_097_152));
+    fc.assert(
+      fc.property(
+        length,
+        fc.boolean(),
+        fc.constantFrom('request', 'response'),
+        (bytes, endOfStream, direction) => {
+          const body = Buffer.alloc(bytes, 7);
+          encodeResponse(whole, { kind: 'body', direction, streamed: { body, endOfStream } });
+          const tail = encodePieceHead(head, direction, bytes, endOfStream);
+          const parts = Buffer.concat([head.bytes.subarray(head.start, head.end), body, tail]);
+          expect(parts.equals(whole.bytes.subarray(whole.start, whole.end))).toBe(true);
+        },
+      ),
     );
   });
 });

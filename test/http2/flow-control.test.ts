@@ -36,6 +36,13 @@ const settled = () => new Promise((resolve) => setImmediate(resolve));
 const step = fc.oneof(
   fc.record({ kind: fc.constant('send' as const), id: fc.constantFrom(...streamIds), bytes: fc.nat(90_000) }),
   fc.record({
+    kind: fc.constant('send parts' as const),
+    id: fc.constantFrom(...streamIds),
+    bytes: fc.nat(90_000),
+    head: fc.nat(40),
+    tail: fc.nat(3),
+  }),
+  fc.record({
     kind: fc.constant('grant' as const),
     id: fc.constantFrom(0, ...streamIds),
     bytes: fc.integer({ min: 1, max: 70_000 }),
@@ -67,6 +74,12 @@ it('6.9 never sends more than the windows let through, and all of it in the end'
           const bytes = Buffer.alloc(each.bytes, wanted.get(each.id)!.length);
           wanted.get(each.id)!.push(bytes);
           streams.get(each.id)!.send(bytes, 0, bytes.length);
+        } else if (each.kind === 'send parts') {
+          const place = wanted.get(each.id)!.length;
+          const head = Buffer.alloc(each.head + 2, place + 100);
+          const [body, tail] = [Buffer.alloc(each.bytes, place), Buffer.alloc(each.tail, place + 200)];
+          wanted.get(each.id)!.push(head.subarray(1, -1), body, tail);
+          streams.get(each.id)!.sendParts(head, 1, head.length - 1, body, tail);
         } else if (each.kind === 'grant') grant(each.id, each.bytes);
         else {
           initial = each.bytes;

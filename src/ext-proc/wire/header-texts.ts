@@ -1,4 +1,4 @@
-import { KnownTexts } from './known-texts.ts';
+import { KnownTexts } from '../../protocol/known-texts.ts';
 
 const names = new KnownTexts(64, (bytes, start, end) => bytes.toString('utf8', start, end).toLowerCase());
 /** Long values are mostly of one request alone, or secrets, which should not stay. */

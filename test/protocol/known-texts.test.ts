@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { KnownTexts } from '../../src/ext-proc/wire/known-texts.ts';
+import { KnownTexts } from '../../src/protocol/known-texts.ts';
 
 describe('known texts', () => {
   it('are read as they would be without being known, in any order and length', () => {
