@@ -99,7 +99,7 @@ void timeDecode(cudaStream_t stream, bool tiny, int heads, int kvHeads, int head
     b.positions = positions.data();
     b.block_tables = table.data();
     b.block_table_stride = pages;
-    planStep(b, group, plan);
+    planStep(b, group, kPrefillRows, plan);
     deviceTables.emplace_back(plan.tables.size() * 4);
     PM_CUDA(cudaMemcpyAsync(deviceTables.back().as<char>(), plan.tables.data(), plan.tables.size() * 4, cudaMemcpyHostToDevice, stream));
     PM_CUDA(cudaStreamSynchronize(stream));
@@ -137,19 +137,27 @@ void timePrefill(cudaStream_t stream, bool tiny, int heads, int kvHeads, int hea
   b.positions = positions.data();
   b.block_tables = table.data();
   b.block_table_stride = pages;
-  StepPlan plan;
-  planStep(b, heads / kvHeads, plan);
-  const DeviceMemory items(plan.prefill.size() * sizeof(AttentionItem)), tables(table.size() * 4);
-  PM_CUDA(cudaMemcpyAsync(items.as<char>(), plan.prefill.data(), items.bytes(), cudaMemcpyHostToDevice, stream));
-  PM_CUDA(cudaMemcpyAsync(tables.as<char>(), table.data(), tables.bytes(), cudaMemcpyHostToDevice, stream));
-  const double time = medianMicroseconds(stream, tiny, [&](int) {
-    attendPrefill({q.as<Bf16>(), keys.as<void>(), values.as<void>(), KvType::Bf16, tables.as<int32_t>(), items.as<AttentionItem>(),
-                   (int)plan.prefill.size(), out.as<Bf16>(), nullptr, nullptr, heads, kvHeads, headDim, padded, 0,
-                   1 / std::sqrt((float)headDim), 0}, stream);
-  });
   const double pairs = (double)queries * context + (double)queries * (queries + 1) / 2;
-  row("prefill attention " + std::to_string(heads) + "/" + std::to_string(kvHeads) + "/" + std::to_string(headDim) + ", " +
-          std::to_string(queries) + " queries after " + std::to_string(context), time, 0, 4.0 * pairs * heads * headDim);
+  cudaDeviceProp properties{};
+  PM_CUDA(cudaGetDeviceProperties(&properties, 0));
+  for (const bool warpgroups : {false, true}) {
+    if (warpgroups && properties.major != 9) continue;
+    StepPlan plan;
+    planStep(b, heads / kvHeads, warpgroups ? kWarpgroupRows : kPrefillRows, plan);
+    const DeviceMemory items(plan.prefill.size() * sizeof(AttentionItem)), tables(table.size() * 4);
+    PM_CUDA(cudaMemcpyAsync(items.as<char>(), plan.prefill.data(), items.bytes(), cudaMemcpyHostToDevice, stream));
+    PM_CUDA(cudaMemcpyAsync(tables.as<char>(), table.data(), tables.bytes(), cudaMemcpyHostToDevice, stream));
+    const AttentionTask task{q.as<Bf16>(), keys.as<void>(), values.as<void>(), KvType::Bf16, tables.as<int32_t>(), items.as<AttentionItem>(),
+                             (int)plan.prefill.size(), out.as<Bf16>(), nullptr, nullptr, heads, kvHeads, headDim, padded, 0,
+                             1 / std::sqrt((float)headDim), 0};
+    const double time = medianMicroseconds(stream, tiny, [&](int) {
+      if (warpgroups) attendPrefillWarpgroups(task, stream);
+      else attendPrefill(task, stream);
+    });
+    row(std::string(warpgroups ? "prefill attention, warpgroups, " : "prefill attention ") + std::to_string(heads) + "/" +
+            std::to_string(kvHeads) + "/" + std::to_string(headDim) + ", " + std::to_string(queries) + " queries after " +
+            std::to_string(context), time, 0, 4.0 * pairs * heads * headDim);
+  }
 }
 
 void timeGemm(cudaStream_t stream, bool tiny, int rows, int n, int k, MatrixLibrary* library) {

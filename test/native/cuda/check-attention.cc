@@ -52,7 +52,22 @@ struct Cache {
   }
 };
 
-void checkCase(const Shape& shape, KvType type, const std::vector<Run>& runs, int window, float softcap, int chunk) {
+struct Kernel {
+  const char* name;
+  void (*attend)(const AttentionTask&, cudaStream_t);
+  int rows;  // of an item
+};
+constexpr Kernel kDecode{"decode", attendDecode, 16}, kPrefill{"prefill", attendPrefill, 64};
+constexpr Kernel kWarpgroups{"warpgroup prefill", attendPrefillWarpgroups, 128};
+
+bool hasWarpgroups() {
+  cudaDeviceProp properties{};
+  PM_CUDA(cudaGetDeviceProperties(&properties, 0));
+  return properties.major == 9;
+}
+
+// `chunk`: tokens of a part of a sequence when decoding.
+void checkCase(const Kernel& kernel, const Shape& shape, KvType type, const std::vector<Run>& runs, int window, float softcap, int chunk = 0) {
   const int group = shape.heads / shape.kvHeads, padded = paddedHead(shape.headDim);
   const bool isDecode = chunk > 0;
   Cache cache(shape, type, runs);
@@ -60,7 +75,7 @@ void checkCase(const Shape& shape, KvType type, const std::vector<Run>& runs, in
   std::vector<MergeItem> merges;
   int rows = 0, partials = 0;
   for (size_t r = 0; r < runs.size(); r++) {
-    const int end = runs[r].context + runs[r].queries, most = (isDecode ? 16 : 64) / group;
+    const int end = runs[r].context + runs[r].queries, most = kernel.rows / group;
     for (int query = 0; query < runs[r].queries; query += most) {
       const int queries = std::min(most, runs[r].queries - query), position = runs[r].context + query, last = position + queries;
       const AttentionItem item{rows + query, queries, position, cache.starts[r], 0, last, -1};
@@ -112,14 +127,13 @@ void checkCase(const Shape& shape, KvType type, const std::vector<Run>& runs, in
   };
   const bool repeats = isRepeatable([&] { out.poison(); partialOut.poison(); partialSums.poison(); },
                                     [&] {
-                                      if (!isDecode) return attendPrefill(task(false), nullptr);
-                                      attendDecode(task(false), nullptr);
-                                      mergePartials(merge(false), nullptr);
+                                      kernel.attend(task(false), nullptr);
+                                      if (isDecode) mergePartials(merge(false), nullptr);
                                     },
                                     [&] { return bytesOf(out.download()); });
   twin::attend(task(true));
   if (isDecode) twin::mergePartials(merge(true));
-  const std::string name = std::string(isDecode ? "decode" : "prefill") + " attention " + std::to_string(shape.heads) + "/" +
+  const std::string name = std::string(kernel.name) + " attention " + std::to_string(shape.heads) + "/" +
                            std::to_string(shape.kvHeads) + "/" + std::to_string(shape.headDim) + (type == KvType::Bf16 ? "" : " e4m3") +
                            " rows " + std::to_string(rows) + " context " + std::to_string(runs[0].context) +
                            (window ? " window " + std::to_string(window) : "") + (softcap > 0 ? " softcap" : "");
@@ -133,6 +147,7 @@ void checkPlan() {
   int wrong = 0;
   for (int group = 1; group <= 16; group++)
     for (uint64_t seed = 0; seed < 20; seed++) {
+      const int prefillRows = seed % 2 ? kPrefillRows : kWarpgroupRows;
       std::vector<int32_t> starts{0}, positions, pages;
       std::vector<int> ends;
       const int sequences = 1 + (int)(pm::uniform(70, seed) * 6), stride = 5000;
@@ -154,12 +169,12 @@ void checkPlan() {
       batch.block_tables = pages.data();
       batch.block_table_stride = stride;
       StepPlan plan;
-      planStep(batch, group, plan);
+      planStep(batch, group, prefillRows, plan);
       std::vector<int64_t> seen(positions.size(), 0);
       std::vector<int> parts((size_t)plan.partials, 0), results(positions.size(), 0);
       for (const auto* items : {&plan.decode, &plan.prefill})
         for (const AttentionItem& item : *items) {
-          wrong += item.begin % 16 != 0 || item.end <= item.begin || item.queries * group > (items == &plan.decode ? 16 : 64);
+          wrong += item.begin % 16 != 0 || item.end <= item.begin || item.queries * group > (items == &plan.decode ? 16 : prefillRows);
           wrong += items == &plan.prefill && item.partial >= 0;
           if (item.partial >= 0) parts[(size_t)item.partial]++;
           for (int q = 0; q < item.queries; q++) {
@@ -193,12 +208,16 @@ void checkAttention() {
       for (const auto& [window, softcap] : {std::pair{0, 0.0f}, {37, 0.0f}, {0, 5.0f}}) {
         if (softcap > 0 && shape.headDim != 256 && !isFull()) continue;
         const int scale = isFull() ? 2 : 1;
-        checkCase(shape, type, {{200 * scale, 1}, {0, 1}, {15, 1}, {16, 1}, {95 * scale, 16 / (shape.heads / shape.kvHeads)}}, window, softcap, 64 * scale);
-        checkCase(shape, type, {{0, 70 * scale}, {0, 1}, {130 * scale, 33}, {17, 3}}, window, softcap, 0);
+        checkCase(kDecode, shape, type, {{200 * scale, 1}, {0, 1}, {15, 1}, {16, 1}, {95 * scale, 16 / (shape.heads / shape.kvHeads)}}, window, softcap, 64 * scale);
+        const std::vector<Run> prompts{{0, 70 * scale}, {0, 1}, {130 * scale, 33}, {17, 3}, {560, 20}};
+        checkCase(kPrefill, shape, type, prompts, window, softcap);
+        if (type == KvType::Bf16 && hasWarpgroups()) checkCase(kWarpgroups, shape, type, prompts, window, softcap);
       }
   if (!isFull()) return;
-  checkCase({32, 8, 128}, KvType::Bf16, {{4096, 1}, {8191, 1}, {1000, 4}}, 0, 0, 256);
-  checkCase({32, 8, 128}, KvType::Bf16, {{2048, 200}, {0, 129}}, 0, 0, 0);
+  checkCase(kDecode, {32, 8, 128}, KvType::Bf16, {{4096, 1}, {8191, 1}, {1000, 4}}, 0, 0, 256);
+  const std::vector<Run> long_{{2048, 200}, {0, 129}, {4000, 257}};
+  checkCase(kPrefill, {32, 8, 128}, KvType::Bf16, long_, 0, 0);
+  if (hasWarpgroups()) checkCase(kWarpgroups, {32, 8, 128}, KvType::Bf16, long_, 0, 0);
 }
 
 }  // namespace check

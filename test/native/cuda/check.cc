@@ -1,4 +1,4 @@
-// cuda-check [--full]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says if all passed.
+// cuda-check [--full] [--only rows|rope|gemm|attention|sample]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says if all passed.
 #include "check.h"
 
 #include <algorithm>
@@ -50,8 +50,8 @@ bool isRepeatable(const std::function<void()>& prepare, const std::function<void
   for (int run = 0; run < 3; run++) {
 #if defined(PM_EMULATED)
     using emulation::Order;
-    emulation::use(run == 0 ? emulation::Schedule{Order::Descending, false}
-                            : emulation::Schedule{run == 1 ? Order::Shuffled : Order::Ascending, true});
+    constexpr emulation::Schedule schedules[] = {{Order::Descending, false, true}, {Order::Shuffled, true, true}, {Order::Ascending, true, false}};
+    emulation::use(schedules[run]);
 #endif
     prepare();
     body();
@@ -74,7 +74,13 @@ bool isFull() { return full; }
 }  // namespace check
 
 int main(int count, char** arguments) {
-  for (int i = 1; i < count; i++) check::full = check::full || strcmp(arguments[i], "--full") == 0;
+  const char* only = nullptr;
+  for (int i = 1; i < count; i++) {
+    check::full = check::full || strcmp(arguments[i], "--full") == 0;
+    if (strcmp(arguments[i], "--only") == 0 && i + 1 < count) only = arguments[++i];
+  }
+  const std::pair<const char*, void (*)()> parts[] = {{"rows", check::checkRows}, {"rope", check::checkRope}, {"gemm", check::checkGemm},
+                                                      {"attention", check::checkAttention}, {"sample", check::checkSample}};
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
   if (found != cudaSuccess || devices == 0) {
@@ -82,11 +88,8 @@ int main(int count, char** arguments) {
     return 2;
   }
   try {
-    check::checkRows();
-    check::checkRope();
-    check::checkGemm();
-    check::checkAttention();
-    check::checkSample();
+    for (const auto& [name, run] : parts)
+      if (!only || strcmp(only, name) == 0) run();
   } catch (const std::exception& error) {
     fprintf(stderr, "cuda-check: %s\n", error.what());
     return 1;

@@ -45,6 +45,12 @@ const pm_plan& checked(const pm_plan& plan) {
   return plan;
 }
 
+bool isHopper() {
+  cudaDeviceProp properties{};
+  PM_CUDA(cudaGetDeviceProperties(&properties, 0));
+  return properties.major == 9;
+}
+
 size_t product(size_t a, size_t b, size_t bytes) { return a * b * bytes; }
 
 }  // namespace
@@ -55,7 +61,7 @@ Model::Model(const pm_plan& p)
       maxRows(std::max(p.max_tokens, kGraphRows)), maxSamples(std::max(p.max_samples, kGraphRows)),
       logitRows(std::min(maxSamples, kLogitRows)), eps(p.rms_norm_eps), embeddingScale(p.embedding_scale),
       attentionScale(p.attention_scale), attentionSoftcap(p.attention_softcap), logitSoftcap(p.logit_softcap),
-      hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH),
+      hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH), hasWarpgroups(isHopper()),
       kvType(p.kv_cache_dtype == PM_BF16 ? KvType::Bf16 : KvType::E4m3) {
   loadWeights(p);
   allocate(p);
@@ -140,7 +146,7 @@ void Model::growPartials(int count) {
 void Model::step(const pm_batch& batch) {
   if (batch.tokens == 0) return;
   const int before = generation;
-  planStep(batch, heads / kvHeads, plan);
+  planStep(batch, heads / kvHeads, usesWarpgroups() ? kWarpgroupRows : kPrefillRows, plan);
   growPartials(plan.partials);
   if (batch.top_stride > outputs.topStride) {
     stream.wait();
@@ -243,7 +249,8 @@ void Model::attend(const Layer& layer, const StepSizes& sizes) {
                  headDim, padded}, stream);
   task.items = inputs.prefill;
   task.itemCount = sizes.prefillItems;
-  attendPrefill(task, stream);
+  if (usesWarpgroups()) attendPrefillWarpgroups(task, stream);
+  else attendPrefill(task, stream);
 }
 
 void Model::sampleRows(const StepSizes& sizes, float* logitsOut) {

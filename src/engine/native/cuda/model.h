@@ -40,6 +40,8 @@ class Model {
   void loadWeights(const pm_plan& plan);
   void allocate(const pm_plan& plan);
   void growPartials(int partials);
+  // fp8 pages meet queries of 16 bits, which a product of a warpgroup does not do.
+  bool usesWarpgroups() const { return hasWarpgroups && kvType == KvType::Bf16; }
   // Fits the step into the sizes of a graph if it only decodes; otherwise the sizes are its own.
   StepSizes sizesOf(const pm_batch& batch) const;
   void compute(const StepSizes& sizes);
@@ -54,6 +56,7 @@ class Model {
   int rotaryDim, ropeTableCount, maxRows, maxSamples, logitRows;
   float eps, embeddingScale, attentionScale, attentionSoftcap, logitSoftcap;
   bool hasOutputNorms, gelu;
+  bool hasWarpgroups;  // compute capability 9.x
   KvType kvType;
 
   Stream stream;

@@ -25,7 +25,7 @@ void addDecode(AttentionItem item, StepPlan& plan) {
 
 }  // namespace
 
-void planStep(const pm_batch& batch, int group, StepPlan& plan) {
+void planStep(const pm_batch& batch, int group, int prefillRows, StepPlan& plan) {
   plan.decode.clear();
   plan.prefill.clear();
   plan.merges.clear();
@@ -37,7 +37,7 @@ void planStep(const pm_batch& batch, int group, StepPlan& plan) {
     const int32_t* from = batch.block_tables + (size_t)s * (size_t)batch.block_table_stride;
     plan.tables.insert(plan.tables.end(), from, from + pages);
     const bool isDecode = queries <= decodeQueries(group);
-    const int each = isDecode ? queries : prefillQueries(group);
+    const int each = isDecode ? queries : prefillRows / group;
     for (int first = 0; first < queries; first += each) {
       const int count = std::min(each, queries - first);
       const AttentionItem item{row + first, count, position + first, table, 0, position + first + count, -1};

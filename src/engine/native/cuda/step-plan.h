@@ -21,11 +21,12 @@ struct StepPlan {
 // its neighbours; longer parts for longer sequences bound their number.
 constexpr int splitTokens(int tokens) { return tokens <= 16384 ? 256 : tokens <= 65536 ? 512 : 1024; }
 
-// Queries that one item of each kernel may hold.
+// Queries that one item of decoding may hold.
 constexpr int decodeQueries(int group) { return 16 / group; }
-constexpr int prefillQueries(int group) { return 64 / group; }
+constexpr int kPrefillRows = 64, kWarpgroupRows = 128;  // of attendPrefill and attendPrefillWarpgroups
 
-// `group`: query heads per kv head, at most 16. Clears and fills `plan`.
-void planStep(const pm_batch& batch, int group, StepPlan& plan);
+// `group`: query heads per kv head, at most 16; `prefillRows`: of the kernel that takes the chunks of prompts. Clears and
+// fills `plan`.
+void planStep(const pm_batch& batch, int group, int prefillRows, StepPlan& plan);
 
 }  // namespace pm::cuda

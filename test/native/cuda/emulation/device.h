@@ -82,6 +82,9 @@ T addAtomic(T* at, T value) {
 
 inline int exchangeAtomic(int* at, int value) { return std::exchange(*at, value); }
 
+// The window of shared memory starts at no particular alignment.
+inline uint32_t sharedAddress(const void* p) { return 0x480u + (uint32_t)(static_cast<const char*>(p) - emulation::sharedMemory()); }
+
 inline void copyAsync(void* to, const void* from, bool valid) { emulation::copy16(to, from, valid); }
 inline void commitCopies() { emulation::commitCopies(); }
 template <int N>

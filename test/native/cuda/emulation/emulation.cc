@@ -17,12 +17,13 @@ namespace emulation {
 namespace {
 
 constexpr size_t kStackBytes = 256 << 10;
-constexpr int kWarp = 32, kMostThreads = 1024;
+constexpr int kWarp = 32, kWarpgroup = 128, kMostThreads = 1024;
 constexpr size_t kMostShared = 227 << 10;
 
-enum class State { Ready, AtBarrier, AtOperation, Done };
+enum class State { Ready, AtBarrier, AtOperation, AtWarpgroupOperation, Waiting, Done };
 
 struct Copy { void* to; const void* from; bool valid; };
+struct BulkCopy { void* to; const void* from; int bytes; void (*completed)(void*, int); void* at; };
 
 struct Fiber {
   ucontext_t context;
@@ -33,7 +34,12 @@ struct Fiber {
   std::vector<std::vector<Copy>> groups;  // committed, oldest first
   std::vector<Copy> open;
   void (*operation)(void* const*, int) = nullptr;
+  void (*warpgroupOperation)(void* const*) = nullptr;
   void* operand = nullptr;
+  bool (*isDone)(const void*, int) = nullptr;  // while it waits
+  const void* waitsAt = nullptr;
+  int waitArgument = 0;
+  ProductQueue products;
 };
 
 // Saves what the caller's function must find again, and goes on where `to` rests.
@@ -74,6 +80,7 @@ struct Machine {
   void* homeSaved = nullptr;
   char* shared = nullptr;
   size_t sharedSize = 0;
+  std::vector<BulkCopy> bulkCopies;  // under way
   int threads = 0;
   uint32_t random = 12345;
 #if defined(__SANITIZE_ADDRESS__)
@@ -130,6 +137,7 @@ void enter() {
   __sanitizer_finish_switch_fiber(nullptr, &machine.homeStack, &machine.homeStackSize);
 #endif
   (*machine.body)();
+  if (!machine.running->products.batches.empty() || !machine.running->products.open.empty()) fail("a thread ends while its products run");
   machine.running->state = State::Done;
   returnHome();
   abort();
@@ -143,6 +151,7 @@ void prepare(Fiber& fiber) {
   fiber.state = State::Ready;
   fiber.groups.clear();
   fiber.open.clear();
+  fiber.products = {};
 #if defined(PM_FAST_SWITCH)
   // Six registers, then the address that `ret` takes; the stack is as after a call.
   void** top = reinterpret_cast<void**>(fiber.stack + kStackBytes) - 2;
@@ -162,14 +171,21 @@ void perform(const Copy& copy) {
   else memset(copy.to, 0, 16);
 }
 
+void perform(const BulkCopy& copy) {
+  memcpy(copy.to, copy.from, (size_t)copy.bytes);
+  copy.completed(copy.at, copy.bytes);
+}
+
+uint32_t nextRandom() {
+  machine.random = machine.random * 1664525u + 1013904223u;
+  return machine.random >> 8;
+}
+
 void arrange(std::vector<int>& order, int count) {
   order.resize((size_t)count);
   for (int i = 0; i < count; i++) order[(size_t)i] = machine.schedule.order == Order::Descending ? count - 1 - i : i;
   if (machine.schedule.order != Order::Shuffled) return;
-  for (size_t i = (size_t)count - 1; i > 0; i--) {
-    machine.random = machine.random * 1664525u + 1013904223u;
-    std::swap(order[i], order[(machine.random >> 8) % (i + 1)]);
-  }
+  for (size_t i = (size_t)count - 1; i > 0; i--) std::swap(order[i], order[nextRandom() % (i + 1)]);
 }
 
 // The operation of a warp all of whose lanes have arrived; false if some have not.
@@ -186,6 +202,39 @@ bool operate(int warp) {
     if (machine.fibers[(size_t)(first + i)]->operation != operation) fail("lanes of one warp meet at different operations");
   operation(operands, lanes);
   for (int i = 0; i < lanes; i++) machine.fibers[(size_t)(first + i)]->state = State::Ready;
+  return true;
+}
+
+// The same of a warpgroup.
+bool operateWarpgroup(int group) {
+  const int first = group * kWarpgroup;
+  if (first + kWarpgroup > machine.threads) return false;
+  void* operands[kWarpgroup];
+  const auto fiberOf = [&](int i) -> Fiber& { return *machine.fibers[(size_t)(first + i)]; };
+  for (int i = 0; i < kWarpgroup; i++) {
+    if (fiberOf(i).state != State::AtWarpgroupOperation) return false;
+    if (fiberOf(i).warpgroupOperation != fiberOf(0).warpgroupOperation) fail("threads of one warpgroup meet at different operations");
+    operands[i] = fiberOf(i).operand;
+  }
+  fiberOf(0).warpgroupOperation(operands);
+  for (int i = 0; i < kWarpgroup; i++) fiberOf(i).state = State::Ready;
+  return true;
+}
+
+bool operateAnyWarpgroup() {
+  for (int group = 0; group < machine.threads / kWarpgroup; group++)
+    if (operateWarpgroup(group)) return true;
+  return false;
+}
+
+// One of the copies under way; false if there is none.
+bool finishCopy() {
+  auto& copies = machine.bulkCopies;
+  if (copies.empty()) return false;
+  const size_t i = machine.schedule.order == Order::Shuffled ? nextRandom() % copies.size() : 0;
+  const BulkCopy copy = copies[i];
+  copies.erase(copies.begin() + (ptrdiff_t)i);
+  perform(copy);
   return true;
 }
 
@@ -210,22 +259,27 @@ void runBlock(dim3 grid, dim3 block, int threads) {
         arrange(laneOrder, std::min(kWarp, threads - warp * kWarp));
         for (const int lane : laneOrder) {
           Fiber& fiber = *machine.fibers[(size_t)(warp * kWarp + lane)];
+          if (fiber.state == State::Waiting && fiber.isDone(fiber.waitsAt, fiber.waitArgument)) fiber.state = State::Ready;
           if (fiber.state != State::Ready) continue;
           leaveTo(fiber);
           moved = true;
         }
         again = operate(warp);
       }
+      if (!machine.schedule.lateProducts) moved = operateWarpgroup(warp * kWarp / kWarpgroup) || moved;
     }
     int done = 0, waiting = 0;
     for (int i = 0; i < threads; i++) {
       done += machine.fibers[(size_t)i]->state == State::Done;
       waiting += machine.fibers[(size_t)i]->state == State::AtBarrier;
     }
-    if (done == threads) return;
+    if (done == threads) {
+      if (!machine.bulkCopies.empty()) fail("a block ends while copies into it are under way");
+      return;
+    }
     if (waiting == threads) {
       for (int i = 0; i < threads; i++) machine.fibers[(size_t)i]->state = State::Ready;
-    } else if (!moved) {
+    } else if (!moved && !operateAnyWarpgroup() && !finishCopy()) {
       fail("threads of one block wait at different places: a barrier or warp operation is not reached by all");
     }
   }
@@ -275,6 +329,35 @@ void together(void (*operation)(void* const*, int), void* operand) {
   fiber.operand = operand;
   fiber.state = State::AtOperation;
   returnHome();
+}
+
+void togetherWarpgroup(void (*operation)(void* const*), void* operand) {
+  Fiber& fiber = *machine.running;
+  fiber.warpgroupOperation = operation;
+  fiber.operand = operand;
+  fiber.state = State::AtWarpgroupOperation;
+  returnHome();
+}
+
+void waitUntil(bool (*isDone)(const void*, int), const void* at, int argument) {
+  Fiber& fiber = *machine.running;
+  fiber.isDone = isDone;
+  fiber.waitsAt = at;
+  fiber.waitArgument = argument;
+  fiber.state = State::Waiting;
+  returnHome();
+}
+
+bool productsAreLate() { return machine.schedule.lateProducts; }
+ProductQueue& products() { return machine.running->products; }
+
+void copyBulk(void* to, const void* from, int bytes, void (*completed)(void*, int), void* at) {
+  if ((uintptr_t)to % 16 != 0 || (uintptr_t)from % 16 != 0 || bytes % 16 != 0 || bytes <= 0)
+    fail("a bulk copy is not of 16-byte units");
+  if (to < machine.shared || static_cast<char*>(to) + bytes > machine.shared + machine.sharedSize) fail("a bulk copy goes outside of shared memory");
+  const BulkCopy copy{to, from, bytes, completed, at};
+  if (machine.schedule.lateCopies) machine.bulkCopies.push_back(copy);
+  else perform(copy);
 }
 
 void copy16(void* to, const void* from, bool valid) {

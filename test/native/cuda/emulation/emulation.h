@@ -3,8 +3,8 @@
 // kernels' own source, index by index, is what runs.
 //
 // What a real device leaves open is chosen by an Order, and a correct kernel gives the same bits under every one:
-// in which order threads and blocks run, and whether an asynchronous copy happens when it is issued or when it is
-// waited for. Shared memory is filled with 0xff bytes and allocated at its exact size, so that an address checker
+// in which order threads and blocks run, and whether an asynchronous copy or product happens when it is issued or when
+// it is waited for. Shared memory is filled with 0xff bytes and allocated at its exact size, so that an address checker
 // (-fsanitize=address) sees what lies outside.
 #pragma once
 
@@ -24,7 +24,8 @@ enum class Order { Ascending, Descending, Shuffled };
 
 struct Schedule {
   Order order = Order::Ascending;
-  bool lateCopies = true;  // asynchronous copies happen when they are waited for
+  bool lateCopies = true;    // asynchronous copies happen when they are waited for
+  bool lateProducts = true;  // products of warpgroups do, and after all that other threads can do meanwhile
 };
 
 // Of the calling thread's next launches.
@@ -43,6 +44,33 @@ size_t sharedBytes();
 void barrier();
 // Waits until every lane of the warp has called with the same operation, then runs it once over their operands.
 void together(void (*operation)(void* const* operands, int lanes), void* operand);
+
+// The same for the four warps of a warpgroup.
+void togetherWarpgroup(void (*operation)(void* const* operands), void* operand);
+
+// Rests until `isDone(at, argument)`.
+void waitUntil(bool (*isDone)(const void* at, int argument), const void* at, int argument);
+
+// A copy by the engine, at once or when no thread can go on; then `completed(at, bytes)`.
+void copyBulk(void* to, const void* from, int bytes, void (*completed)(void* at, int bytes), void* at);
+
+// Of this launch.
+bool productsAreLate();
+
+// c = a b or c += a b, as one thread of a warpgroup gives it. `a`: registers, or null: a matrix in shared memory.
+struct WarpgroupProduct {
+  float* c;
+  const uint32_t* a;
+  uint64_t aDescriptor, bDescriptor;
+  int n;
+  bool transposedB, adds;
+};
+struct ProductQueue {
+  std::vector<WarpgroupProduct> open;
+  std::vector<std::vector<WarpgroupProduct>> batches;  // oldest first
+};
+// Of the running thread.
+ProductQueue& products();
 
 void copy16(void* to, const void* from, bool valid);
 void commitCopies();

@@ -68,8 +68,8 @@ struct AttentionRows {
     for (int step = 0; step < kSteps; step++) {
       if constexpr (TYPE == KvType::Bf16) {
         uint32_t k[4];
-        const int token = (lane & 7) + ((lane >> 4) << 3), chunk = step * 2 + ((lane >> 3) & 1);
-        loadMatrices(k, keys + token * kRowBytes + ((chunk ^ swizzle(token, kRowBytes)) << 4));
+        const int token = (lane & 7) + ((lane >> 4) << 3);
+        loadMatrices(k, keys + chunkOffset(token, step, (lane >> 3) & 1, kRowBytes));
         product(c[0], q[step], k[0], k[1]);
         product(c[1], q[step], k[2], k[3]);
       } else {
@@ -77,7 +77,7 @@ struct AttentionRows {
         for (int half = 0; half < 2; half++) {
           const int token = (lane >> 2) + half * 8;
           const uint32_t four = *reinterpret_cast<const uint32_t*>(
-              keys + token * kRowBytes + ((step ^ swizzle(token, kRowBytes)) << 4) + (lane & 3) * 4);
+              keys + chunkOffset(token, step / 2, step % 2, kRowBytes) + (lane & 3) * 4);
           product(c[half], q[step], e4m3ToF16((uint16_t)four), e4m3ToF16((uint16_t)(four >> 16)));
         }
       }
@@ -97,8 +97,7 @@ struct AttentionRows {
     PM_UNROLL
     for (int i = 0; i < kRowBytes / 32; i++) {
       uint32_t v[4];
-      const int chunk = i * 2 + (lane >> 4);
-      loadMatricesTransposed(v, values + token * kRowBytes + ((chunk ^ swizzle(token, kRowBytes)) << 4));
+      loadMatricesTransposed(v, values + chunkOffset(token, i, lane >> 4, kRowBytes));
       if (valid < kPageTokens) {
         PM_UNROLL
         for (int m = 0; m < 4; m++) {

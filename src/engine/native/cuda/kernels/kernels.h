@@ -91,6 +91,8 @@ struct AttentionTask {
 void attendDecode(const AttentionTask& task, cudaStream_t stream);
 // queries * group <= 64 in every item; no partials.
 void attendPrefill(const AttentionTask& task, cudaStream_t stream);
+// The same on compute capability 9.x for bf16 pages: queries * group <= 128.
+void attendPrefillWarpgroups(const AttentionTask& task, cudaStream_t stream);
 
 // The weighted mean of the partial results of some adjacent queries.
 struct MergeItem {
