@@ -4,6 +4,7 @@ import {
   differenceJson,
   differenceText,
   RecordsError,
+  type ReplayOptions,
   ReplayReport,
   readRecords,
   replayDecision,
@@ -44,17 +45,22 @@ export function replayCommand(): Command {
 }
 
 async function replay(records: string, { config, show, warmUp, json = false }: ReplayFlags): Promise<void> {
-  const { profile: loaded } = await loadConfiguration({ file: config });
+  const { profile: loaded, flowControl } = await loadConfiguration({ file: config });
   const profile = createProfile({ name: 'replay', ...loaded });
-  const report = await replayAll(records, profile, warmUp, (text, shown) => {
-    if (json || shown < show) process.stdout.write(`${text(json)}\n`);
-  });
+  const report = await replayAll(
+    records,
+    { profile, hasLateBinding: flowControl.enabled },
+    warmUp,
+    (text, shown) => {
+      if (json || shown < show) process.stdout.write(`${text(json)}\n`);
+    },
+  );
   process.stdout.write(json ? `${JSON.stringify({ summary: report.summary() })}\n` : report.text());
 }
 
 async function replayAll(
   records: string,
-  profile: Profile,
+  { profile, ...options }: ReplayOptions & { readonly profile: Profile },
   warmUp: number,
   onDifference: (text: (json: boolean) => string, shown: number) => void,
 ): Promise<ReplayReport> {
@@ -66,7 +72,7 @@ async function replayAll(
         report.dropped += line.count;
         continue;
       }
-      const replayed = replayDecision(line.decision, profile);
+      const replayed = replayDecision(line.decision, profile, options);
       if (read++ < warmUp || !report.add(replayed)) continue;
       onDifference(
         (json) => (json ? JSON.stringify(differenceJson(replayed)) : differenceText(replayed)),

@@ -38,6 +38,7 @@ export {
   modelRewrites,
   type RewriteModel,
 } from './model-rewrites.ts';
+export { readyFirst } from './ready-first.ts';
 export { maxReplyFrameBytes, maxRequestFrameBytes } from './remote/frame-kinds.ts';
 export { FrameLink } from './remote/frame-link.ts';
 export { PlacingHost } from './remote/placing-host.ts';

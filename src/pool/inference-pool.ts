@@ -57,6 +57,17 @@ const ageResolutionMs = 10;
 /** Share of the KV memory from which on a prompt may wait for answers to end: a long one needs a tenth of it. */
 const fullMemory = 0.9;
 
+/**
+ * Prompts may wait there for answers to end. An engine that has requests and tells no use of memory does not tell it
+ * at all (llama.cpp, Triton without TensorRT-LLM): what waits in its queue waits for memory or for a place in the
+ * batch, which only an end gives back. Of an engine that tells nothing, anything may be true.
+ */
+function mayBeFull(metrics: ScrapedMetrics | undefined): boolean {
+  if (metrics === undefined) return true;
+  const { kvCacheUsage, queuedRequests } = metrics;
+  return kvCacheUsage >= fullMemory || (kvCacheUsage === 0 && queuedRequests > 0);
+}
+
 /** A request served this recently outweighs a scrape that got no answer in time. */
 const proofOfLifeMs = 1000;
 
@@ -214,7 +225,7 @@ export class InferencePool {
     this.#tellScraped(endpoint, metrics === undefined ? 'no_figures' : 'figures');
     this.#change(endpoint, (state) => {
       state.health.scrapeSucceeded();
-      if (metrics !== undefined && metrics.kvCacheUsage >= fullMemory) {
+      if (mayBeFull(metrics)) {
         state.fullUntilMs = Number.POSITIVE_INFINITY;
       } else state.fullUntilMs = Math.min(state.fullUntilMs, this.#clock());
       this.#firstTokenJudge.lookForMissing(state, this.#clock());

@@ -4,5 +4,5 @@
  */
 export { type ReadLine, RecordsError, readRecords } from './read-records.ts';
 export type { RecordedDecision } from './record-schema.ts';
-export { type Replayed, replayDecision } from './replay.ts';
+export { type Replayed, type ReplayOptions, replayDecision } from './replay.ts';
 export { differenceJson, differenceText, ReplayReport } from './report.ts';

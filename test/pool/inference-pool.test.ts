@@ -456,6 +456,33 @@ describe('passive health', () => {
     expect(events).toEqual(['e0 ejected: slow, 500 ms']);
   });
 
+  it.each([
+    ['queues and tells no use of memory', { ...unknownMetrics, queuedRequests: 5, runningRequests: 4 }],
+    ['tells nothing of itself', undefined],
+  ])('keeps an endpoint that %s while it serves, and ejects it once it no longer does', (_, figures) => {
+    const { pool, endpoint, clock, serve, events } = createServing();
+    const scrape = () => pool.recordScrape(endpoint('e0'), figures);
+    for (let i = 0; i < 5; i++)
+      pool.reserve(endpoint('e0'), { promptTokens: 1000, uncachedTokens: 1000, isStreaming: true });
+    for (let i = 0; i < 5; i++) {
+      scrape();
+      clock.nowMs += 1000;
+      serve('e0', 4000);
+    }
+    expect(events).toEqual([]);
+    clock.nowMs += 5000;
+    scrape();
+    expect(events).toEqual(['e0 ejected: slow, 500 ms']);
+  });
+
+  it('judges an endpoint that queues although it tells memory to spare', () => {
+    const { endpoint, scrape, clock, serve } = createServing();
+    scrape('e0', { ...unknownMetrics, kvCacheUsage: 0.3, queuedRequests: 5 });
+    clock.nowMs += 1;
+    for (let i = 0; i < 5; i++) serve('e0', 5000);
+    expect(endpoint('e0').isReady).toBe(false);
+  });
+
   it('judges an endpoint whose memory was full before, and is not now', () => {
     const { endpoint, scrape, clock, serve } = createServing();
     scrape('e0', { ...unknownMetrics, kvCacheUsage: 0.99 });

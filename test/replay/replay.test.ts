@@ -46,8 +46,8 @@ async function recordDecisions(profile: Profile, picks = 300): Promise<string[]>
   return lines;
 }
 
-function replayAll(lines: readonly string[], profile: Profile) {
-  return lines.map((line) => replayDecision(parseDecision(JSON.parse(line)), profile));
+function replayAll(lines: readonly string[], profile: Profile, hasLateBinding = false) {
+  return lines.map((line) => replayDecision(parseDecision(JSON.parse(line)), profile, { hasLateBinding }));
 }
 
 describe('a replay of decisions', () => {
@@ -93,6 +93,28 @@ describe('a replay of decisions', () => {
     const at = (name: string) => endpoints.findIndex((endpoint) => endpoint.name === name);
     expect(first!.replayed.totals[at(after)]).toBeGreaterThan(first!.replayed.totals[at(before)]!);
     expect(result.totals[at(before)]).toBeGreaterThanOrEqual(result.totals[at(after)]!);
+  });
+
+  it('with late binding chooses no endpoint that is down while another is ready, as the picker does', async () => {
+    const lines: string[] = [];
+    const fleet = createFleet({ endpoints: 2, onDecision: (record) => lines.push(decisionLine(record)) });
+    const [down, up] = fleet.pool.snapshot(fleet.clock.nowMs).map(({ name }) => name);
+    fleet.pool.recordScrapeFailure(fleet.pool.snapshot(fleet.clock.nowMs)[0]!, 'connection refused');
+    await fleet.pick(promptOf('a prompt'));
+    const blind = createProfile({
+      name: 'blind',
+      filters: [],
+      scorers: [
+        {
+          name: 'the one that is down',
+          weight: 1,
+          scorer: (_, all) => all.map(({ name }) => (name === down ? 1 : 0)),
+        },
+      ],
+      picker: { name: 'max-score', picker: maxScore.create({}) },
+    });
+    expect(replayAll(lines, blind, false)[0]!.after).toBe(down);
+    expect(replayAll(lines, blind, true)[0]!.after).toBe(up);
   });
 
   it('names the filter that removes the recorded choice', async () => {
