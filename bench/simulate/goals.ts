@@ -14,7 +14,9 @@ import {
   pairedRatio,
   type RunMeasures,
   runExperiment,
+  type TtftBounds,
   tInterval,
+  ttftBounds,
 } from '../../src/simulation/index.ts';
 import { suite } from './suite.ts';
 
@@ -90,6 +92,8 @@ interface Piece {
   readonly name: string;
   readonly setting: Setting;
   readonly checks: readonly Check[];
+  /** Also prints what no router can be below, against this policy. */
+  readonly boundedAgainst?: string;
 }
 
 const never = { goal: '8', asks: 'mean TTFT / llm-d', measure: against(codeDefault), atMost: 1.1 } as const;
@@ -125,6 +129,7 @@ export const pieces: readonly Piece[] = [
       { goal: '1', asks: 'SLO %', measure: slo, atLeast: 99 },
       never,
     ],
+    boundedAgainst: sticky,
   },
   {
     name: 'trace-synthetic-0.9',
@@ -260,7 +265,37 @@ export function runPiece(name: string, options: GoalOptions): readonly string[] 
   if (piece === undefined) throw new Error(`piece "${name}" is unknown; known: ${pieceNames.join(', ')}`);
   const result = runSetting(piece.setting, options);
   const runsOf: RunsOf = (policy) => result.policies.find((each) => each.policy === policy)!.runs;
-  return piece.checks.map((check) => row(piece.setting, check, check.measure(runsOf)));
+  const rows = piece.checks.map((check) => row(piece.setting, check, check.measure(runsOf)));
+  return piece.boundedAgainst === undefined
+    ? rows
+    : [...rows, ...boundRows(piece, options, runsOf(piece.boundedAgainst))];
+}
+
+/** Requests alone on idle engines: the part of a TTFT that no choice of an engine takes away. */
+function boundRows(
+  { setting, checks, boundedAgainst }: Piece,
+  { seeds }: GoalOptions,
+  runs: readonly RunMeasures[],
+): readonly string[] {
+  const workload = findWorkload(setting.workload);
+  const { pods, warmShare } = workload;
+  const model = enginePresets[workload.preset];
+  const bounds = seeds.map((seed) => {
+    const options = { seed, load: setting.load, pods, model, requestsPerSecond: undefined, share: 1 };
+    return ttftBounds({ arrivals: workload.create(options).arrivals, model, pods, warmShare });
+  });
+  const rowOf = (what: string, of: (bound: TtftBounds) => number) => {
+    const { ratio, low, high } = pairedRatio(
+      bounds.map(of),
+      runs.map(({ ttftMeanMs }) => ttftMeanMs),
+    );
+    const asks = `no queue, ${what} / ${boundedAgainst === sticky ? 'sticky' : boundedAgainst}`;
+    return row(setting, { goal: checks[0]!.goal, asks }, { value: ratio, low, high });
+  };
+  return [
+    rowOf('cached as by one LRU of all memory', ({ sharedLruMs }) => sharedLruMs),
+    rowOf('cached as by knowing the future', ({ clairvoyantMs }) => clairvoyantMs),
+  ];
 }
 
 export const tableHead: readonly string[] = [

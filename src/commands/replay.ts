@@ -45,11 +45,11 @@ export function replayCommand(): Command {
 }
 
 async function replay(records: string, { config, show, warmUp, json = false }: ReplayFlags): Promise<void> {
-  const { profile: loaded, flowControl } = await loadConfiguration({ file: config });
+  const { profile: loaded, configuration } = await loadConfiguration({ file: config });
   const profile = createProfile({ name: 'replay', ...loaded });
   const report = await replayAll(
     records,
-    { profile, hasLateBinding: flowControl.enabled },
+    { profile, hasLateBinding: configuration.flowControl.enabled },
     warmUp,
     (text, shown) => {
       if (json || shown < show) process.stdout.write(`${text(json)}\n`);

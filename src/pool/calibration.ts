@@ -1,7 +1,7 @@
-import type { EndpointInFlight } from '../scheduling/endpoint.ts';
 import { FirstBursts } from './first-bursts.ts';
+import type { RequestLoad } from './in-flight-load.ts';
 import { type PrefillBurst, PrefillRate } from './prefill-rate.ts';
-import { StepTime, stepShapeMs } from './step-time.ts';
+import { type StepLoad, StepTime, stepMsOf } from './step-time.ts';
 
 const unlearnedOutputTokens = 300;
 const unlearnedPromptWork = 1250;
@@ -34,6 +34,10 @@ export class FleetCalibration {
   #answers = 0;
   #promptWork = unlearnedPromptWork;
   #prompts = 0;
+  #sentTokens = 0;
+  #sentUncached = 0;
+  #uncachedShare = 1;
+  #attentionShare = 0;
 
   get prefillMsPerToken(): number {
     return this.#prefillMs;
@@ -61,6 +65,25 @@ export class FleetCalibration {
   /** An endpoint's own figures: the fleet's follow them slowly once it has seen some bursts. */
   learnedPrefill(msPerToken: number): void {
     if (this.#firstBursts.isFull) this.#prefillMs += 0.02 * (msPerToken - this.#prefillMs);
+  }
+
+  /** Of prompt tokens, the share that was not believed cached. */
+  get uncachedShare(): number {
+    return this.#uncachedShare;
+  }
+
+  /** Work that attention adds to a token, for each token before it: as whoever sends requests counts it. */
+  get attentionShare(): number {
+    return this.#attentionShare;
+  }
+
+  sent(promptTokens: number, uncachedTokens: number, prefillWork: number): void {
+    if (promptTokens <= 0 || uncachedTokens <= 0) return;
+    this.#sentTokens = promptMemory * this.#sentTokens + promptTokens;
+    this.#sentUncached = promptMemory * this.#sentUncached + uncachedTokens;
+    this.#uncachedShare = Math.min(1, this.#sentUncached / this.#sentTokens);
+    const meanBefore = promptTokens - uncachedTokens / 2;
+    this.#attentionShare = Math.max(0, prefillWork - uncachedTokens) / (uncachedTokens * meanBefore);
   }
 
   /** Prefill of a usual prompt, as the matrix work of so many tokens. */
@@ -93,10 +116,10 @@ export class Calibration {
   }
 
   /** `prefillWork` of the prompt, as the matrix work of so many tokens. */
-  firstToken(prefillWork: number, sentAtMs: number, nowMs: number, load: EndpointInFlight): void {
+  firstToken(prefillWork: number, sentAtMs: number, nowMs: number, load: StepLoad): void {
     this.#fleet.prompted(prefillWork);
     const factor = this.#step.factor ?? this.#fleet.stepFactor;
-    const stepMs = factor * stepShapeMs(load);
+    const stepMs = stepMsOf(factor, load);
     this.settle(nowMs);
     this.#prefill.firstToken(prefillWork, sentAtMs, nowMs, stepMs);
     this.#fleet.learnedPrefill(this.#prefill.msPerToken(this.#fleet.prefillMsPerToken));
@@ -115,7 +138,7 @@ export class Calibration {
     return this.#fleet.isPrefillKnown;
   }
 
-  ended({ firstTokenAtMs, endedAtMs, outputTokens }: Answer, load: EndpointInFlight): void {
+  ended({ firstTokenAtMs, endedAtMs, outputTokens }: Answer, load: StepLoad): void {
     if (outputTokens > 8) {
       const msPerToken = (endedAtMs - firstTokenAtMs) / (outputTokens - 1);
       this.#step.answered(msPerToken, load, this.#fleet.stepFactor);
@@ -133,13 +156,27 @@ export class Calibration {
     return this.prefillMsPerToken() * this.#fleet.meanPromptWork;
   }
 
+  sent({ promptTokens, uncachedTokens, prefillWork = uncachedTokens }: RequestLoad): void {
+    this.#fleet.sent(promptTokens, uncachedTokens, prefillWork);
+  }
+
+  /**
+   * Prefill here of a prompt of so many tokens that somebody else has sent, of which the pool's usual share is
+   * cached.
+   */
+  othersPrefillMs(promptTokens: number): number {
+    const { uncachedShare, attentionShare } = this.#fleet;
+    const uncached = uncachedShare * promptTokens;
+    return this.prefillMsPerToken() * uncached * (1 + attentionShare * (promptTokens - uncached / 2));
+  }
+
   /** Answers of the whole pool. */
   get meanOutputTokens(): number {
     return this.#fleet.meanOutputTokens;
   }
 
-  stepMs(load: EndpointInFlight, kvCapacityTokens: number | undefined): number {
+  stepMs(load: StepLoad, kvCapacityTokens: number | undefined): number {
     const { stepFactor } = this.#fleet;
-    return unlessSame(this.#step.factor ?? stepFactor, stepFactor) * stepShapeMs(load, kvCapacityTokens);
+    return stepMsOf(unlessSame(this.#step.factor ?? stepFactor, stepFactor), load, kvCapacityTokens);
   }
 }

@@ -4,6 +4,8 @@ import { EndpointHealth } from './endpoint-health.ts';
 import { FirstTokenDelay } from './first-token-judge.ts';
 import type { HeldPrompts } from './held-prompts.ts';
 import { InFlightLoad } from './in-flight-load.ts';
+import { OthersLoad } from './others-load.ts';
+import type { StepLoad } from './step-time.ts';
 
 /** An endpoint as discovery names it. */
 export interface EndpointSpec {
@@ -79,8 +81,7 @@ export class EndpointState {
   #scrapeBegan: CountedLoad | undefined;
   /** What the gauges said that requests hold, less what we had counted then: the part that is not ours to count. */
   #heldBesideTokens: number | undefined;
-  /** Requests in the engine's queue that are not ours. */
-  #othersQueued = 0;
+  readonly #others = new OthersLoad();
   #view: Endpoint | undefined;
 
   constructor(spec: EndpointSpec, slot: number, { fleet, prompts, serial }: EndpointStateCollaborators) {
@@ -127,12 +128,27 @@ export class EndpointState {
     this.#metricsAtMs = began.atMs;
     this.#scrapeBegan = undefined;
     this.#view = undefined;
-    this.#othersQueued = othersQueued(metrics, began.requests + this.load.view().sentSinceScrape);
+    this.#heldBesideTokens = this.#besideTokens(metrics, began);
+    this.#others.scraped(
+      {
+        atMs: began.atMs,
+        queuedRequests: metrics.queuedRequests,
+        runningRequests: metrics.runningRequests,
+        ourRequests: began.requests + this.load.view().sentSinceScrape,
+        besideTokens: this.#heldBesideTokens,
+      },
+      {
+        prefillMs: (tokens) => this.calibration.othersPrefillMs(tokens),
+        stepMs: this.calibration.stepMs(this.stepLoad(nowMs), this.#kvCapacityTokens),
+      },
+    );
+  }
+
+  #besideTokens({ kvCacheUsage, queuedRequests }: ScrapedMetrics, began: CountedLoad): number | undefined {
     const capacity = this.#kvCapacityTokens;
-    if (capacity === undefined) return;
-    const queued = Math.min(1, metrics.queuedRequests / Math.max(1, began.waitingRequests));
-    const scraped = metrics.kvCacheUsage * capacity + queued * began.waitingTokens;
-    this.#heldBesideTokens = scraped - began.heldTokens;
+    if (capacity === undefined) return undefined;
+    const queued = Math.min(1, queuedRequests / Math.max(1, began.waitingRequests));
+    return kvCacheUsage * capacity + queued * began.waitingTokens - began.heldTokens;
   }
 
   /** The view must be made anew: load, health or age changed. */
@@ -157,15 +173,29 @@ export class EndpointState {
       : totalBlocks * blockSizeTokens;
   }
 
-  #countHeldTokens(nowMs: number): number {
-    const stepMs = this.calibration.stepMs(this.load.view(), this.#kvCapacityTokens);
-    return this.load.heldTokens(nowMs, stepMs);
+  /** What the engine's steps read now, as far as it is ours. */
+  #ownStepLoad(nowMs: number): StepLoad {
+    const { requests, promptTokens } = this.load.view();
+    return { requests, contextTokens: promptTokens, decodingMs: this.load.decodingMs(nowMs) };
   }
 
-  #othersPrefillMs(nowMs: number): number {
-    if (this.#othersQueued === 0) return 0;
-    const workedOffMs = nowMs - (this.#metricsAtMs ?? nowMs);
-    return Math.max(0, this.#othersQueued * this.calibration.meanPrefillMs() - workedOffMs);
+  /** What the engine's steps read now: ours, and what its gauges told beyond our count. */
+  stepLoad(nowMs: number): StepLoad {
+    const { requests, contextTokens, decodingMs } = this.#ownStepLoad(nowMs);
+    return {
+      requests: requests + this.#others.requests,
+      contextTokens: Math.max(0, contextTokens + (this.#heldBesideTokens ?? 0)),
+      decodingMs,
+    };
+  }
+
+  /** By our own load alone, so that what is counted at a scrape and later differs by what we sent. */
+  #countingStepMs(nowMs: number): number {
+    return this.calibration.stepMs(this.#ownStepLoad(nowMs), this.#kvCapacityTokens);
+  }
+
+  #countHeldTokens(nowMs: number): number {
+    return this.load.heldTokens(nowMs, this.#countingStepMs(nowMs));
   }
 
   #makeView(nowMs: number): Endpoint {
@@ -175,10 +205,11 @@ export class EndpointState {
     const metrics = this.#metrics;
     const { totalBlocks, blockSizeTokens } = metrics;
     const kvCapacityTokens = this.#kvCapacityTokens;
-    const stepMs = this.calibration.stepMs(inFlight, kvCapacityTokens);
+    const stepMs = this.calibration.stepMs(this.stepLoad(nowMs), kvCapacityTokens);
     const prefillMsPerToken = this.calibration.prefillMsPerToken();
     const besideTokens = this.#heldBesideTokens ?? 0;
-    const heldTokens = this.load.heldTokens(nowMs, stepMs) + besideTokens;
+    const countingStepMs = this.#countingStepMs(nowMs);
+    const heldTokens = this.load.heldTokens(nowMs, countingStepMs) + besideTokens;
     const isSharedMemory = besideTokens > noticeableShare * (kvCapacityTokens ?? 0);
     const notReadyReason = this.health.notReadyReason(nowMs);
     // Field by field, as spreading an object costs five times as much and views are made by the thousand.
@@ -207,12 +238,13 @@ export class EndpointState {
         isPrefillKnown: this.calibration.isPrefillKnown,
         stepMs,
         pendingPrefillMs: this.load.pendingPrefillMs(nowMs, prefillMsPerToken),
-        othersPrefillMs: this.#othersPrefillMs(nowMs),
+        othersPrefillMs: this.#others.prefillMs(nowMs, this.calibration.meanPrefillMs()),
         prefillShare: this.load.prefillShare(nowMs, prefillMsPerToken),
         freshAnswers: this.load.freshAnswers(nowMs),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
-        releasableTokens: this.load.releasableTokens(nowMs, stepMs) + (isSharedMemory ? besideTokens : 0),
+        releasableTokens:
+          this.load.releasableTokens(nowMs, countingStepMs) + (isSharedMemory ? besideTokens : 0),
         meanOutputTokens: this.calibration.meanOutputTokens,
       }),
       slot: this.slot,
@@ -222,9 +254,3 @@ export class EndpointState {
 
 /** Of the memory, what must be held beside our requests to be others' and no error of our count. */
 const noticeableShare = 0.25;
-
-/** Of the requests queued, the share that is not ours: the engine knows more requests than we have there. */
-function othersQueued({ queuedRequests, runningRequests }: ScrapedMetrics, ours: number): number {
-  const all = queuedRequests + runningRequests;
-  return all > ours ? queuedRequests * ((all - ours) / all) : 0;
-}

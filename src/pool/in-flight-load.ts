@@ -186,7 +186,12 @@ export class InFlightLoad {
   }
 
   #generatedTokens(nowMs: number, stepMs: number): number {
-    return Math.max(0, this.#decoding * nowMs - this.#decodingSinceMs) / stepMs;
+    return this.decodingMs(nowMs) / stepMs;
+  }
+
+  /** Time since the first tokens of the answers under way, summed. */
+  decodingMs(nowMs: number): number {
+    return Math.max(0, this.#decoding * nowMs - this.#decodingSinceMs);
   }
 
   /** Assumes the first tokens that are due and will not be seen. */

@@ -199,6 +199,7 @@ export class InferencePool {
     const pendingMs = state.load.pendingPrefillMs(sentAtMs, msPerToken);
     const prefillMs = pendingMs + msPerToken * (load.prefillWork ?? load.uncachedTokens);
     const entry = state.load.add(load, sentAtMs, prefillMs);
+    state.calibration.sent(load);
     const isProbe = state.health.takeProbe();
     this.#touch(state);
     return {
@@ -306,7 +307,7 @@ export class InferencePool {
     // The first bytes of an answer that comes as a whole are its end.
     if (isStreaming) {
       entry.firstTokenAtMs = nowMs;
-      state.calibration.firstToken(entry.prefillWork, entry.sentAtMs, nowMs, state.load.view());
+      state.calibration.firstToken(entry.prefillWork, entry.sentAtMs, nowMs, state.stepLoad(nowMs));
       this.#change(state, () => this.#firstTokenJudge.came(state, entry, nowMs));
     }
     state.load.firstToken(entry, nowMs);
@@ -318,7 +319,7 @@ export class InferencePool {
     const { firstTokenAtMs } = entry;
     if (outputTokens === undefined || firstTokenAtMs === undefined || !state.load.has(entry)) return;
     const endedAtMs = this.#clock();
-    state.calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, state.load.view());
+    state.calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, state.stepLoad(endedAtMs));
   }
 
   #tellScraped(endpoint: EndpointRef, result: ScrapeResult): void {

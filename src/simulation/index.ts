@@ -6,6 +6,7 @@
 export { type EngineModel, type EnginePresetName, enginePresets } from './engine-model.ts';
 export { type ExperimentResult, runExperiment, type Scenario } from './experiment.ts';
 export { type FloodMeasures, type FloodOptions, measureFlood } from './flood.ts';
+export { type TtftBounds, ttftBounds } from './lower-bound.ts';
 export type { RunMeasures } from './measures.ts';
 export { svgPlot } from './plot.ts';
 export { findPolicy, policies } from './policies/index.ts';

@@ -120,3 +120,17 @@ describe('calibration', () => {
     expect(told).toEqual(['e0', 'e0', 'e0']);
   });
 });
+
+describe('the time of a step', () => {
+  it('grows with what the answers under way have generated', () => {
+    const { clock, pool, endpoints, learned } = createFleet(1);
+    for (let i = 0; i < 20; i++)
+      pool.reserve(endpoints[0]!, { promptTokens: 100, uncachedTokens: 100 }).firstToken();
+    const freshMs = learned(0).stepMs;
+    clock.nowMs += 1000 * freshMs;
+    const { stepMs } = learned(0);
+    // 20 answers of nearly 1,000 tokens each are read in each step, at the prior's 5.6e-5 ms a token.
+    expect(stepMs - freshMs).toBeGreaterThan(0.6 * 20 * 1000 * 5.6e-5);
+    expect(stepMs - freshMs).toBeLessThan(20 * 1000 * 5.6e-5);
+  });
+});

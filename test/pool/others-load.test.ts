@@ -66,3 +66,55 @@ describe('requests on an engine that others sent', () => {
     expect(isRoomAt(now(), defaultRoomRule, 500)).toBe(true);
   });
 });
+
+describe('prompts of others that no queue shows', () => {
+  const capacity = 16_000;
+
+  function createShared(usages: readonly number[], runningRequests = 4) {
+    const fleet = createPool();
+    for (const kvCacheUsage of usages) {
+      fleet.scrape({ kvCacheUsage, runningRequests });
+      fleet.clock.nowMs += 100;
+    }
+    return fleet;
+  }
+  const othersMs = ({ now }: ReturnType<typeof createShared>) => now().learned.othersPrefillMs;
+
+  it('are seen by the memory that grows faster than answers do', () => {
+    const steady = createShared([0.5, 0.5, 0.5]);
+    expect(othersMs(steady)).toBe(0);
+    const grown = createShared([0.1, 0.1, 0.9]);
+    const { prefillMsPerToken } = grown.now().learned;
+    const wholeMs = 0.8 * capacity * prefillMsPerToken;
+    // Come half of an interval before the scrape on average, and 100 ms ago; what came after it is a guess.
+    expect(othersMs(grown)).toBeGreaterThan(wholeMs - 50 - 100 - 10);
+    expect(othersMs(grown)).toBeLessThan(wholeMs);
+  });
+
+  it('are worked off between scrapes, and more are expected where some came', () => {
+    const fleet = createShared([0.1, 0.9]);
+    const seenMs = othersMs(fleet);
+    fleet.clock.nowMs += 50;
+    expect(othersMs(fleet)).toBeLessThan(seenMs - 45);
+    fleet.clock.nowMs += 800;
+    const expectedMs = othersMs(fleet);
+    expect(expectedMs).toBeGreaterThan(0);
+    expect(expectedMs).toBeLessThan(seenMs / 4);
+  });
+
+  it('are none where all requests are ours, however wrong our count of their memory is', () => {
+    const { clock, scrape, reserve, now } = createPool();
+    for (let i = 0; i < 4; i++) reserve();
+    for (const kvCacheUsage of [0.1, 0.9]) {
+      scrape({ kvCacheUsage, runningRequests: 4 });
+      clock.nowMs += 100;
+    }
+    expect(now().learned.othersPrefillMs).toBe(0);
+  });
+
+  it('lengthen the steps of the engine', () => {
+    const idle = createShared([0]);
+    const shared = createShared([0.9], 40);
+    expect(shared.now().learned.stepMs).toBeGreaterThan(1.1 * idle.now().learned.stepMs);
+  });
+});

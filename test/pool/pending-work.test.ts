@@ -69,10 +69,10 @@ describe('the memory that requests hold on an endpoint', () => {
     const { clock, pool, endpoint, scrape, learned } = createPool();
     const ours = pool.reserve(endpoint, { promptTokens: 1000, uncachedTokens: 1000 });
     ours.firstToken();
+    const generated = 1000 / learned().stepMs;
     scrape({ kvCacheUsage: 0.1 });
     expect(learned().heldTokens).toBeCloseTo(16_000);
     clock.nowMs += 1000;
-    const generated = 1000 / learned().stepMs;
     expect(learned().heldTokens).toBeCloseTo(16_000 + generated, 0);
     ours.release();
     expect(learned().heldTokens).toBeCloseTo(15_000, 0);

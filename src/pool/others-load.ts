@@ -1,0 +1,83 @@
+import { FadingSum } from './fading-sum.ts';
+
+/** One scrape beside our own count at the moment when it was asked for. */
+export interface ScrapedBeside {
+  readonly atMs: number;
+  readonly queuedRequests: number;
+  readonly runningRequests: number;
+  /** Requests that we know to be there; those sent while the engine was asked included. */
+  readonly ourRequests: number;
+  /** What the gauges say that requests hold, less what we have counted; undefined if it does not tell its memory. */
+  readonly besideTokens: number | undefined;
+}
+
+/** What has been learned of the engine. */
+export interface EnginePace {
+  /** Prefill of prompts of so many tokens, of which some are cached. */
+  readonly prefillMs: (promptTokens: number) => number;
+  readonly stepMs: number;
+}
+
+/**
+ * The load on one engine that other processes have sent, such as replicas of this one: what its gauges tell beyond
+ * our own requests. What is in the engine's queue waits whole. And where the memory that others hold grows by more
+ * than their answers generate, prompts have come since the last scrape: vLLM's usage counts the blocks of a prompt
+ * while it is still computed. Long ones matter most, and they outlast slow scrapes. What comes after a scrape is
+ * not seen before the next; it is expected at the rate that came lately, so that replicas which read their gauges
+ * seldom come to prefer different engines.
+ *
+ *     scrape        prompt comes          scrape                    now
+ *     ├── beside ───────┼── on average half ──┤ beside + its tokens ──┤ worked off, and expected at the usual rate
+ */
+export class OthersLoad {
+  #queued = 0;
+  #requests = 0;
+  #tokens: number | undefined;
+  #atMs: number | undefined;
+  /** Prefill of prompts that were seen to come, left at `#atMs`. */
+  #seenMs = 0;
+  readonly #recentMs = new FadingSum(rateMs);
+
+  /** Requests there that are not ours. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  scraped(
+    { atMs, queuedRequests, runningRequests, ourRequests, besideTokens }: ScrapedBeside,
+    pace: EnginePace,
+  ): void {
+    const all = queuedRequests + runningRequests;
+    const earlier = this.#requests;
+    this.#requests = Math.max(0, all - ourRequests);
+    this.#queued = all > 0 ? queuedRequests * (this.#requests / all) : 0;
+    const elapsedMs = Math.max(0, atMs - (this.#atMs ?? atMs));
+    this.#seenMs = this.#requests === 0 ? 0 : Math.max(0, this.#seenMs - elapsedMs);
+    if (this.#requests > 0 && besideTokens !== undefined && this.#tokens !== undefined) {
+      const generated = (Math.min(earlier, this.#requests) * elapsedMs) / pace.stepMs;
+      const tokens = besideTokens - this.#tokens - generated;
+      if (tokens >= leastTokens) {
+        const workMs = pace.prefillMs(tokens);
+        this.#seenMs += Math.max(0, workMs - elapsedMs / 2);
+        this.#recentMs.add(workMs, atMs);
+      }
+    }
+    this.#tokens = besideTokens;
+    this.#atMs = atMs;
+  }
+
+  /** Prefill of others that is still to be done, milliseconds. `meanPrefillMs` is that of a usual prompt. */
+  prefillMs(nowMs: number, meanPrefillMs: number): number {
+    if (this.#requests === 0) return 0;
+    const sinceMs = Math.max(0, nowMs - (this.#atMs ?? nowMs));
+    const leftMs = Math.max(0, Math.max(this.#queued * meanPrefillMs, this.#seenMs) - sinceMs);
+    return leftMs + (this.#recentMs.at(nowMs) / rateMs) * Math.min(mostUnseenMs, sinceMs);
+  }
+}
+
+/** Less is the error of our own count: what is generated is known to some hundreds of tokens. */
+const leastTokens = 1024;
+/** Over how long the rate at which others send is taken. */
+const rateMs = 20_000;
+/** Of what comes unseen, the oldest has been computed by now. */
+const mostUnseenMs = 1000;
