@@ -55,6 +55,11 @@ export interface EngineOptions {
   readonly poolerConfig?: Readonly<Record<string, unknown>>;
   /** Path of a Jinja file that replaces the model's chat template. */
   readonly chatTemplate?: string;
+  readonly chatTemplateContentFormat?: 'auto' | 'string' | 'openai';
+  /** Requests may bring a chat template of their own. */
+  readonly trustRequestChatTemplate?: boolean;
+  /** Variables of the template, below those of requests. */
+  readonly defaultChatTemplateKwargs?: Readonly<Record<string, unknown>>;
   readonly enableLora?: boolean;
   /** `name=path` each, or JSON: see `readLoraConfig`. */
   readonly loraModules?: readonly string[];

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../telemetry/index.ts';
 import { createLog } from '../telemetry/index.ts';
-import type { LoadedTokenizer, PromptEncoder, TokenizerFiles } from '../tokenizer/index.ts';
+import type { ContentFormat, LoadedTokenizer, PromptEncoder, TokenizerFiles } from '../tokenizer/index.ts';
 import {
   createByteTokenizer,
   createChatTemplate,
@@ -56,13 +56,17 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   engine.endTextAt([tokenizer.eosTokenId].filter((tokenId) => tokenId !== undefined));
   let prompts: PromptEncoder | undefined;
   try {
-    prompts = createPrompts(loaded);
+    prompts = createPrompts(loaded, options.chatTemplateContentFormat);
     const server = await serveOpenEngine({
       engine,
       tokenizer,
       prompts,
       outputFormats,
       pooling,
+      chat: {
+        trustsRequestTemplates: options.trustRequestChatTemplate ?? false,
+        variables: options.defaultChatTemplateKwargs ?? {},
+      },
       modelPath: options.model,
       adapters: readLoraConfig(options)?.modules ?? [],
       modelNames: options.servedModelName ?? [options.model],
@@ -172,11 +176,17 @@ function byteTokenizer(model: string): ModelTokenizer {
 }
 
 /** Long prompts are encoded in a thread of their own, so that the server goes on answering meanwhile. */
-function createPrompts({ tokenizer, chatTemplate, source }: ModelTokenizer): PromptEncoder {
-  const template = chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer);
+function createPrompts(
+  { tokenizer, chatTemplate, source }: ModelTokenizer,
+  contentFormat: ContentFormat | undefined,
+): PromptEncoder {
+  const template =
+    chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer, contentFormat);
   const here = createPromptEncoder(tokenizer, template);
   // Text as bytes takes no time.
-  return source === undefined ? here : splitByLength(here, createTokenizerThread({ source, chatTemplate }));
+  return source === undefined
+    ? here
+    : splitByLength(here, createTokenizerThread({ source, chatTemplate, contentFormat }));
 }
 
 /** As in vLLM, calls are recognized only if both flags say so. */

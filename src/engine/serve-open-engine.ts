@@ -10,7 +10,7 @@ import { defaultPooling, type PoolingConfig } from './pooling-config.ts';
 import { trackConnections } from './server/connections.ts';
 import { createEngineMetrics } from './server/engine-metrics.ts';
 import type { GenerationDefaults } from './server/generation-options.ts';
-import type { OutputFormats, ServerContext } from './server/index.ts';
+import type { ChatDefaults, OutputFormats, ServerContext } from './server/index.ts';
 import { createEngineServer } from './server/index.ts';
 import { ServedAdapters } from './server/served-adapters.ts';
 import { nowSeconds } from './server/server-context.ts';
@@ -27,6 +27,8 @@ export interface ServeOpenEngineOptions {
   /** Loaded with the engine. */
   readonly adapters?: readonly LoraModule[];
   readonly defaults: GenerationDefaults;
+  /** How messages become prompts. */
+  readonly chat?: ChatDefaults;
   /** How embeddings are made. */
   readonly pooling?: PoolingConfig;
   readonly hasSleepMode: boolean;
@@ -98,6 +100,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       forcesUsage: options.forcesUsage ?? false,
       defaults: options.defaults,
     },
+    chat: options.chat ?? { trustsRequestTemplates: false, variables: {} },
     pooling: options.pooling ?? defaultPooling,
     hasSleepMode: options.hasSleepMode,
     hasRequestIdHeaders: options.hasRequestIdHeaders ?? false,

@@ -8,6 +8,7 @@
 export { createByteTokenizer } from './byte-tokenizer.ts';
 export type { ChatTemplate, ChatTemplateInputs, RenderedChat } from './chat-template.ts';
 export { ChatTemplateError, createChatTemplate } from './chat-template.ts';
+export { type ContentFormat, contentFormats } from './content-format.ts';
 export type { TokenizerFiles } from './huggingface-tokenizer.ts';
 export type { IncrementalDetokenizer } from './incremental-detokenizer.ts';
 export type { LoadedTokenizer } from './load-tokenizer.ts';

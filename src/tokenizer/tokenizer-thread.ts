@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { ChatTemplateInputs, RenderedChat } from './chat-template.ts';
 import { ChatTemplateError } from './chat-template.ts';
+import type { ContentFormat } from './content-format.ts';
 import type { TokenizerFiles } from './huggingface-tokenizer.ts';
 import type { PromptEncoder } from './prompt-encoder.ts';
 import type { EncodeOptions } from './tokenizer.ts';
@@ -11,6 +12,7 @@ export interface TokenizerThreadOptions {
   readonly source: string | TokenizerFiles;
   /** Jinja source. */
   readonly chatTemplate: string | undefined;
+  readonly contentFormat?: ContentFormat | undefined;
 }
 
 export type TokenizerJob =

@@ -9,13 +9,17 @@ import type { TokenizerAnswer, TokenizerJob, TokenizerThreadOptions } from './to
 const niceness = 5;
 
 /** Entry of the tokenizer's thread. */
-function runTokenizer(port: MessagePort, { source, chatTemplate }: TokenizerThreadOptions): void {
+function runTokenizer(
+  port: MessagePort,
+  { source, chatTemplate, contentFormat }: TokenizerThreadOptions,
+): void {
   // Whoever answers requests comes first; on Linux priority belongs to the thread.
   if (platform() === 'linux') setPriority(0, niceness);
   const tokenizer =
     typeof source === 'string' ? loadTokenizer(source)?.tokenizer : createTokenizer('the tokenizer', source);
   if (tokenizer === undefined) throw new Error(`there is no tokenizer.json in ${source}`);
-  const template = chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer);
+  const template =
+    chatTemplate === undefined ? undefined : createChatTemplate(chatTemplate, tokenizer, contentFormat);
 
   const run = (job: TokenizerJob): RenderedChat => {
     if ('text' in job) return { text: '', tokenIds: tokenizer.encode(job.text, job.options) };

@@ -1,3 +1,4 @@
+import { contentFormats } from '../../tokenizer/index.ts';
 import { reasoningFormats, toolCallFormats } from '../output-parsers/index.ts';
 import type { EngineFlag } from './engine-flag.ts';
 
@@ -9,6 +10,28 @@ export const textFlags: readonly EngineFlag[] = [
     type: 'string',
     default: undefined,
     help: 'Jinja file that replaces the model’s chat template.',
+  },
+  {
+    name: 'chat-template-content-format',
+    option: 'chatTemplateContentFormat',
+    type: 'string',
+    choices: contentFormats,
+    default: 'auto',
+    help: 'Message contents as one text (string) or as a list of parts (openai); auto looks at the template.',
+  },
+  {
+    name: 'trust-request-chat-template',
+    option: 'trustRequestChatTemplate',
+    type: 'boolean',
+    default: false,
+    help: 'Use the "chat_template" of requests; a template can keep the engine busy without end.',
+  },
+  {
+    name: 'default-chat-template-kwargs',
+    option: 'defaultChatTemplateKwargs',
+    type: 'json',
+    default: undefined,
+    help: 'Variables of the chat template below those of requests, such as {"enable_thinking":false}.',
   },
   {
     name: 'generation-config',

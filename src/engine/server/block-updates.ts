@@ -10,6 +10,8 @@ export interface BlockUpdate {
   /** All blocks so far. */
   readonly blocks: readonly OutputBlock[];
   readonly usage: GenerationUsage;
+  /** Among the completion's; undefined if they are not counted. */
+  readonly reasoningTokens: number | undefined;
   /** With the last update. */
   readonly finish: ChoiceFinish | undefined;
 }
@@ -19,10 +21,12 @@ export async function* blockUpdates({ output, updates }: ChatRun): AsyncGenerato
   const choice = new ChoiceOutput(output);
   const answer = new OutputBlocks(output.createCallId);
   for await (const { deltas, usage } of updates)
-    for (const { text, finish } of deltas) {
-      const events = choice.push(text, finish).flatMap((event) => answer.push(event));
+    for (const delta of deltas) {
+      const { finish } = delta;
+      const events = choice.push(delta).flatMap((event) => answer.push(event));
       if (finish !== undefined) events.push(...answer.close());
-      yield { events, blocks: answer.blocks, usage, finish };
+      const { reasoningTokens } = choice;
+      yield { events, blocks: answer.blocks, usage, reasoningTokens, finish };
     }
 }
 

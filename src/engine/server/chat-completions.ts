@@ -28,13 +28,13 @@ export async function chatCompletions(
 
 async function wholeAnswer(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs, promptTokens, updates }: ChatRun,
+  { head, options, output, logprobs, promptTokens, promptText, echo, updates }: ChatRun,
 ) {
   const nameOf = tokenNames(tokenizer, options.namesTokensById);
   let ofPrompt: GenerationUpdate['promptLogprobs'];
   const choices = Array.from({ length: options.choices }, () => ({
     sorted: new ChoiceOutput(output),
-    events: [] as OutputEvent[],
+    events: (echo === '' ? [] : [{ kind: 'content', text: echo }]) as OutputEvent[],
     outputs: [] as ChoiceDelta['outputs'][number][],
     finish: undefined as ChoiceDelta['finish'],
   }));
@@ -42,9 +42,10 @@ async function wholeAnswer(
   for await (const update of updates) {
     usage = update.usage;
     ofPrompt ??= update.promptLogprobs;
-    for (const { choice, text, outputs, finish } of update.deltas) {
+    for (const delta of update.deltas) {
+      const { choice, outputs, finish } = delta;
       const whole = choices[choice]!;
-      whole.events.push(...whole.sorted.push(text, finish));
+      whole.events.push(...whole.sorted.push(delta));
       if (logprobs !== undefined || options.returnsTokenIds) whole.outputs.push(...outputs);
       whole.finish = finish;
     }
@@ -60,10 +61,21 @@ async function wholeAnswer(
       stop_reason: finish?.stopReason ?? null,
       ...(options.returnsTokenIds ? { token_ids: idsOf(outputs) } : {}),
     })),
-    usage: usageBody([usage]),
-    ...(ofPrompt && { prompt_logprobs: promptLogprobs(nameOf, scorePrompt(promptTokens, ofPrompt)) }),
-    ...(options.returnsTokenIds ? { prompt_token_ids: promptTokens } : {}),
+    service_tier: null,
+    system_fingerprint: null,
+    usage: usageBody([usage], reasoningTokens(choices.map(({ sorted }) => sorted))),
+    prompt_logprobs: ofPrompt ? promptLogprobs(nameOf, scorePrompt(promptTokens, ofPrompt)) : null,
+    prompt_token_ids: options.returnsTokenIds ? promptTokens : null,
+    ...(options.returnsPromptText ? { prompt_text: promptText } : {}),
+    // There is no other engine to take blocks from: what was asked for is done here.
+    kv_transfer_params: null,
   };
+}
+
+/** Of all choices; undefined if they are not counted. */
+function reasoningTokens(choices: readonly ChoiceOutput[]): number | undefined {
+  const counts = choices.map((choice) => choice.reasoningTokens).filter((count) => count !== undefined);
+  return counts.length === 0 ? undefined : counts.reduce((sum, count) => sum + count, 0);
 }
 
 function idsOf(outputs: ChoiceDelta['outputs']): readonly number[] {
@@ -73,7 +85,7 @@ function idsOf(outputs: ChoiceDelta['outputs']): readonly number[] {
 /** Per choice: its role, its text as it comes, its end; then the usage, if asked for. */
 async function* chunks(
   { tokenizer }: ServerContext,
-  { head, options, output, logprobs, promptTokens, updates }: ChatRun,
+  { head, options, output, logprobs, promptTokens, promptText, echo, updates }: ChatRun,
 ): AsyncGenerator<unknown> {
   const nameOf = tokenNames(tokenizer, options.namesTokensById);
   const choices = new Map<number, ChoiceOutput>();
@@ -82,23 +94,29 @@ async function* chunks(
     ...head,
     object: 'chat.completion.chunk',
     choices: [choice],
-    ...(options.includesUsageInEveryChunk ? { usage: usageBody([usage]) } : {}),
+    ...(options.includesUsageInEveryChunk
+      ? { usage: usageBody([usage], reasoningTokens([...choices.values()])) }
+      : {}),
   });
   for await (const { deltas, usage } of updates) {
     latest = usage;
-    for (const { choice: index, text, outputs, finish } of deltas) {
+    for (const next of deltas) {
+      const { choice: index, outputs, finish } = next;
       let choice = choices.get(index);
       if (choice === undefined) {
         choice = new ChoiceOutput(output);
         choices.set(index, choice);
         const delta = { role: 'assistant', content: '' };
-        const isVeryFirst = choices.size === 1 && options.returnsTokenIds;
+        const isVeryFirst = choices.size === 1;
         yield {
           ...chunk({ index, delta, logprobs: null, finish_reason: null }, usage),
-          ...(isVeryFirst ? { prompt_token_ids: promptTokens } : {}),
+          ...(isVeryFirst && options.returnsTokenIds ? { prompt_token_ids: promptTokens } : {}),
+          ...(isVeryFirst && options.returnsPromptText ? { prompt_text: promptText } : {}),
         };
+        if (echo !== '')
+          yield chunk({ index, delta: { content: echo }, logprobs: null, finish_reason: null }, usage);
       }
-      const events = choice.push(text, finish).map((event) => deltaOf(output, event));
+      const events = choice.push(next).map((event) => deltaOf(output, event));
       // The end needs a chunk, and log-probabilities do, even if there is nothing to show.
       if (events.length === 0 && finish !== undefined) events.push({});
       const showsTokens = logprobs !== undefined || options.returnsTokenIds;
@@ -121,5 +139,10 @@ async function* chunks(
     }
   }
   if (options.includesUsage && latest !== undefined)
-    yield { ...head, object: 'chat.completion.chunk', choices: [], usage: usageBody([latest]) };
+    yield {
+      ...head,
+      object: 'chat.completion.chunk',
+      choices: [],
+      usage: usageBody([latest], reasoningTokens([...choices.values()])),
+    };
 }

@@ -3,8 +3,10 @@ import type { OutputEvent, OutputParser } from '../output-parsers/index.ts';
 import { chainParsers, plainParser } from '../output-parsers/index.ts';
 import type { Constraint } from '../structured-output/index.ts';
 import type { ChoiceFinish } from './choice-text.ts';
+import { ReasoningCount, type ReasoningMarks } from './reasoning-count.ts';
 import type { RequestBody } from './request-fields.ts';
 import { readBoolean } from './request-fields.ts';
+import type { ChoiceDelta } from './run-generation.ts';
 import type { OutputFormats } from './server-context.ts';
 import { forcedCalls, readToolUse } from './tool-use.ts';
 
@@ -19,6 +21,8 @@ export interface ChatOutput {
   /** The message has a `reasoning` field. */
   readonly hasReasoning: boolean;
   readonly includesReasoning: boolean;
+  /** Absent: its tokens are not counted. */
+  readonly reasoningMarks: ReasoningMarks | undefined;
   readonly allowsSeveralCalls: boolean;
   /** `finish_reason` of an answer that calls tools. */
   readonly callsFinishReason: 'tool_calls' | 'stop';
@@ -28,6 +32,8 @@ export interface ChatOutputOptions {
   readonly formats: OutputFormats;
   /** What the model continues. */
   readonly prompt: string;
+  /** Of the vocabulary, if it has them. */
+  readonly reasoningMarks: ReasoningMarks | undefined;
   /** What the request holds the text to. */
   readonly constraint: Constraint | undefined;
 }
@@ -38,7 +44,7 @@ export interface ChatOutputOptions {
  */
 export function readChatOutput(
   body: RequestBody,
-  { formats, prompt, constraint }: ChatOutputOptions,
+  { formats, prompt, reasoningMarks, constraint }: ChatOutputOptions,
 ): ChatOutput {
   const use = readToolUse(body);
   const allowsSeveralCalls = readBoolean(body, 'parallel_tool_calls', true);
@@ -60,6 +66,7 @@ export function readChatOutput(
     },
     needsSpecialTokens: toolCalls?.needsSpecialTokens ?? false,
     hasReasoning: formats.reasoning !== undefined,
+    reasoningMarks: formats.reasoning === undefined ? undefined : reasoningMarks,
     includesReasoning: readBoolean(body, 'include_reasoning', true),
     allowsSeveralCalls,
     // As OpenAI does: a call that was asked for by name is the ordinary end.
@@ -71,18 +78,28 @@ export function readChatOutput(
 export class ChoiceOutput {
   readonly #parser: OutputParser;
   readonly #output: ChatOutput;
+  readonly #count: ReasoningCount | undefined;
   #hasCalls = false;
+  #hasReasoning = false;
 
   constructor(output: ChatOutput) {
     this.#output = output;
     this.#parser = output.createParser();
+    this.#count = output.reasoningMarks && new ReasoningCount(output.reasoningMarks);
   }
 
-  push(text: string, finish: ChoiceFinish | undefined): OutputEvent[] {
+  push({ text, outputs, finish }: Omit<ChoiceDelta, 'choice'>): OutputEvent[] {
+    this.#count?.push(outputs);
     const events = [...this.#parser.push(text), ...(finish === undefined ? [] : this.#parser.finish())];
+    this.#hasReasoning ||= events.some(({ kind }) => kind === 'reasoning');
     const shown = joinNeighbours(events.filter((event) => this.#isShown(event)));
     this.#hasCalls ||= shown.some(({ kind }) => kind === 'call');
     return shown;
+  }
+
+  /** So far; undefined if they are not counted. */
+  get reasoningTokens(): number | undefined {
+    return this.#count?.tokens(this.#hasReasoning);
   }
 
   /** In OpenAI's words; null while the choice goes on. */
@@ -134,7 +151,7 @@ export function chatMessage({ createCallId, hasReasoning }: ChatOutput, events: 
     content: content === '' && calls.length > 0 ? null : content,
     refusal: null,
     ...(hasReasoning ? { reasoning: text('reasoning') || null } : {}),
-    tool_calls: calls,
+    ...(calls.length > 0 ? { tool_calls: calls } : {}),
   };
 }
 

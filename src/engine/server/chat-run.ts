@@ -2,12 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { countCharacters } from '../../tokenizer/index.ts';
 import type { ChatOutput } from './chat-output.ts';
 import { readChatOutput } from './chat-output.ts';
-import { readChatLogprobs, renderChat } from './chat-request.ts';
+import { readChatLogprobs, readEcho, renderChat } from './chat-request.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
 import type { LengthRequest } from './prompt-length.ts';
 import { checkCharacters, resolveMaxTokens } from './prompt-length.ts';
 import { readTruncation } from './prompt-truncation.ts';
+import { reasoningMarks } from './reasoning-count.ts';
 import type { RequestBody } from './request-fields.ts';
 import type { GenerationUpdate } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
@@ -21,6 +22,10 @@ export interface ChatRun {
   readonly output: ChatOutput;
   readonly logprobs: number | undefined;
   readonly promptTokens: readonly number[];
+  /** What the template made of the messages. */
+  readonly promptText: string;
+  /** Content that every answer begins with. */
+  readonly echo: string;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
   readonly updates: AsyncIterable<GenerationUpdate>;
@@ -56,6 +61,7 @@ export async function startChat(
   const output = readChatOutput(body, {
     formats: context.outputFormats,
     prompt,
+    reasoningMarks: context.outputFormats.reasoning && reasoningMarks(tokenizer),
     constraint: given.sampling.constraint,
   });
   const options = {
@@ -77,6 +83,8 @@ export async function startChat(
     output,
     logprobs,
     promptTokens: tokenIds,
+    promptText: prompt,
+    echo: readEcho(body),
     signal: client.signal,
     updates: runGeneration(
       context,

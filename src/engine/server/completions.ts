@@ -155,7 +155,10 @@ async function wholeAnswer(context: ServerContext, answer: CompletionAnswer, upd
           : {}),
       };
     }),
+    service_tier: null,
+    system_fingerprint: null,
     usage: usageBody([...usages.values()]),
+    kv_transfer_params: null,
   };
 }
 

@@ -49,7 +49,7 @@ function readResponseFormat(body: RequestBody): Constraint | undefined {
 }
 
 function readStructuredOutputs(body: RequestBody): Constraint | undefined {
-  const given = readObject(body, 'structured_outputs');
+  const given = readObject(body, 'structured_outputs') ?? readGuided(body);
   if (given === undefined) return undefined;
   refuseUnsupported(given, {
     grammar: undefined,
@@ -76,6 +76,14 @@ function readStructuredOutputs(body: RequestBody): Constraint | undefined {
     case 'json_object':
       return { kind: 'json_object' };
   }
+}
+
+/** The names that vLLM had for the same before 0.12: `guided_json` and its kin. */
+function readGuided(body: RequestBody): RequestBody | undefined {
+  const names = ['json', 'regex', 'choice', 'grammar', 'json_object', 'whitespace_pattern'];
+  const given = names.filter((name) => isGiven(body, `guided_${name}`));
+  if (given.length === 0) return undefined;
+  return Object.fromEntries(given.map((name) => [name, body[`guided_${name}`]]));
 }
 
 /** A schema, or its JSON text. */

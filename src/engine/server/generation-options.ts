@@ -30,6 +30,8 @@ export interface GenerationLimits {
   readonly maxLogprobs: number;
   readonly maxChoices: number;
   readonly isPriorityScheduling: boolean;
+  /** Log-probabilities name tokens as `token_id:7` unless a request says otherwise. */
+  readonly namesTokensById?: boolean;
   /** Streams end with usage even if a request does not ask. */
   readonly forcesUsage: boolean;
   readonly defaults: GenerationDefaults;
@@ -41,6 +43,10 @@ export interface GenerationOptions {
   readonly badWords: readonly string[];
   /** The answer has the ids of the prompt's and the text's tokens. */
   readonly returnsTokenIds: boolean;
+  /** The answer has the text that the chat template made. */
+  readonly returnsPromptText: boolean;
+  /** Tokens per event of this stream, at least. */
+  readonly streamInterval: number;
   /** Log-probabilities name tokens as `token_id:7`. */
   readonly namesTokensById: boolean;
   /** Absent if the request does not say. */
@@ -69,6 +75,10 @@ export function readGenerationOptions(
   refuseUnsupported(body, {
     use_beam_search: false,
     logits_processors: undefined,
+    logprob_token_ids: undefined,
+    thinking_token_budget: undefined,
+    repetition_detection: undefined,
+    watermarking: false,
   });
   const maxTokensField = isGiven(body, 'max_completion_tokens') ? 'max_completion_tokens' : 'max_tokens';
   const maxTokens = readNumber(body, maxTokensField, { min: leastTokens, isInteger: true });
@@ -84,7 +94,9 @@ export function readGenerationOptions(
     stop: readStrings(body, 'stop'),
     badWords: readStrings(body, 'bad_words'),
     returnsTokenIds: readBoolean(body, 'return_token_ids', false),
-    namesTokensById: readBoolean(body, 'return_tokens_as_token_ids', false),
+    returnsPromptText: readBoolean(body, 'return_prompt_text', false),
+    streamInterval: readNumber(body, 'stream_interval', { min: 1, isInteger: true }) ?? 1,
+    namesTokensById: readBoolean(body, 'return_tokens_as_token_ids', limits.namesTokensById ?? false),
     includesStopInOutput: readBoolean(body, 'include_stop_str_in_output', false),
     skipsSpecialTokens: readBoolean(body, 'skip_special_tokens', true),
     isStream,

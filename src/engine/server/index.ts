@@ -10,4 +10,4 @@
  */
 export type { EngineServerOptions } from './engine-server.ts';
 export { createEngineServer } from './engine-server.ts';
-export type { OutputFormats, ServerContext } from './server-context.ts';
+export type { ChatDefaults, OutputFormats, ServerContext } from './server-context.ts';

@@ -60,8 +60,7 @@ function messagesOf(item: RequestBody, where: string): readonly RequestBody[] {
       const { role } = item;
       if (typeof role !== 'string')
         throw invalid(`${where}.role must be a string, got ${shown(role)}.`, 'input');
-      // The newer name of instructions; templates know the older one.
-      return [{ role: role === 'developer' ? 'system' : role, content: textOf(item['content'], where) }];
+      return [{ role, content: textOf(item['content'], where) }];
     }
     case 'function_call': {
       const called = {
@@ -134,17 +133,9 @@ function readToolChoice(body: RequestBody): RequestBody {
   return { tool_choice: type === 'function' ? { type, function: { name } } : choice };
 }
 
-/** Templates of models that can think either way ask `enable_thinking`; some ask how much. */
 function readReasoning(body: RequestBody): RequestBody {
   const effort = readString(readObject(body, 'reasoning') ?? {}, 'effort');
-  if (effort === undefined) return {};
-  return {
-    chat_template_kwargs: {
-      ...readObject(body, 'chat_template_kwargs'),
-      enable_thinking: effort !== 'none',
-      reasoning_effort: effort,
-    },
-  };
+  return effort === undefined ? {} : { reasoning_effort: effort };
 }
 
 /** `text.format`: chat's `response_format`, with the schema one level higher. */

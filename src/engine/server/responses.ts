@@ -120,17 +120,17 @@ function response({ head, output, options }: ChatRun, body: RequestBody, update:
     tools: body['tools'] ?? [],
     top_p: options.sampling.topP,
     truncation: 'disabled',
-    usage: update?.finish === undefined ? null : usageFields(update.usage),
+    usage: update?.finish === undefined ? null : usageFields(update.usage, update.reasoningTokens),
     user: body['user'] ?? null,
   };
 }
 
-function usageFields({ promptTokens, cachedTokens, completionTokens }: GenerationUsage) {
+function usageFields({ promptTokens, cachedTokens, completionTokens }: GenerationUsage, reasoningTokens = 0) {
   return {
     input_tokens: promptTokens,
     input_tokens_details: { cached_tokens: cachedTokens },
     output_tokens: completionTokens,
-    output_tokens_details: { reasoning_tokens: 0 },
+    output_tokens_details: { reasoning_tokens: reasoningTokens },
     total_tokens: promptTokens + completionTokens,
   };
 }

@@ -60,7 +60,7 @@ export function runGeneration(
   signal: AbortSignal,
 ): AsyncGenerator<GenerationUpdate> {
   const updates = generate(collaborators, request, signal);
-  const { streamInterval } = collaborators;
+  const streamInterval = Math.max(collaborators.streamInterval, request.options.streamInterval);
   return request.options.isStream && streamInterval > 1 ? groupUpdates(updates, streamInterval) : updates;
 }
 

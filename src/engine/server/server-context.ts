@@ -16,6 +16,13 @@ export interface OutputFormats {
   readonly reasoning: ReasoningFormat | undefined;
 }
 
+export interface ChatDefaults {
+  /** Requests may bring a chat template of their own, which can loop for ever. */
+  readonly trustsRequestTemplates: boolean;
+  /** Of the template, below those of the request. */
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
 /** What the routes share. Fixed while the server runs. */
 export interface ServerContext {
   readonly engine: EngineClient;
@@ -23,6 +30,7 @@ export interface ServerContext {
   /** Without a chat template chat is refused. */
   readonly prompts: PromptEncoder;
   readonly outputFormats: OutputFormats;
+  readonly chat: ChatDefaults;
   readonly metrics: EngineMetrics;
   /** At least one; requests may use any. */
   readonly modelNames: readonly string[];
@@ -74,9 +82,11 @@ export function requestIdOf(request: FastifyRequest): string {
   return typeof given === 'string' && given !== '' ? given : request.id;
 }
 
-/** The prefix, such as `chatcmpl-`, and the id of the request. */
+/** The prefix, such as `chatcmpl-`, and the id of the request: the header's, the body's `request_id` or our own. */
 export function answerId(prefix: string, request: FastifyRequest): string {
-  return `${prefix}${requestIdOf(request)}`;
+  const body = request.body as RequestBody | undefined;
+  const named = request.headers['x-request-id'] === undefined && readString(body ?? {}, 'request_id');
+  return `${prefix}${named || requestIdOf(request)}`;
 }
 
 export function nowSeconds(): number {

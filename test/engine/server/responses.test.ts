@@ -116,7 +116,7 @@ describe('a Responses request as a chat', () => {
       ],
     });
     expect(messages).toEqual([
-      { role: 'system', content: 'Be brief.' },
+      { role: 'developer', content: 'Be brief.' },
       { role: 'user', content: 'Time and weather?' },
       {
         role: 'assistant',

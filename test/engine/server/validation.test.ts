@@ -87,7 +87,7 @@ describe('a wrong field is a 400 that names it and says what was expected', () =
     [{ top_logprobs: 2 }, 'top_logprobs', /`logprobs` must be set to true/],
     [{ logprobs: true, top_logprobs: 9 }, 'top_logprobs', /greater than max allowed: 5/],
     [{ tool_choice: 'maybe' }, 'tool_choice', /"none", "auto", "required"/],
-    [{ continue_final_message: true }, 'continue_final_message', /not supported/],
+    [{ add_special_tokens: true }, 'add_special_tokens', /not supported/],
   ])('chat, %j', async (fields, param, message) => {
     const error = await chat(fields as object);
     expect(error).toMatchObject({ status: 400, param });
