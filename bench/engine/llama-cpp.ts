@@ -5,11 +5,15 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** How to get the peers, word for word; the folder is outside the repository. */
+/**
+ * How to get the peers, word for word; the folder is outside the repository. The barrier is for processors with AMX:
+ * GCC before 13 drops stores to what `_tile_loadconfig` reads, and llama.cpp crashes.
+ */
 export function installCommand(folder: string): string {
   return [
     `mkdir -p ${folder} && cd ${folder} && npm init -y && npm install --ignore-scripts node-llama-cpp`,
     'git clone node_modules/node-llama-cpp/llama/gitRelease.bundle llama.cpp',
+    `sed -i 's/_tile_loadconfig(&tc);/__asm__ volatile("" : : "r"(\\&tc) : "memory"); &/' llama.cpp/ggml/src/ggml-cpu/amx/mmq.cpp`,
     'cmake -S llama.cpp -B llama.cpp/build -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF',
     'cmake --build llama.cpp/build -j --target llama-bench llama-batched-bench',
   ].join(' && \\\n  ');

@@ -13,6 +13,10 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#if defined(__AMX_BF16__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -91,6 +95,30 @@ int main(int count, char** arguments) {
   const auto rate = [&](double time, double each) { return steps * 12.0 * threads * each / time / 1e9; };
   printf(", \"float32GFLOPs\": %.0f", rate(peak([](__m512i a, __m512i x) {
     return _mm512_castps_si512(_mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(x), _mm512_castsi512_ps(a))); }), 32));
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__linux__)
+  // Tiles of 16 rows by 64 bytes; asked for at Linux first.
+  if (syscall(SYS_arch_prctl, 0x1023, 18) == 0) {
+    struct alignas(64) {
+      uint8_t palette = 1, start = 0, reserved[14] = {};
+      uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } shapes;
+    const long products = 2'000'000;
+    const auto tiles = [&](bool bytes) {
+      return best(threads, 4, [&](int) {
+        asm volatile("ldtilecfg %0" : : "m"(shapes));
+        for (long i = 0; i < products; i++) {
+          if (bytes) asm volatile("tdpbssd %tmm6, %tmm4, %tmm0\n tdpbssd %tmm7, %tmm4, %tmm1\n tdpbssd %tmm6, %tmm5, %tmm2\n tdpbssd %tmm7, %tmm5, %tmm3");
+          else asm volatile("tdpbf16ps %tmm6, %tmm4, %tmm0\n tdpbf16ps %tmm7, %tmm4, %tmm1\n tdpbf16ps %tmm6, %tmm5, %tmm2\n tdpbf16ps %tmm7, %tmm5, %tmm3");
+        }
+        asm volatile("tilerelease");
+      });
+    };
+    const double each = products * 4.0 * threads * 16 * 16 * 2 / 1e9;
+    printf(", \"bfloat16GFLOPs\": %.0f, \"int8GOPs\": %.0f}\n", each * 32 / tiles(false), each * 64 / tiles(true));
+    return 0;
+  }
+#endif
 #if defined(__AVX512BF16__)
   printf(", \"bfloat16GFLOPs\": %.0f", rate(peak([](__m512i a, __m512i x) {
     return _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(a), (__m512bh)x, (__m512bh)x)); }), 64));
