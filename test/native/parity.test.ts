@@ -61,9 +61,12 @@ const KV_TOLERANCE = 5e-2;
 /** Models that amplify: phi3-long sharpens its softmax, qwen3-moe-v4 has near ties between experts. */
 const AMPLIFICATION: Readonly<Record<string, number>> = { 'phi3-long': 5, 'qwen3-moe-v4': 2 };
 
-/** The set with bfloat16 dot products computes in float32 when weights are held so; the same bits, exactly. */
+/** Sets that multiply bfloat16 with bfloat16. */
+const ROUNDING = new Set(['amx', 'avx512_bf16']);
+
+/** Those compute in float32 when weights are held so; the same bits, exactly. */
 function inFloat32(isa: string): Dtypes {
-  return { weightDtype: isa === 'avx512_bf16' ? 'F32' : 'auto' };
+  return { weightDtype: ROUNDING.has(isa) ? 'F32' : 'auto' };
 }
 
 describe('logits agree with Hugging Face transformers in float32', () => {
@@ -77,14 +80,13 @@ describe('logits agree with Hugging Face transformers in float32', () => {
     }
   });
 
-  it.runIf(native.cpuInfo().available.includes('avx512_bf16'))(
-    'within the rounding of activations where bfloat16 weights meet bfloat16 dot products',
-    () => {
+  it.for([...ROUNDING].map((isa) => ({ isa, runs: native.cpuInfo().available.includes(isa) })))(
+    'within the rounding of activations where bfloat16 weights meet bfloat16 products: $isa',
+    ({ isa, runs }, { skip }) => {
+      if (!runs) skip(`this processor has no ${isa}`);
       for (const { name } of variants) {
         const folder = join(PARITY, name);
-        const found = check(folder, join(folder, 'expected.json'), 'avx512_bf16', {
-          measure: rootMeanSquare,
-        });
+        const found = check(folder, join(folder, 'expected.json'), isa, { measure: rootMeanSquare });
         expect(Math.max(...found), name).toBeLessThan(ROUNDED_TOLERANCE.BF16 * (AMPLIFICATION[name] ?? 1));
       }
     },

@@ -17,6 +17,7 @@ const BASELINE = process.arch === 'x64' ? ['-mssse3', '-msse4.2', '-mpopcnt'] : 
 const UNGUARDED_FILES = new Set(['binding.cc', 'processor.cc']);
 const AVX2 = ['-mavx2', '-mfma', '-mf16c'];
 const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
+const AMX = [...AVX512, '-mavx512vbmi', '-mavx512bf16', '-mamx-tile', '-mamx-bf16'];
 /**
  * Kernel files are compiled once per set; `portable` comes first, so that shared code is never a wide one.
  * `only`: a set that takes its other kernels from the set below it (kernels.cc).
@@ -30,9 +31,10 @@ const SETS =
         { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: 'gemm-int8.cc' },
         { isa: 'avx512_vnni', flags: [...AVX512, '-mavx512vnni'], only: 'gemm-int8.cc' },
         { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16'], only: 'gemm-bf16.cc' },
+        { isa: 'amx', flags: AMX, only: 'gemm-amx.cc' },
       ]
     : [{ isa: 'portable', flags: [] }];
-const ONLY_PARTIAL = 'gemm-bf16.cc';
+const ONLY_PARTIAL = new Set(['gemm-bf16.cc', 'gemm-amx.cc']);
 /** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
 const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
 
@@ -81,8 +83,16 @@ function flagsFor(sanitize) {
   ];
 }
 
+/** Compilers and assemblers from about 2020 on; without, the binary lacks that set. */
+function knowsAmx(compiler) {
+  if (process.arch !== 'x64') return false;
+  const probe = ['-x', 'c++', '-', '-c', '-o', '/dev/null'];
+  const input = 'void f() { asm volatile("tilerelease"); }';
+  return spawnSync(compiler.name, [...AMX, ...probe], { input }).status === 0;
+}
+
 /** Every object of the addon: source, instruction set or none, object file. */
-function listUnits(objects) {
+function listUnits(objects, hasAmx) {
   const sources = (folder) =>
     readdirSync(folder)
       .filter((file) => file.endsWith('.cc'))
@@ -99,13 +109,17 @@ function listUnits(objects) {
   ].map((source) => ({
     source,
     isa: '',
-    flags: isUnguarded(basename(source)) ? [] : BASELINE,
+    flags: [
+      ...(isUnguarded(basename(source)) ? [] : BASELINE),
+      ...(hasAmx && basename(source) === 'kernels.cc' ? ['-DPM_AMX'] : []),
+    ],
     object: join(objects, `${basename(source, '.cc')}.o`),
   }));
   const kernels = sources(join(here, 'kernels')).filter((file) => !PLAIN_KERNEL_FILES.has(file));
-  const perIsa = SETS.flatMap(({ isa, flags, only, without }) =>
+  const sets = SETS.filter(({ isa }) => isa !== 'amx' || hasAmx);
+  const perIsa = sets.flatMap(({ isa, flags, only, without }) =>
     kernels
-      .filter((file) => (only === undefined ? file !== ONLY_PARTIAL && file !== without : file === only))
+      .filter((file) => (only === undefined ? !ONLY_PARTIAL.has(file) && file !== without : file === only))
       .map((file) => ({
         source: join(here, 'kernels', file),
         isa,
@@ -187,7 +201,7 @@ export async function buildNative({ log = console.log, sanitize = false, jobs = 
   const objects = join(root, 'build', sanitize ? 'obj-asan' : 'obj');
   mkdirSync(objects, { recursive: true });
   const flags = flagsFor(sanitize);
-  const units = listUnits(objects).map((unit) => ({
+  const units = listUnits(objects, knowsAmx(compiler)).map((unit) => ({
     ...unit,
     command: compiler.name,
     flags: [...flags, ...unit.flags],

@@ -11,6 +11,7 @@
 namespace pm {
 namespace {
 
+constexpr size_t kRowUnit = 32;              // rows of a block are a multiple: two tiles of AMX
 constexpr size_t kLightRows = 8;            // rows per chunk of elementwise stages
 constexpr size_t kAdapterRows = 24;          // rows per chunk of x A^T
 constexpr size_t kLightElements = 16 << 10;  // elements per chunk of conversions
@@ -30,7 +31,7 @@ struct Cut {
 
   Cut(size_t rows, size_t panels, int threads, size_t unit) : rows(rows), panels(panels) {
     const size_t blocks = ceilDiv(rows, kRowBlock);
-    rowStep = std::min(kRowBlock, ceilDiv(ceilDiv(rows, blocks), 12) * 12);
+    rowStep = std::min(kRowBlock, ceilDiv(ceilDiv(rows, blocks), kRowUnit) * kRowUnit);
     panelStep = kPanelGroup;
     while (panelStep > unit && blocks * ceilDiv(panels, panelStep) < (size_t)threads * 3) panelStep /= 2;
     groups = ceilDiv(panels, panelStep);

@@ -286,7 +286,7 @@ export interface NativeBackend {
 
 /** The native addon. */
 export interface NativeModule {
-  /** The kernels chosen at run time (`avx512_bf16`, …, `portable`) and all that the processor can run, best first. */
+  /** The kernels chosen at run time (`amx`, `avx512_bf16`, …, `portable`) and all that the processor can run, best first. */
   cpuInfo(): { readonly isa: string; readonly available: readonly string[] };
   /**
    * Maps the files, packs the weights, allocates the KV cache. Throws with the tensor and the reason.

@@ -3,6 +3,12 @@
 
 #include <algorithm>
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace pm {
 
 const std::vector<std::string>& baselineFeatures() {
@@ -34,6 +40,19 @@ std::string baselineProblem(const std::vector<std::string>& present) {
   if (missing.empty()) return "";
   return "the engine needs an x86-64-v2 processor (2009 or newer); this one, or the virtual machine's model of it, "
          "lacks " + missing + ": run it elsewhere, or give the machine its host's processor model";
+}
+
+bool requestTiles() {
+#if defined(__x86_64__) && defined(__linux__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned bf16 = 1u << 22, tile = 1u << 24;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (bf16 | tile)) != (bf16 | tile)) return false;
+  // Tiles are switched on for a process when it asks (Linux Documentation/arch/x86/xstate.rst).
+  constexpr long requestPermission = 0x1023, tileData = 18;
+  return syscall(SYS_arch_prctl, requestPermission, tileData) == 0;
+#else
+  return false;
+#endif
 }
 
 }  // namespace pm

@@ -15,4 +15,7 @@ std::vector<std::string> presentFeatures();
 // Why a processor with these features cannot run the core and what to do; empty if it can.
 std::string baselineProblem(const std::vector<std::string>& present);
 
+// Whether the processor has matrix tiles with products of bfloat16 (AMX) and Linux lets this process use them; asks it to.
+bool requestTiles();
+
 }  // namespace pm

@@ -92,7 +92,7 @@ double checkPackActivations(const Kernels& kernels, Dtype form) {
 }
 
 // The whole product of two quantized factors against the product of the factors as they were, over the bound that
-// gemm-int8.cc states.
+// gemm-int8.cc states; where activations and widened weights are bf16, over what half steps of both make (gemm-amx.cc).
 double checkInt8Bound(const Kernels& kernels) {
   const size_t k = 300, rows = 9, panels = 5;
   const Floats values = random(panels * 16 * k, 21), x = random(rows * k, 22);
@@ -102,9 +102,10 @@ double checkInt8Bound(const Kernels& kernels) {
     for (size_t lane = 0; lane < 16; lane++) rows16[lane] = values.data() + (panel * 16 + lane) * k;
     weights.writePanel(panel, rows16);
   }
-  const size_t stride = packedStride(Dtype::I8, k);
+  const Dtype form = kernels.inputOf(Dtype::I8);
+  const size_t stride = packedStride(form, k);
   const Arena packed(rows * stride);
-  kernels.packActivations({x.data(), k, packed.as<char>(), stride, rows, k, Dtype::I8});
+  kernels.packActivations({x.data(), k, packed.as<char>(), stride, rows, k, form});
   Floats found(rows * panels * 16);
   kernels.gemm({packed.as<char>(), stride, weights.panel(0), Dtype::I8, k, nullptr, found.data(), panels * 16, rows, panels});
   const auto step = [](const float* group, size_t n) {
@@ -122,7 +123,9 @@ double checkInt8Bound(const Kernels& kernels) {
         for (size_t i = from; i < from + count; i++) {
           const double a = x[row * k + i], w = values[n * k + i];
           exact += a * w;
-          bound += std::fabs(w) * stepX / 2 + std::fabs(a) * stepW / 2 + stepX * stepW / 4;
+          const double errorX = form == Dtype::BF16 ? std::fabs(a) / 256 : stepX / 2;
+          const double errorW = stepW / 2 + (form == Dtype::BF16 ? (std::fabs(w) + stepW / 2) / 256 : 0);
+          bound += std::fabs(w) * errorX + std::fabs(a) * errorW + errorX * errorW;
         }
       }
       worst = std::max(worst, std::fabs((double)found[row * panels * 16 + n] - exact) / bound);

@@ -10,7 +10,7 @@ namespace {
 void narrow(const float* x, size_t k, char* out) {
   uint16_t* pairs = reinterpret_cast<uint16_t*>(out);
   for (size_t i = 0; i < k; i++) pairs[i] = floatToBf16(x[i]);
-  if (k % 2) pairs[k] = 0;
+  for (size_t i = k; i < groupsOf(k) * kGroup; i++) pairs[i] = 0;
 }
 
 // One group of 32 floats; -128 * (sum of the bytes).

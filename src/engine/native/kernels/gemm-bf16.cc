@@ -4,7 +4,7 @@
 //
 // Every output is one chain over the pairs k = (0, 1), (2, 3), ..., whatever the tile and the blocking, so a row's
 // bits do not depend on the rows beside it. Against float32 activations the rounding of x adds a relative error of
-// at most 2^-9 per product.
+// at most 2^-8 per product.
 //
 // Parallelization: callers cut rows and panels into rectangles, one GemmTask each.
 #include "panel-walk.h"

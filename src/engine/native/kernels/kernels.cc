@@ -3,8 +3,13 @@
 
 #include <cstring>
 
+#include "../processor.h"
+
 namespace pm {
 
+#if defined(PM_AMX)
+namespace amx { void gemmBf16(const GemmTask& task); void gemmInt8(const GemmTask& task); }
+#endif
 #if defined(PM_X86_SETS)
 namespace avx512_bf16 { void gemmBf16(const GemmTask& task); }
 namespace avx512_vnni { void gemmInt8(const GemmTask& task); }
@@ -17,8 +22,8 @@ namespace portable { extern const Kernels kernels; }
 namespace {
 
 struct Found {
-  Kernels tables[6];
-  const Kernels* pointers[6];
+  Kernels tables[7];
+  const Kernels* pointers[7];
   int count = 0;
 
   void add(const Kernels& table) {
@@ -43,6 +48,16 @@ struct Found {
         Kernels widest = wide;
         widest.isa = "avx512_bf16";
         widest.gemmBf16 = avx512_bf16::gemmBf16;
+#if defined(PM_AMX)
+        if (__builtin_cpu_supports("avx512vbmi") && requestTiles()) {
+          Kernels tiles = widest;
+          tiles.isa = "amx";
+          tiles.gemmBf16 = amx::gemmBf16;
+          tiles.gemmInt8 = amx::gemmInt8;
+          tiles.int8Input = Dtype::BF16;
+          add(tiles);
+        }
+#endif
         add(widest);
       }
       add(wide);
@@ -78,7 +93,7 @@ const Kernels* findKernels(const char* isa) {
 }
 
 Dtype Kernels::inputOf(Dtype weights) const {
-  if (weights == Dtype::I8) return Dtype::I8;
+  if (weights == Dtype::I8) return int8Input;
   return weights == Dtype::BF16 && gemmBf16 ? Dtype::BF16 : Dtype::F32;
 }
 

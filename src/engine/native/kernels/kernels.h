@@ -15,7 +15,7 @@ namespace pm {
 struct Kernels {
   const char* isa;
   void (*gemmFloat)(const GemmTask&);  // F32, BF16 and F16 weights, activations as floats
-  void (*gemmInt8)(const GemmTask&);   // I8 weights and activations
+  void (*gemmInt8)(const GemmTask&);   // I8 weights, activations as `int8Input`
   void (*gemmBf16)(const GemmTask&);   // BF16 weights and activations; null where there is no instruction for it
   void (*packActivations)(const PackTask&);
   void (*rmsNorm)(const RmsNormTask&);
@@ -34,6 +34,7 @@ struct Kernels {
   size_t (*countGreater)(const float* x, size_t n, float limit);
   size_t (*findGreater)(const float* x, size_t from, size_t n, float limit);
   size_t (*findEqual)(const float* x, size_t n, float value);
+  Dtype int8Input = Dtype::I8;         // or BF16, where weights of 8 bits are widened for tiles
 
   // The form in which activations meet these weights: F32 (plain rows), BF16 or I8 (packActivations).
   Dtype inputOf(Dtype weights) const;

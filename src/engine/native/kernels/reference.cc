@@ -81,11 +81,16 @@ double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel)
 }
 
 void gemm(const GemmTask& t, Dtype form) {
+  // Weights of 8 bits that meet bf16 are widened to it.
+  const auto weight = [&](size_t n, size_t k) {
+    const double exact = weightAt(t, n, k);
+    return t.dtype == Dtype::I8 && form == Dtype::BF16 ? (double)fromBf16(toBf16((float)exact)) : exact;
+  };
   for (size_t row = 0; row < t.rows; row++)
     for (size_t n = 0; n < t.panels * 16; n++) {
       double sum = 0;
       for (size_t k = 0; k < t.k; k++)
-        sum += activationAt(static_cast<const char*>(t.x) + row * t.xStride, form, t.k, k) * weightAt(t, n, k);
+        sum += activationAt(static_cast<const char*>(t.x) + row * t.xStride, form, t.k, k) * weight(n, k);
       t.y[row * t.yStride + n] = (float)(sum + (t.bias ? (double)t.bias[n] : 0.0));
     }
 }

@@ -13,7 +13,9 @@
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 #define PM_ISA_AVX512 1
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+#define PM_ISA amx
+#elif defined(__AVX512BF16__)
 #define PM_ISA avx512_bf16
 #elif defined(__AVX512VNNI__)
 #define PM_ISA avx512_vnni

@@ -1,0 +1,186 @@
+// y = x W^T + bias with activations in bf16 and weights in bf16 or in groups of 8 bits, on matrix tiles (amx.h).
+//
+// Weights of 8 bits become bf16 on the way, value * scale rounded to nearest: relative to them at most 2^-8 in each
+// product beside the 2^-8 of the activation. A block of them is widened once and stays in cache for all rows; the
+// tiles then multiply eight times as fast as byte instructions, which would have to scale the sums of every group.
+//
+// k goes in blocks of 512; between blocks sums rest in y, which is exact. Every output grows by one product of 32 k
+// at a time, in order, whatever the rows beside it: few rows use the same instructions on flatter tiles. So a row's
+// bits do not depend on the batch.
+//
+// Parallelization: callers cut rows and panels into rectangles, one GemmTask each.
+#include "simd.h"
+
+#include "amx.h"
+#include "gemm.h"
+
+namespace pm::PM_ISA {
+
+void gemmBf16(const GemmTask& task);
+void gemmInt8(const GemmTask& task);
+
+namespace {
+
+constexpr size_t kBlockTiles = 16;                        // products in a block of k
+constexpr size_t kBlockBytes = kBlockTiles * kTileBytes;  // of one panel
+constexpr size_t kPairRows = 2 * kTileRows;
+
+// Two panels' weights of a block of k, as tiles of B that follow each other.
+struct Block {
+  const char* tiles;
+  size_t panelStride;
+  size_t count;
+};
+
+// y += x W^T for up to 32 rows and NB panels over one block of k.
+template <bool Tall, int NB>
+PM_INLINE void multiplyBlock(const char* x, size_t xStride, const Block& block, bool first, float* y, size_t yStride) {
+  const size_t yBytes = yStride * sizeof(float);
+  float* lower = y + kTileRows * yStride;
+  if (first) {
+    zeroTile<0>();
+    if constexpr (NB == 2) zeroTile<1>();
+    if constexpr (Tall) zeroTile<2>();
+    if constexpr (Tall && NB == 2) zeroTile<3>();
+  } else {
+    loadTile<0>(y, yBytes);
+    if constexpr (NB == 2) loadTile<1>(y + kLanes, yBytes);
+    if constexpr (Tall) loadTile<2>(lower, yBytes);
+    if constexpr (Tall && NB == 2) loadTile<3>(lower + kLanes, yBytes);
+  }
+  const char* b = block.tiles;
+  for (size_t i = 0; i < block.count; i++, x += 2 * kTileK, b += kTileBytes) {
+    loadTile<4>(x, xStride);
+    loadTile<6>(b, 64);
+    multiplyTiles<0, 4, 6>();
+    if constexpr (NB == 2) {
+      loadTile<7>(b + block.panelStride, 64);
+      multiplyTiles<1, 4, 7>();
+    }
+    if constexpr (Tall) {
+      loadTile<5>(x + kTileRows * xStride, xStride);
+      multiplyTiles<2, 5, 6>();
+      if constexpr (NB == 2) multiplyTiles<3, 5, 7>();
+    }
+  }
+  storeTile<0>(y, yBytes);
+  if constexpr (NB == 2) storeTile<1>(y + kLanes, yBytes);
+  if constexpr (Tall) storeTile<2>(lower, yBytes);
+  if constexpr (Tall && NB == 2) storeTile<3>(lower + kLanes, yBytes);
+}
+
+// bf16 panels are tiles already; only a last product of fewer than 32 k is filled up with zeros.
+struct Bf16Panels {
+  static size_t stepsOf(size_t k) { return (k + kTileK - 1) / kTileK; }
+
+  template <int NB>
+  static Block read(const char* panel, size_t stride, size_t k, size_t from, size_t count, char* scratch) {
+    const char* tiles = panel + from * kTileBytes;
+    if ((from + count) * kTileK <= k) return {tiles, stride, count};
+    const size_t bytes = (k + 1) / 2 * 64 - from * kTileBytes;
+    for (int b = 0; b < NB; b++) {
+      memcpy(scratch + b * kBlockBytes, tiles + b * stride, bytes);
+      memset(scratch + b * kBlockBytes + bytes, 0, count * kTileBytes - bytes);
+    }
+    return {scratch, kBlockBytes, count};
+  }
+};
+
+// The bytes of a line of a group (dtype.h: 16 lanes of four k) in the order of two lines of pairs, eight lanes at a
+// time, each the second byte of a float whose exponent makes it 2^15 + byte.
+struct ByteOrder {
+  alignas(64) uint8_t at[4][64] = {};
+  constexpr ByteOrder() {
+    for (size_t part = 0; part < 4; part++)
+      for (size_t i = 0; i < 16; i++)
+        at[part][i * 4 + 1] = (uint8_t)((part % 2 * 8 + i / 2) * 4 + part / 2 * 2 + i % 2);
+  }
+};
+constexpr ByteOrder kByteOrder;
+
+// One group of one panel to a tile of bf16.
+PM_INLINE void widenGroup(const char* group, const uint16_t* scales, char* tile) {
+  const __m512 scale = _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales)));
+  const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+  const __m512 low = _mm512_permutexvar_ps(twice, scale);
+  const __m512 high = _mm512_permutexvar_ps(_mm512_add_epi32(twice, _mm512_set1_epi32(8)), scale);
+  // (2^15 + byte) * scale - (2^15 + 128) * scale: the latter is exact in float32, and so is the sum.
+  const __m512 offset = _mm512_set1_ps(-32896.0f);
+  const __m512 lowOffset = _mm512_mul_ps(low, offset), highOffset = _mm512_mul_ps(high, offset);
+  const __m512i magic = _mm512_castps_si512(_mm512_set1_ps(32768.0f));
+  const auto* orders = reinterpret_cast<const __m512i*>(kByteOrder.at);
+  PM_UNROLL for (size_t line = 0; line < kGroup / 4; line++) {
+    const __m512i bytes = _mm512_load_si512(group + line * 64);
+    const auto take = [&](int part) __attribute__((always_inline)) {
+      const __m512i raised = _mm512_mask_permutexvar_epi8(magic, 0x2222222222222222u, _mm512_load_si512(orders + part), bytes);
+      return _mm512_fmadd_ps(_mm512_castsi512_ps(raised), part % 2 ? high : low, part % 2 ? highOffset : lowOffset);
+    };
+    _mm512_store_si512(tile + line * 128, (__m512i)_mm512_cvtne2ps_pbh(take(1), take(0)));
+    _mm512_store_si512(tile + line * 128 + 64, (__m512i)_mm512_cvtne2ps_pbh(take(3), take(2)));
+  }
+}
+
+struct BytePanels {
+  static constexpr size_t kAhead = 2048;  // bytes of the stream that are asked for before they are used
+  static size_t stepsOf(size_t k) { return groupsOf(k); }
+
+  template <int NB>
+  static Block read(const char* panel, size_t stride, size_t k, size_t from, size_t count, char* scratch) {
+    constexpr size_t groupBytes = kGroup * kLanes;
+    for (int b = 0; b < NB; b++) {
+      const char* groups = panel + b * stride;
+      const auto* scales = reinterpret_cast<const uint16_t*>(groups + groupsOf(k) * groupBytes);
+      for (size_t g = from; g < from + count; g++) {
+        const char* group = groups + g * groupBytes;
+        PM_UNROLL for (size_t line = 0; line < groupBytes; line += 64) __builtin_prefetch(group + kAhead + line, 0, 2);
+        widenGroup(group, scales + g * kLanes, scratch + b * kBlockBytes + (g - from) * kTileBytes);
+      }
+    }
+    return {scratch, kBlockBytes, count};
+  }
+};
+
+PM_INLINE void addBias(const float* bias, size_t panels, float* y, size_t yStride, size_t rows) {
+  for (size_t row = 0; row < rows; row++)
+    for (size_t i = 0; i < panels * kLanes; i += kLanes)
+      store(y + row * yStride + i, add(load(y + row * yStride + i), load(bias + i)));
+}
+
+template <class Panels>
+void run(const GemmTask& t) {
+  alignas(64) char scratch[2 * kBlockBytes];
+  const size_t stride = panelBytes(t.dtype, t.k), steps = Panels::stepsOf(t.k);
+  const size_t even = t.rows / kPairRows * kPairRows, rest = t.rows - even;
+  const size_t restUpper = rest < kTileRows ? rest : kTileRows, restLower = rest - restUpper;
+  const auto shapeEven = [] { shapeTiles(kTileRows, kTileRows); };
+  const auto shapeRest = [&] { shapeTiles(restUpper, restLower); };
+  if (even) shapeEven();
+  else shapeRest();
+  const auto group = [&]<int NB>(size_t panel) {
+    for (size_t from = 0; from < steps; from += kBlockTiles) {
+      const size_t count = steps - from < kBlockTiles ? steps - from : kBlockTiles;
+      const Block block = Panels::template read<NB>(static_cast<const char*>(t.weights) + panel * stride, stride, t.k, from, count, scratch);
+      const char* x = static_cast<const char*>(t.x) + from * kTileK * 2;
+      float* y = t.y + panel * kLanes;
+      for (size_t row = 0; row < even; row += kPairRows)
+        multiplyBlock<true, NB>(x + row * t.xStride, t.xStride, block, from == 0, y + row * t.yStride, t.yStride);
+      if (rest == 0) continue;
+      if (even) shapeRest();
+      if (restLower) multiplyBlock<true, NB>(x + even * t.xStride, t.xStride, block, from == 0, y + even * t.yStride, t.yStride);
+      else multiplyBlock<false, NB>(x + even * t.xStride, t.xStride, block, from == 0, y + even * t.yStride, t.yStride);
+      if (even) shapeEven();
+    }
+  };
+  size_t panel = 0;
+  for (; panel + 2 <= t.panels; panel += 2) group.template operator()<2>(panel);
+  if (panel < t.panels) group.template operator()<1>(panel);
+  releaseTiles();
+  if (t.bias) addBias(t.bias, t.panels, t.y, t.yStride, t.rows);
+}
+
+}  // namespace
+
+void gemmBf16(const GemmTask& task) { run<Bf16Panels>(task); }
+void gemmInt8(const GemmTask& task) { run<BytePanels>(task); }
+
+}  // namespace pm::PM_ISA
