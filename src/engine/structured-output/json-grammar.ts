@@ -10,6 +10,20 @@ import { complement } from './regular-expression.ts';
 const maxIndent = 32;
 const hex = character([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 const digit = character([0x30, 0x39]);
+/** Four hex digits of a code unit that is a character by itself: not D800 to DFFF. */
+const plainUnit = choice(
+  sequence(
+    character([0x30, 0x39], [0x41, 0x43], [0x45, 0x46], [0x61, 0x63], [0x65, 0x66]),
+    repeat(hex, 3, 3),
+  ),
+  sequence(character([0x44, 0x44], [0x64, 0x64]), character([0x30, 0x37]), repeat(hex, 2, 2)),
+);
+const surrogate = (seconds: string) =>
+  sequence(
+    character([0x44, 0x44], [0x64, 0x64]),
+    character(...[...seconds].map(codePointRange)),
+    repeat(hex, 2, 2),
+  );
 /** Characters that a JSON string must escape. */
 const escaped: readonly CodePointRange[] = [
   [0, 0x1f],
@@ -61,7 +75,9 @@ export const jsonRules: ReadonlyMap<string, Expression> = new Map([
     choice(
       character(...complement(escaped)),
       sequence(text('\\'), character(...[...'"\\/bfnrt'].map(codePointRange))),
-      sequence(text('\\u'), repeat(hex, 4, 4)),
+      sequence(text('\\u'), plainUnit),
+      // A pair stands for one character; a half of one for none.
+      sequence(text('\\u'), surrogate('89AaBb'), text('\\u'), surrogate('CcDdEeFf')),
     ),
   ],
   ['string', quoted(repeat(jsonCharacter, 0))],

@@ -10,6 +10,7 @@ import {
   sequence,
   text,
 } from './expression.ts';
+import { jsonFormats } from './json-formats.ts';
 import {
   braces,
   brackets,
@@ -20,37 +21,21 @@ import {
   emptyBrackets,
   jsonArray,
   jsonCharacter,
-  jsonInteger,
-  jsonNumber,
   jsonObject,
   jsonString,
   jsonValue,
   quoted,
   separated,
 } from './json-grammar.ts';
+import { textExcept } from './json-keys.ts';
+import { numberExpression } from './json-numbers.ts';
+import { impliedTypes, isAnnotation, saysMore, understood } from './json-schema-keywords.ts';
+import { mergeSchemas } from './merge-schemas.ts';
 import { parseRegularExpression } from './regular-expression.ts';
+import { satisfies, scalarKeywords } from './scalar-check.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Keywords that are held to, and those that say nothing about the text. Any other one is refused. */
-const understood = new Set([
-  ...['type', 'enum', 'const', '$ref', 'anyOf', 'oneOf', 'allOf', '$defs', 'definitions'],
-  ...['properties', 'required', 'additionalProperties', 'items', 'prefixItems', 'minItems', 'maxItems'],
-  ...['minLength', 'maxLength', 'pattern', 'format'],
-]);
-const annotations = new Set([
-  ...['title', 'description', 'default', 'examples', '$schema', '$id', 'id', '$comment', '$anchor'],
-  ...['deprecated', 'readOnly', 'writeOnly', 'discriminator', 'strict'],
-]);
-/** Formats that texts can be held to; others are annotations, as the specification has it. */
-const date = '\\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\\d|3[01])';
-const time = '(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,9})?(?:Z|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)';
-const formats: Readonly<Record<string, string>> = {
-  date: `^${date}$`,
-  time: `^${time}$`,
-  'date-time': `^${date}T${time}$`,
-  uuid: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$',
-};
 const maxLength = 16_384;
 /** Schemas in schemas, on the way to the innermost. */
 const maxNesting = 200;
@@ -70,10 +55,10 @@ export function jsonSchemaExpression(root: unknown): {
     new StructuredOutputError(`The JSON schema cannot be used: ${where.slice(-200) || '#'} ${what}.`);
 
   const reference = (pointer: unknown, where: string): Expression => {
-    if (typeof pointer !== 'string' || !pointer.startsWith('#'))
+    if (typeof pointer !== 'string' || !/^#(\/|$)/.test(pointer))
       throw refuse(
         where,
-        `refers to ${quotedPart(pointer)}; only references that begin with # can be followed`,
+        `refers to ${quotedPart(pointer)}; only references that begin with #/ can be followed`,
       );
     const name = `schema:${pointer}`;
     if (!rules.has(name)) {
@@ -88,7 +73,7 @@ export function jsonSchemaExpression(root: unknown): {
     let at: unknown = root;
     for (const part of pointer.slice(1).split('/').slice(1)) {
       const key = decoded(part, where).replaceAll('~1', '/').replaceAll('~0', '~');
-      at = typeof at === 'object' && at !== null ? (at as Schema)[key] : undefined;
+      at = typeof at === 'object' && at !== null && Object.hasOwn(at, key) ? (at as Schema)[key] : undefined;
     }
     if (at === undefined) throw refuse(where, `refers to ${quotedPart(pointer)}, which does not exist`);
     return at;
@@ -116,35 +101,62 @@ export function jsonSchemaExpression(root: unknown): {
       throw refuse(where, schema === false ? 'allows nothing' : 'must be an object or true');
     const given = schema as Schema;
     for (const [key, value] of Object.entries(given))
-      if (!understood.has(key) && !annotations.has(key) && value !== undefined)
+      if (!understood.has(key) && !isAnnotation(key, value) && value !== undefined)
         throw refuse(where, `has ${quotedPart(key)}, which this engine cannot hold to`);
-    if (given['$ref'] !== undefined) return reference(given['$ref'], where);
-    if ('const' in given) return literal(given['const']);
-    if (given['enum'] !== undefined) return choice(...list(given, 'enum', where).map(literal));
+    if (given['$ref'] !== undefined) {
+      const { $ref: pointer, ...siblings } = given;
+      if (!saysMore(siblings)) return reference(pointer, where);
+      return convert(mergeSchemas([resolveSchema(pointer, where), siblings], refusal(where)), where);
+    }
+    if ('const' in given) return constants([given['const']], given, where);
+    if (given['enum'] !== undefined) return constants(list(given, 'enum', where), given, where);
+    if (given['allOf'] !== undefined) return convert(joined(given, where), where);
     for (const key of ['anyOf', 'oneOf'] as const)
-      if (given[key] !== undefined)
-        return choice(...list(given, key, where).map((each, i) => convert(each, `${where}/${key}/${i}`)));
-    if (given['allOf'] !== undefined) return convert(merged(given, where), where);
+      if (given[key] !== undefined) return alternatives(given, key, where);
     return typed(given, where);
   };
 
-  /** `allOf` of objects: their properties together. Other keywords must not meet twice. */
-  const merged = (schema: Schema, where: string): Schema => {
-    const { allOf: _, ...own } = schema;
-    const parts = [...list(schema, 'allOf', where), own].map((part, i) => {
-      const given = record(part, `${where}/allOf/${i}`);
-      return given['$ref'] === undefined ? given : record(resolve(String(given['$ref']), where), where);
-    });
-    const whole: Record<string, unknown> = {};
-    for (const part of parts)
-      for (const [key, value] of Object.entries(part))
-        if (key === 'properties') whole[key] = { ...(whole[key] as object), ...record(value, where) };
-        else if (key === 'required')
-          whole[key] = [...((whole[key] as unknown[]) ?? []), ...list(part, 'required', where, [])];
-        else if (whole[key] === undefined || annotations.has(key) || whole[key] === value) whole[key] = value;
-        else throw refuse(where, `has ${quotedPart(key)} several times in allOf`);
-    return whole;
+  /** Constants that keep what stands beside them. */
+  const constants = (values: readonly unknown[], schema: Schema, where: string): Expression => {
+    const { const: _, enum: __, ...siblings } = schema;
+    const other = Object.keys(siblings).find(
+      (key) => !scalarKeywords.has(key) && !isAnnotation(key, siblings[key]) && key !== 'format',
+    );
+    if (other !== undefined) throw refuse(where, `has ${quotedPart(other)} beside constants`);
+    const kept = values.filter((value) => satisfies(siblings, value));
+    if (kept.length === 0) throw refuse(where, 'has constants, none of which it allows');
+    return choice(...kept.map(literal));
   };
+
+  /** Each option together with what stands beside all of them. */
+  const alternatives = (schema: Schema, key: 'anyOf' | 'oneOf', where: string): Expression => {
+    const { [key]: _, ...siblings } = schema;
+    const options = list(schema, key, where).map((each, i) => {
+      const place = `${where}/${key}/${i}`;
+      if (!saysMore(siblings)) return convert(each, place);
+      return convert(mergeSchemas([siblings, own(each, place)], refusal(place)), place);
+    });
+    return choice(...options);
+  };
+
+  /** A part of a schema that is joined with others: references are followed. */
+  const own = (part: unknown, where: string): Schema => {
+    const given = part === true ? {} : record(part, where);
+    if (given['$ref'] === undefined) return given;
+    const { $ref: pointer, ...siblings } = given;
+    return mergeSchemas([resolveSchema(pointer, where), siblings], refusal(where));
+  };
+
+  const resolveSchema = (pointer: unknown, where: string): Schema =>
+    own(resolve(String(pointer), where), String(pointer));
+
+  const joined = (schema: Schema, where: string): Schema => {
+    const { allOf: _, ...siblings } = schema;
+    const parts = list(schema, 'allOf', where).map((part, i) => own(part, `${where}/allOf/${i}`));
+    return mergeSchemas([...parts, siblings], refusal(where));
+  };
+
+  const refusal = (where: string) => (what: string) => refuse(where, what);
 
   const typed = (schema: Schema, where: string): Expression => {
     const types = schema['type'] === undefined ? impliedTypes(schema) : [schema['type']].flat();
@@ -157,9 +169,8 @@ export function jsonSchemaExpression(root: unknown): {
       case 'string':
         return string(schema, where);
       case 'integer':
-        return jsonInteger;
       case 'number':
-        return jsonNumber;
+        return number(type, schema, where);
       case 'boolean':
         return choice(text('true'), text('false'));
       case 'null':
@@ -174,7 +185,7 @@ export function jsonSchemaExpression(root: unknown): {
   };
 
   const string = (schema: Schema, where: string): Expression => {
-    const pattern = schema['pattern'] ?? formats[String(schema['format'])];
+    const pattern = schema['pattern'] ?? jsonFormats[String(schema['format'])];
     const min = count(schema, 'minLength', where) ?? 0;
     const max = count(schema, 'maxLength', where);
     if (pattern !== undefined) {
@@ -186,28 +197,74 @@ export function jsonSchemaExpression(root: unknown): {
     return min === 0 && max === undefined ? jsonString : quoted(repeat(jsonCharacter, min, max));
   };
 
+  const number = (type: 'integer' | 'number', schema: Schema, where: string): Expression => {
+    const bound = (key: string): number | undefined => {
+      const value = schema[key];
+      if (value === undefined) return undefined;
+      if (typeof value !== 'number' || !Number.isFinite(value))
+        throw refuse(where, `must have a number in "${key}"`);
+      return value;
+    };
+    const expression = numberExpression(type, bound, rules);
+    if (typeof expression === 'string') throw refuse(where, expression);
+    return expression;
+  };
+
   const object = (schema: Schema, where: string): Expression => {
     const properties = Object.entries((schema['properties'] as Schema | undefined) ?? {});
-    const additional = schema['additionalProperties'];
-    if (properties.length === 0 && (additional === undefined || additional === true)) {
-      if (list(schema, 'required', where, []).length > 0)
-        throw refuse(where, 'requires properties that "properties" does not describe');
-      return jsonObject;
-    }
     const required = new Set(list(schema, 'required', where, []));
-    const known = new Set<unknown>(properties.map(([name]) => name));
+    const described = new Set<unknown>(properties.map(([name]) => name));
     for (const name of required)
-      if (!known.has(name))
+      if (!described.has(name))
         throw refuse(where, `requires ${quotedPart(name)}, which "properties" does not describe`);
+    const others = otherMembers(schema, Object.keys(Object.fromEntries(properties)), where);
+    if (properties.length === 0 && others === 'any') return jsonObject;
     const members = properties.map(([name, value]) => ({
       expression: sequence(literal(name), colon, convert(value, `${where}/properties/${name}`)),
       isRequired: required.has(name),
     }));
-    const isOpen = additional !== undefined && additional !== false;
-    const others = isOpen
-      ? separated(sequence(jsonString, colon, convert(additional, `${where}/additionalProperties`)))
-      : undefined;
-    return memberList(members, others, `${where} ${rules.size}`);
+    const repeated = others === 'any' || others.length === 0 ? undefined : separated(choice(...others));
+    return memberList(members, repeated, `${where} ${rules.size}`);
+  };
+
+  /** Members beside `properties`: none, by the schema's word, or any of an object that says nothing of its own. */
+  const otherMembers = (schema: Schema, names: readonly string[], where: string): Expression[] | 'any' => {
+    const additional = schema['additionalProperties'];
+    const patterns = Object.entries((schema['patternProperties'] as Schema | undefined) ?? {});
+    const ofNames = schema['propertyNames'];
+    if (patterns.length > 0) {
+      if (additional !== undefined && additional !== false)
+        throw refuse(
+          where,
+          'has patternProperties beside additionalProperties, which this engine cannot hold to',
+        );
+      if (patterns.length > 1)
+        throw refuse(
+          where,
+          'has several patternProperties, which this engine cannot tell apart; join their patterns',
+        );
+      const [pattern, value] = patterns[0]!;
+      const clash = names.find((name) => new RegExp(pattern, 'u').test(name));
+      if (clash !== undefined)
+        throw refuse(where, `has the property ${quotedPart(clash)}, which patternProperties describe too`);
+      const key = quoted(parseRegularExpression(pattern, { character: characterInString, isSearch: true }));
+      return [sequence(key, colon, convert(value, `${where}/patternProperties/${pattern}`))];
+    }
+    const isSilent = additional === undefined && ofNames === undefined;
+    if (names.length === 0 && (isSilent || (additional === true && ofNames === undefined))) return 'any';
+    if (additional === false || (additional === undefined && names.length > 0)) return [];
+    if (ofNames !== undefined && names.length > 0)
+      throw refuse(where, 'has propertyNames beside properties, which this engine cannot hold to');
+    const key =
+      ofNames !== undefined
+        ? convert(
+            mergeSchemas([{ type: 'string' }, own(ofNames, where)], refusal(where)),
+            `${where}/propertyNames`,
+          )
+        : names.length === 0
+          ? jsonString
+          : quoted(textExcept(names));
+    return [sequence(key, colon, convert(additional ?? true, `${where}/additionalProperties`))];
   };
 
   /**
@@ -247,17 +304,31 @@ export function jsonSchemaExpression(root: unknown): {
     const min = count(schema, 'minItems', where) ?? 0;
     const max = count(schema, 'maxItems', where);
     const { items } = schema;
-    if (prefix.length > 0) {
-      if (items !== undefined && items !== false)
-        throw refuse(where, 'has items beside prefixItems, which this engine cannot hold to');
-      return brackets(sequence(...prefix.flatMap((each, i) => (i === 0 ? [each] : [comma, each]))));
-    }
+    if (max !== undefined && min > max) throw refuse(where, 'allows no list: minItems is above maxItems');
+    if (prefix.length > 0) return tuple(prefix, { items, min, max }, where);
     if (items === undefined && min === 0 && max === undefined) return jsonArray;
     const item = convert(items ?? true, `${where}/items`);
     if (max === 0) return emptyBrackets;
     const rest = repeat(sequence(comma, item), Math.max(0, min - 1), max === undefined ? undefined : max - 1);
     const some = brackets(sequence(item, rest));
     return min === 0 ? choice(emptyBrackets, some) : some;
+  };
+
+  /** All of `prefixItems`, as far as `maxItems` allows, and then others if the schema has a word for them. */
+  const tuple = (
+    prefix: readonly Expression[],
+    { items, min, max }: { items: unknown; min: number; max: number | undefined },
+    where: string,
+  ): Expression => {
+    const held = prefix.slice(0, max);
+    if (held.length === 0) return emptyBrackets;
+    const isClosed = items === undefined || items === false;
+    if (isClosed && min > held.length) throw refuse(where, 'wants more items than it describes');
+    const first = held.flatMap((each, i) => (i === 0 ? [each] : [comma, each]));
+    if (isClosed || held.length < prefix.length) return brackets(sequence(...first));
+    const item = sequence(comma, convert(items, `${where}/items`));
+    const most = max === undefined ? undefined : max - held.length;
+    return brackets(sequence(...first, repeat(item, Math.max(0, min - held.length), most)));
   };
 
   const list = (schema: Schema, key: string, where: string, fallback?: unknown[]): readonly unknown[] => {
@@ -281,15 +352,6 @@ export function jsonSchemaExpression(root: unknown): {
   };
 
   return { expression: convert(root, ''), rules };
-}
-
-/** A schema without a type still means one by its keywords. */
-function impliedTypes(schema: Schema): readonly string[] {
-  if (schema['properties'] !== undefined || schema['additionalProperties'] !== undefined) return ['object'];
-  if (schema['items'] !== undefined || schema['prefixItems'] !== undefined) return ['array'];
-  if (['pattern', 'minLength', 'maxLength', 'format'].some((key) => schema[key] !== undefined))
-    return ['string'];
-  return [];
 }
 
 /** Exactly this value, with the blanks that people put into JSON. */

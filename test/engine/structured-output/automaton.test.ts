@@ -195,7 +195,7 @@ describe('JSON schemas', () => {
   });
 
   test.each([
-    [{ type: 'integer', minimum: 3 }, /# has "minimum"/],
+    [{ type: 'array', contains: {} }, /# has "contains"/],
     [{ properties: { a: { not: {} } } }, /\/properties\/a has "not"/],
     [{ type: 'text' }, /unknown type "text"/],
     [{ $ref: '#/$defs/x' }, /does not exist/],
