@@ -122,8 +122,8 @@ describe('a tool choice that leaves no freedom', () => {
 test.each([
   [{ response_format: { type: 'json_schema' } }, /json_schema\.schema is required/],
   [
-    { response_format: { type: 'json_schema', json_schema: { schema: { type: 'integer', multipleOf: 2 } } } },
-    /"multipleOf"/,
+    { response_format: { type: 'json_schema', json_schema: { schema: { type: 'array', contains: {} } } } },
+    /"contains"/,
   ],
   [{ structured_outputs: { regex: '(' } }, /cannot be used/],
   [{ structured_outputs: { regex: 'a', choice: ['b'] } }, /exactly one/],
