@@ -21,13 +21,43 @@ export interface DecisionRecord {
   readonly result: SchedulingResult;
 }
 
-/** Must be called in the decision itself: later the prefix index knows more. */
-export function cachedTokensOf(
-  context: SchedulingContext,
-  endpoints: readonly Endpoint[],
-  { candidates }: SchedulingResult,
-): readonly number[] {
-  // Filters keep the order; mostly they keep all.
-  if (candidates.length === endpoints.length) return candidates.map(({ cachedTokens }) => cachedTokens);
-  return endpoints.map((endpoint) => context.cachedTokens(endpoint));
+/** What a decision leaves to be looked at. */
+export class KeptDecision implements DecisionRecord {
+  readonly timeMs: number;
+  readonly nowMs: number;
+  readonly seed: number;
+  readonly waitingMs: number;
+  readonly request: InferenceRequest;
+  readonly endpoints: readonly Endpoint[];
+  readonly result: SchedulingResult;
+  readonly #context: SchedulingContext;
+  #cachedTokens: readonly number[] | undefined;
+
+  /** To be made in the decision itself: later the prefix index knows more. */
+  constructor(
+    kept: Pick<DecisionRecord, 'timeMs' | 'seed' | 'endpoints' | 'result'> & {
+      readonly context: SchedulingContext;
+    },
+  ) {
+    const { timeMs, seed, endpoints, result, context } = kept;
+    this.timeMs = timeMs;
+    this.nowMs = context.nowMs;
+    this.seed = seed;
+    this.waitingMs = context.waitingMs ?? 0;
+    this.request = context.request;
+    this.endpoints = endpoints;
+    this.result = result;
+    this.#context = context;
+    // What tells all holders will not change its mind.
+    if (context.holders?.() === undefined) this.#cachedTokens = this.#ask();
+  }
+
+  get cachedTokens(): readonly number[] {
+    this.#cachedTokens ??= this.#ask();
+    return this.#cachedTokens;
+  }
+
+  #ask(): readonly number[] {
+    return this.endpoints.map((endpoint) => this.#context.cachedTokens(endpoint));
+  }
 }

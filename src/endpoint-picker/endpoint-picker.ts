@@ -11,12 +11,13 @@ import { ServiceError } from '../protocol/errors.ts';
 import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import { choiceOf, withOutcome } from '../scheduling/led-result.ts';
 import type { Profile } from '../scheduling/profile.ts';
 import type { PluginTimes, SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
 import { seededRandom } from '../scheduling/seeded-random.ts';
 import type { Assignment, EndpointPicker, PickListener, PickOptions, SubmitOptions } from './assignment.ts';
-import { cachedTokensOf, type DecisionRecord } from './decision-record.ts';
+import { type DecisionRecord, KeptDecision } from './decision-record.ts';
 import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
 import { GuardedIndex } from './guarded-index.ts';
@@ -25,6 +26,7 @@ import { readyFirst } from './ready-first.ts';
 import { RecentRecords } from './recent-records.ts';
 import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
 import { type Burden, isRoomAt, RoomRound, type RoomRule, roomEverywhere } from './room-round.ts';
+import { RoomTable } from './room-table.ts';
 import { ServedRequest } from './served-request.ts';
 import { selectSubset } from './subset.ts';
 
@@ -112,7 +114,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
   function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
     const rule = () => room() ?? roomEverywhere;
-    const beginRound = () => new RoomRound(pool.snapshot(clock()), rule());
+    let rooms = new RoomTable(rule());
+    const beginRound = () => {
+      if (rooms.rule !== rule()) rooms = new RoomTable(rule());
+      return new RoomRound(pool.snapshot(clock()), rooms);
+    };
     const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
     pool.subscribe({
       roomChanged: (endpoint) => {
@@ -148,7 +154,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const context = createContext(request, startedMs, index, seededRandom(seed));
     const { result: proposed, confirm } = choose(request, allowed, context, faults);
     const result = round === undefined ? proposed : readyFirst(proposed);
-    const best = result.ranking[0];
+    const best = choiceOf(result);
     const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
     const { ownMs, uncachedTokens: tokens } = burden;
     if (best !== undefined && round?.hasRoomAt(best, burden, isOverShare) === false) {
@@ -159,19 +165,15 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
     for (const failure of result.failures) faults.push(failure);
     const queuedMs = startedMs - arrivedAtMs;
-    const record = completed(result, faults, queuedMs, clock() - startedMs);
+    const record = withOutcome(result, { failures: faults, queuedMs, durationMs: clock() - startedMs });
     if (keptRecords > 0 || onDecision !== undefined) {
-      const decision: DecisionRecord = {
+      const decision = new KeptDecision({
         timeMs: wallClock(),
-        nowMs: startedMs,
         seed,
-        waitingMs: context.waitingMs ?? 0,
-        request,
-        // A round goes on changing its list.
-        endpoints: round === undefined ? allowed : [...allowed],
-        cachedTokens: cachedTokensOf(context, allowed, result),
+        context,
+        endpoints: allowed,
         result: record,
-      };
+      });
       records.push(decision);
       onDecision?.(decision);
     }
@@ -291,6 +293,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
         match ??= index.match(request.prefix);
         return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
       },
+      holders() {
+        match ??= index.match(request.prefix);
+        return match.holders;
+      },
       pluginTimes: timedTurn === 1 ? pluginTimes : undefined,
     };
   }
@@ -345,32 +351,6 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
 /** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
 const timedOneIn = 64;
-
-/** What the profile cannot know, added. Spelled out: a spread would cost as much as a scorer. */
-function completed(
-  result: SchedulingResult,
-  failures: readonly PluginFailure[],
-  queuedMs: number,
-  durationMs: number,
-): SchedulingResult {
-  const record: SchedulingResult = {
-    profile: result.profile,
-    requestId: result.requestId,
-    model: result.model,
-    promptTokens: result.promptTokens,
-    considered: result.considered,
-    filters: result.filters,
-    candidates: result.candidates,
-    scores: result.scores,
-    totals: result.totals,
-    tied: result.tied,
-    picker: result.picker,
-    failures,
-    ranking: result.ranking,
-    durationMs,
-  };
-  return queuedMs > 0 ? { ...record, queuedMs } : record;
-}
 
 const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0, isStreaming: true });
 

@@ -22,7 +22,7 @@ export class GuardedIndex implements Guarded {
   match(hashes: PrefixHashes): PrefixMatch {
     try {
       const match = this.#index.match(hashes);
-      return { cachedBlocks: (slot) => this.#cachedBlocks(match, slot) };
+      return { cachedBlocks: (slot) => this.#cachedBlocks(match, slot), holders: match.holders };
     } catch (error) {
       this.#note(error);
       return { cachedBlocks: () => 0 };

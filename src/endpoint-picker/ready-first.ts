@@ -1,4 +1,5 @@
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import { choiceOf, spelledOut } from '../scheduling/led-result.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 
 /**
@@ -6,9 +7,9 @@ import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
  * `ready` may prefer one that is down; it never has room, and the request would wait for it beside idle ones.
  */
 export function readyFirst(result: SchedulingResult): SchedulingResult {
+  if (choiceOf(result)?.isReady !== false) return result;
   const { ranking } = result;
-  if (ranking[0]?.isReady !== false) return result;
   const isReady = (endpoint: Endpoint) => endpoint.isReady;
   const isDown = (endpoint: Endpoint) => !endpoint.isReady;
-  return { ...result, ranking: [...ranking.filter(isReady), ...ranking.filter(isDown)] };
+  return { ...spelledOut(result), ranking: [...ranking.filter(isReady), ...ranking.filter(isDown)] };
 }

@@ -1,6 +1,7 @@
 import type { Round } from '../flow-control/index.ts';
 import { memoryWaitMs } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { Rooms, RoomTable } from './room-table.ts';
 
 /** When an endpoint can take another request. */
 export interface RoomRule {
@@ -14,7 +15,7 @@ export interface RoomRule {
 export const defaultRoomRule: RoomRule = Object.freeze({ roomMs: 300, memoryTarget: 0.98 });
 
 /** What tenants over their share keep to, so that the others' requests begin soon. */
-function tight({ roomMs, memoryTarget }: RoomRule): RoomRule {
+export function tightRule({ roomMs, memoryTarget }: RoomRule): RoomRule {
   return { roomMs: overShare.room * roomMs, memoryTarget: overShare.memory * memoryTarget };
 }
 
@@ -65,90 +66,96 @@ export interface Burden {
  * The endpoints as one event of flow control sees them. Those that wait do not count as load: each waits for the
  * endpoint that is best for it, and to send the next one elsewhere because of them would compute anew what is
  * cached there, just when engines have no time to spare.
+ *
+ * Nothing is looked at before it is asked for: most rounds place one request and are over.
  */
 export class RoomRound implements Round {
-  readonly #rule: RoomRule;
-  /** A copy from the first change on. */
+  readonly #rooms: RoomTable;
+  readonly #before: readonly Endpoint[];
+  /** With those that have got requests in this round. */
   #endpoints: readonly Endpoint[];
-  #changed: Endpoint[] | undefined;
-  /** By slot: those that had room when the round began, and those that have it now. */
-  readonly #hadRoom: boolean[] = [];
-  readonly #hasRoom: boolean[] = [];
-  /** The same for tenants over their share. */
-  readonly #tight: RoomRule;
-  readonly #hadTightRoom: boolean[] = [];
-  readonly #hasTightRoom: boolean[] = [];
-  #withRoom = 0;
-  readonly readyEndpoints: number;
+  /** What was sent in this round and does not show in `#endpoints` yet. */
+  #sent: { readonly endpoint: Endpoint; readonly burden: Burden } | undefined;
+  /** By slot: closed to all, and to tenants over their share. */
+  readonly #closed = new Set<number>();
+  readonly #closedTight = new Set<number>();
+  #had: Rooms | undefined;
 
-  constructor(endpoints: readonly Endpoint[], rule: RoomRule) {
-    this.#rule = rule;
-    this.#tight = tight(rule);
+  constructor(endpoints: readonly Endpoint[], rooms: RoomTable) {
+    this.#rooms = rooms;
+    this.#before = endpoints;
     this.#endpoints = endpoints;
-    let ready = 0;
-    for (const endpoint of endpoints) {
-      const hasRoom = isRoomAt(endpoint, rule);
-      this.#hadRoom[endpoint.slot] = hasRoom;
-      this.#hasRoom[endpoint.slot] = hasRoom;
-      const hasTightRoom = hasRoom && isRoomAt(endpoint, this.#tight);
-      this.#hadTightRoom[endpoint.slot] = hasTightRoom;
-      this.#hasTightRoom[endpoint.slot] = hasTightRoom;
-      if (hasRoom) this.#withRoom++;
-      if (endpoint.isReady) ready++;
-    }
-    this.readyEndpoints = ready;
   }
 
+  get readyEndpoints(): number {
+    return this.#before.reduce((ready, { isReady }) => ready + (isReady ? 1 : 0), 0);
+  }
+
+  /** The same list until something is sent. */
   get endpoints(): readonly Endpoint[] {
+    this.#showSent();
     return this.#endpoints;
   }
 
   hasRoom(): boolean {
-    return this.#withRoom > 0;
+    this.#showSent();
+    const { isOpen, count } = this.#roomsBefore();
+    let open = count;
+    for (const slot of this.#closed) if (isOpen[slot] === 1) open--;
+    return open > 0;
   }
 
   hasRoomAt(endpoint: Endpoint, { neededTokens }: Burden, isOverShare: boolean): boolean {
-    const hasRoom = isOverShare ? this.#hasTightRoom : this.#hasRoom;
-    const rule = isOverShare ? this.#tight : this.#rule;
-    return hasRoom[endpoint.slot] === true && isRoomAt(endpoint, rule, neededTokens);
+    this.#showSent();
+    const { rule, tight } = this.#rooms;
+    if (this.#closed.has(endpoint.slot)) return false;
+    if (!isOverShare) return isRoomAt(endpoint, rule, neededTokens);
+    const isClosed = this.#closedTight.has(endpoint.slot) || !isRoomAt(endpoint, rule);
+    return !isClosed && isRoomAt(endpoint, tight, neededTokens);
   }
 
   hasGainedSince(earlier: RoomRound): boolean {
-    const hasGained = (now: readonly boolean[], before: readonly boolean[]) =>
-      now.some((had, slot) => had && before[slot] !== true);
-    return hasGained(this.#hadRoom, earlier.#hadRoom) || hasGained(this.#hadTightRoom, earlier.#hadTightRoom);
+    const now = this.#roomsBefore();
+    const before = earlier.#roomsBefore();
+    for (let slot = 0; slot < now.isOpen.length; slot++) {
+      if (now.isOpen[slot] === 1 && before.isOpen[slot] !== 1) return true;
+      if (now.isOpenTight[slot] === 1 && before.isOpenTight[slot] !== 1) return true;
+    }
+    return false;
   }
 
   /** Keeps what room the endpoint has from tenants over their share. */
   keepForOthers({ slot }: Endpoint): void {
-    this.#hasTightRoom[slot] = false;
+    this.#closedTight.add(slot);
   }
 
   /** Keeps the endpoint's room for a request that is overdue, or smaller ones could pass it for ever. */
   keep({ slot }: Endpoint): void {
-    this.#close(slot);
+    this.#closed.add(slot);
   }
 
   /** A request was sent there. */
   reserved(endpoint: Endpoint, burden: Burden): void {
+    this.#showSent();
+    this.#sent = { endpoint, burden };
+  }
+
+  #showSent(): void {
+    if (this.#sent === undefined) return;
+    const { endpoint, burden } = this.#sent;
+    this.#sent = undefined;
+    const { rule, tight } = this.#rooms;
     const now = laden(endpoint, burden);
-    this.#replace(endpoint, now);
-    if (!isRoomAt(now, this.#rule)) this.#close(now.slot);
-    else if (!isRoomAt(now, this.#tight)) this.#hasTightRoom[now.slot] = false;
+    const at = this.#endpoints.indexOf(endpoint);
+    // Records of this round keep the list as it was.
+    if (at >= 0) this.#endpoints = this.#endpoints.with(at, now);
+    if (!isRoomAt(now, rule)) this.#closed.add(now.slot);
+    else if (!isRoomAt(now, tight)) this.#closedTight.add(now.slot);
   }
 
-  #close(slot: number): void {
-    if (this.#hasRoom[slot] !== true) return;
-    this.#hasRoom[slot] = false;
-    this.#hasTightRoom[slot] = false;
-    this.#withRoom--;
-  }
-
-  #replace(endpoint: Endpoint, by: Endpoint): void {
-    this.#changed ??= [...this.#endpoints];
-    this.#endpoints = this.#changed;
-    const at = this.#changed.indexOf(endpoint);
-    if (at >= 0) this.#changed[at] = by;
+  #roomsBefore(): Rooms {
+    this.#had ??= this.#rooms.of(this.#before);
+    return this.#had;
   }
 }
 

@@ -3,6 +3,7 @@ import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import { prefillWork } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import { cachedOnChoice, choiceOf } from '../scheduling/led-result.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, Outcome } from './assignment.ts';
 import { candidateScores, type Explanation, explanation } from './explain.ts';
@@ -52,9 +53,8 @@ export class ServedRequest implements Assignment {
     this.#options = options;
     this.request = options.request;
     this.record = options.record;
-    this.#endpoint = options.record.ranking[0]!;
-    const { name } = this.#endpoint;
-    this.#cachedTokens = this.record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+    this.#endpoint = choiceOf(options.record)!;
+    this.#cachedTokens = cachedOnChoice(options.record);
     this.#predicted = predictedDelays(this.#endpoint, {
       tokens: this.request.promptTokens,
       cachedTokens: this.#cachedTokens,

@@ -1,5 +1,6 @@
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
 import { EndpointSets } from './endpoint-sets.ts';
+import { FoundHolders } from './found-holders.ts';
 import { IdColumn, PairTable } from './pair-table.ts';
 import type { PrefixIndex, PrefixIndexStats, PrefixMatch } from './prefix-index.ts';
 import { Residencies, type ResidentList } from './residencies.ts';
@@ -59,6 +60,8 @@ export class ApproximateIndex implements PrefixIndex {
   /** By bit; a list that is leaving keeps its bit until it is empty. */
   readonly #byBit: (ResidentList | undefined)[] = [];
   readonly #leaving: ResidentList[] = [];
+  /** Bits of the endpoints that are still there, 32 a word. */
+  readonly #liveBits: number[] = [];
   readonly #timer: LookupTimer | undefined;
   #lookups = 0;
   #matchedBlocks = 0;
@@ -83,8 +86,10 @@ export class ApproximateIndex implements PrefixIndex {
 
   #match({ count, low, high }: PrefixHashes): PrefixMatch {
     const sets = this.#sets;
-    const depths = new Array<number>(this.#byBit.length).fill(0);
-    const active = this.#liveBits();
+    const { words } = sets;
+    const match = new FoundHolders();
+    /** The endpoints that hold all blocks so far. */
+    const active: number[] = [];
     let set = 0;
     let depth = 0;
     let block = 0;
@@ -94,24 +99,25 @@ export class ApproximateIndex implements PrefixIndex {
       const nextSet = this.#setOf.get(block);
       if (nextSet === set) continue;
       set = nextSet;
-      let isAnyLeft = false;
-      for (let word = 0; word < active.length; word++) {
+      let left = 0;
+      for (let word = 0; word < words; word++) {
+        const members = sets.members(set, word);
+        if (depth === 0) {
+          active.push(members & this.#liveBits[word]!);
+          left |= active[word]!;
+          continue;
+        }
         const before = active[word]!;
-        const after = before & sets.members(set, word);
-        if (after !== before) noteDepths(depths, word, before & ~after, depth);
+        const after = before & members;
+        if (after !== before) this.#note(match, word, before & ~after, depth);
         active[word] = after;
-        if (after !== 0) isAnyLeft = true;
+        left |= after;
       }
-      if (!isAnyLeft) break;
+      if (left === 0) break;
     }
-    for (let word = 0; word < active.length; word++) noteDepths(depths, word, active[word]!, depth);
+    for (let word = 0; word < active.length; word++) this.#note(match, word, active[word]!, depth);
     this.#matchedBlocks += depth;
-    return {
-      cachedBlocks: (slot) => {
-        const list = this.#bySlot[slot];
-        return list === undefined ? 0 : (depths[list.bit] ?? 0);
-      },
-    };
+    return match;
   }
 
   record(slot: number, { count, low, high }: PrefixHashes): void {
@@ -170,6 +176,7 @@ export class ApproximateIndex implements PrefixIndex {
     const list = this.#bySlot[slot];
     if (list === undefined) return;
     this.#bySlot[slot] = undefined;
+    this.#liveBits[list.bit >>> 5] = this.#liveBits[list.bit >>> 5]! & ~(1 << (list.bit & 31));
     list.capacity = 0;
     this.#leaving.push(list);
     this.#clearLeaving(evictionsPerCall);
@@ -199,8 +206,10 @@ export class ApproximateIndex implements PrefixIndex {
     if (known !== undefined) return known;
     const free = this.#byBit.indexOf(undefined);
     const bit = free < 0 ? this.#byBit.length : free;
-    const list = { bit, newest: 0, oldest: 0, count: 0, capacity: this.#blocksPerEndpoint };
+    const list = { bit, slot, newest: 0, oldest: 0, count: 0, capacity: this.#blocksPerEndpoint };
     this.#byBit[bit] = list;
+    while (this.#liveBits.length <= bit >>> 5) this.#liveBits.push(0);
+    this.#liveBits[bit >>> 5] = this.#liveBits[bit >>> 5]! | (1 << (bit & 31));
     while (this.#bySlot.length <= slot) this.#bySlot.push(undefined);
     this.#bySlot[slot] = list;
     return list;
@@ -235,19 +244,10 @@ export class ApproximateIndex implements PrefixIndex {
     }
   }
 
-  /** Bits of the endpoints that are still there, `[words]`. */
-  #liveBits(): number[] {
-    const bits = new Array<number>(this.#sets.words).fill(0);
-    for (const list of this.#bySlot) {
-      const word = list === undefined ? bits.length : list.bit >>> 5;
-      if (word < bits.length) bits[word] = bits[word]! | (1 << (list!.bit & 31));
+  /** All of these endpoints hold so many blocks. */
+  #note(match: FoundHolders, word: number, bits: number, depth: number): void {
+    for (let rest = bits; rest !== 0; rest &= rest - 1) {
+      match.add(this.#byBit[(word << 5) + 31 - Math.clz32(rest & -rest)]!.slot, depth);
     }
-    return bits;
-  }
-}
-
-function noteDepths(depths: number[], word: number, bits: number, depth: number): void {
-  for (let rest = bits; rest !== 0; rest &= rest - 1) {
-    depths[(word << 5) + 31 - Math.clz32(rest & -rest)] = depth;
   }
 }

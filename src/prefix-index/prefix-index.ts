@@ -1,9 +1,14 @@
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
 
-/** What one lookup found. Holds until the index changes, so read it within the same synchronous step. */
+/**
+ * What one lookup found. Without `holders` it holds until the index changes, so it must be read within the same
+ * synchronous step; with them for ever.
+ */
 export interface PrefixMatch {
   /** Leading blocks believed cached on this endpoint; contiguous from block 0. */
   cachedBlocks(slot: number): number;
+  /** Slots of all endpoints for which that is above 0. */
+  readonly holders?: readonly number[] | undefined;
 }
 
 export interface PrefixIndexStats {

@@ -4,6 +4,8 @@ import { IdColumn, PairTable } from './pair-table.ts';
 export interface ResidentList {
   /** Number of this list's bit in endpoint sets. */
   readonly bit: number;
+  /** Of the endpoint. */
+  readonly slot: number;
   newest: number;
   oldest: number;
   count: number;

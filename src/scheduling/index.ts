@@ -13,6 +13,7 @@ export type {
 } from './disaggregation.ts';
 export { Disaggregation, defaultDisaggregation } from './disaggregation.ts';
 export type { Endpoint, EndpointInFlight, EndpointLearned, EndpointMetrics } from './endpoint.ts';
+export { EndpointRows } from './endpoint-rows.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';
 export {
@@ -27,6 +28,9 @@ export type {
   ChoiceListener,
   Filter,
   FilterDefinition,
+  FirstPicker,
+  Lead,
+  LeadFinder,
   Parameters,
   ParameterValue,
   Picker,
@@ -37,8 +41,9 @@ export type {
   ScorerDefinition,
   Scores,
   ScoreTerm,
+  Steadiness,
 } from './plugins.ts';
-export { defineFilter, definePicker, defineScorer, withTerms } from './plugins.ts';
+export { defineFilter, definePicker, defineScorer, steady, withTerms } from './plugins.ts';
 export { matchedShare } from './prefix-share.ts';
 export type { Profile, ProfileOptions } from './profile.ts';
 export { createProfile } from './profile.ts';

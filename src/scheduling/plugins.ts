@@ -12,7 +12,22 @@ export interface ChoiceListener {
 
 /** Keeps some of the endpoints, in order. An empty result ends the decision with `no_endpoints`. */
 export type Filter = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => readonly Endpoint[]) &
-  ChoiceListener;
+  ChoiceListener &
+  Steadiness;
+
+/** What a filter may say of itself so that its verdict can be kept. */
+export interface Steadiness {
+  /**
+   * It looks at nothing but the request's model and the endpoints' names, labels, readiness, models and adapters, so
+   * its verdict holds until one of these is another.
+   */
+  readonly isSteady?: true;
+}
+
+/** A filter that may declare itself steady. */
+export function steady(filter: Filter): Filter {
+  return Object.assign(filter, { isSteady: true as const });
+}
 
 /** What a score is made of, for people: one value per endpoint, in the same order. */
 export interface ScoreTerm {
@@ -25,7 +40,27 @@ export interface ScoreTerm {
 export type Scores = ArrayLike<number> & { readonly terms?: readonly ScoreTerm[] };
 
 export type Scorer = ((context: SchedulingContext, endpoints: readonly Endpoint[]) => Scores) &
-  ChoiceListener;
+  ChoiceListener &
+  LeadFinder;
+
+/**
+ * The endpoints that score highest, without the others' scores. These are made when somebody reads the record, which
+ * for most decisions nobody does.
+ */
+export interface Lead {
+  /** Places in the list, ascending: of the highest score and of those within a billionth of it. */
+  readonly places: readonly number[];
+  /** Their scores, in the same order. */
+  readonly scores: readonly number[];
+  /** What the scorer would have returned then. */
+  readonly all: () => Scores;
+}
+
+/** A scorer may offer a shorter way to the best endpoint. */
+export interface LeadFinder {
+  /** As the scorer itself, in what it remembers too. Undefined: the scores must be made. */
+  readonly lead?: (context: SchedulingContext, endpoints: readonly Endpoint[]) => Lead | undefined;
+}
 
 /** Scores that tell what they are made of; the decision record shows it. */
 export function withTerms(scores: readonly number[], terms: readonly ScoreTerm[]): Scores {
@@ -39,10 +74,19 @@ export interface ScoredEndpoint {
 }
 
 /** Orders the candidates: the first is the choice, the rest are fallbacks. */
-export type Picker = (
+export type Picker = ((
   context: SchedulingContext,
   scored: readonly ScoredEndpoint[],
-) => readonly ScoredEndpoint[];
+) => readonly ScoredEndpoint[]) &
+  FirstPicker;
+
+/** A picker whose choice has the highest total may make it without the others' totals. */
+export interface FirstPicker {
+  /** The place of the choice among `count` candidates, of which those at `best` share the highest total. */
+  readonly first?: (random: () => number, count: number, best: readonly number[]) => number;
+  /** Random numbers that a choice among so many takes; all from the context. */
+  readonly drawsOf?: (count: number) => number;
+}
 
 /** What a filter, scorer or picker file exports: its parameters with defaults, and how to make one. */
 export interface PluginDefinition<Kind extends string, P extends Parameters, Instance> {

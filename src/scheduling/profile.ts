@@ -1,4 +1,7 @@
+import { clampScore } from './clamp-score.ts';
 import type { Endpoint } from './endpoint.ts';
+import { leadingOf } from './leading.ts';
+import { choiceOf, withOutcome } from './led-result.ts';
 import maxScore from './pickers/max-score.ts';
 import type { Filter, Picker, ScoredEndpoint, Scorer } from './plugins.ts';
 import type { PluginKind, SchedulingContext } from './scheduling-context.ts';
@@ -37,18 +40,30 @@ export interface Profile {
 const fallbackPicker = maxScore.create({});
 
 /** A named pipeline: filters, then weighted scorers, then one picker. */
-export function createProfile({ name, filters, scorers, picker }: ProfileOptions): Profile {
+export function createProfile(options: ProfileOptions): Profile {
+  const { name, filters, scorers, picker } = options;
   const listeners = choiceListeners(filters, scorers);
   const states = new CandidateStates();
+  const leading = leadingOf(options, (endpoint, cachedTokens) => states.of(endpoint, cachedTokens));
   const passes = filters.map((each) => Object.freeze({ filter: each.name, removed: noNames }));
   const profile: Profile = {
     name,
     run(context, endpoints) {
       const result = profile.propose(context, endpoints);
-      const failures = result.ranking[0] === undefined ? [] : profile.confirm(context, result.ranking[0]);
-      return failures.length === 0 ? result : { ...result, failures: [...result.failures, ...failures] };
+      const choice = choiceOf(result);
+      const failures = choice === undefined ? noFailures : profile.confirm(context, choice);
+      if (failures.length === 0) return result;
+      const all = [...result.failures, ...failures];
+      return withOutcome(result, { failures: all, queuedMs: 0, durationMs: result.durationMs });
     },
     propose(context, endpoints) {
+      const led = leading?.(context, endpoints, (list) => {
+        const steps: FilterStep[] = [];
+        const failures: PluginFailure[] = [];
+        const candidates = runFilters({ filters, passes }, context, list, steps, failures);
+        return failures.length === 0 ? { candidates, steps } : undefined;
+      });
+      if (led !== undefined) return led;
       const failures: PluginFailure[] = [];
       const filterSteps: FilterStep[] = [];
       const candidates = runFilters({ filters, passes }, context, endpoints, filterSteps, failures);
@@ -267,12 +282,6 @@ function areDistinctCandidates(ranking: readonly Endpoint[], candidates: readonl
     bySlot[endpoint.slot] = undefined;
   }
   return true;
-}
-
-/** NaN and non-numbers become 0, so that one bad figure can never win a request. */
-function clampScore(score: unknown): number {
-  if (typeof score !== 'number' || !(score > 0)) return 0;
-  return score > 1 ? 1 : score;
 }
 
 function countBest(totals: readonly number[]): number {

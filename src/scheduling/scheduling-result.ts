@@ -61,7 +61,18 @@ export interface SchedulingResult {
   /** Best first; the first is the choice. */
   readonly ranking: readonly Endpoint[];
   /** How long the request waited for an endpoint with room before this decision, milliseconds. */
-  readonly queuedMs?: number;
+  readonly queuedMs?: number | undefined;
   /** How long the decision took, milliseconds. */
   readonly durationMs: number;
+  /** Of a record whose scores, totals and ranking are made when they are read: what needs none of them. */
+  readonly brief?: DecisionBrief | undefined;
+}
+
+export interface DecisionBrief {
+  /** The first of the ranking. */
+  readonly choice: Endpoint;
+  /** Leading prompt tokens believed cached there. */
+  readonly cachedTokens: number;
+  /** What told the choice from the others: a scorer, `tie`, or `only_one` if there were no others. */
+  readonly reason: string;
 }

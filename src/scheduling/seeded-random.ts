@@ -1,10 +1,27 @@
-/** Uniform in [0, 1), the same on every machine for the same seed of 32 bits (mulberry32). */
-export function seededRandom(seed: number): () => number {
+/** Uniform in [0, 1). */
+export interface SeededRandom {
+  (): number;
+  /** Another that will yield the same numbers from here on. */
+  fork(): SeededRandom;
+  /** Goes past the next `count` numbers. O(1). */
+  skip(count: number): void;
+}
+
+const step = 0x6d2b79f5;
+
+/** The same numbers on every machine for the same seed of 32 bits (mulberry32). */
+export function seededRandom(seed: number): SeededRandom {
   let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
+  const next = () => {
+    state = (state + step) >>> 0;
     let mixed = Math.imul(state ^ (state >>> 15), state | 1);
     mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
+  return Object.assign(next, {
+    fork: () => seededRandom(state),
+    skip: (count: number) => {
+      state = (state + Math.imul(step, count)) >>> 0;
+    },
+  });
 }

@@ -8,6 +8,7 @@ import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { createProfile } from '../scheduling/profile.ts';
+import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import { DisaggregatedRouter } from './disaggregated-router.ts';
 import { EventPrefixIndex } from './event-prefix-index.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
@@ -115,10 +116,9 @@ class ProductRouter implements Router {
     this.#assignments[running.order] = assignment;
     this.decisions++;
     let endpoint: Endpoint | undefined = assignment.endpoint;
-    const { candidates } = assignment.record;
+    const { record } = assignment;
     while (endpoint !== undefined) {
-      const { name }: Endpoint = endpoint;
-      running.predictedCachedTokens = candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+      running.predictedCachedTokens = cachedTokensIn(record, endpoint);
       if (this.#environment.dispatch(running, this.#fleet.engineOf(endpoint))) return;
       endpoint = assignment.retryNext('connection refused');
     }
@@ -136,3 +136,9 @@ class ProductRouter implements Router {
 }
 
 const noOptions = Object.freeze({});
+
+/** What the decision believed cached on one of its candidates. */
+function cachedTokensIn(record: SchedulingResult, { name }: Endpoint): number {
+  if (record.brief?.choice.name === name) return record.brief.cachedTokens;
+  return record.candidates.find((each) => each.name === name)?.cachedTokens ?? 0;
+}

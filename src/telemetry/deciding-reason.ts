@@ -5,6 +5,7 @@ import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
  * largest lead over the best other candidate, or `picker` when the picker overruled the sums.
  */
 export function decidingReason(record: SchedulingResult): string {
+  if (record.brief !== undefined) return record.brief.reason;
   const { candidates, totals, scores, ranking, tied } = record;
   if (candidates.length <= 1) return 'only_one';
   const chosen = candidates.findIndex(({ name }) => name === ranking[0]?.name);

@@ -90,7 +90,8 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
   }
 
   function countDecision(record: SchedulingResult, model: string): void {
-    const chosen = record.ranking[0];
+    const { brief } = record;
+    const chosen = brief === undefined ? record.ranking[0] : brief.choice;
     series.decision.of().observe(record.durationMs / 1000);
     const port = chosen?.address.slice(chosen.address.lastIndexOf(':') + 1) ?? '';
     const status = chosen === undefined ? 'failure' : 'success';
@@ -98,7 +99,8 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
     for (const { kind, name } of record.failures) series.pluginFailures.of(kind, name).value++;
     if (chosen === undefined) return;
     if (record.promptTokens > 0) {
-      const cachedTokens = record.candidates.find(({ name }) => name === chosen.name)?.cachedTokens ?? 0;
+      const ofChosen = brief ?? record.candidates.find(({ name }) => name === chosen.name);
+      const cachedTokens = ofChosen?.cachedTokens ?? 0;
       series.hitRatio.of(...prefixIndexLabels).observe(cachedTokens / record.promptTokens);
       series.hitBytes.of(...prefixIndexLabels).observe(cachedTokens * bytesPerToken);
     }

@@ -1,5 +1,6 @@
 import { deserialize, serialize } from 'node:v8';
 import type { Endpoint } from '../../scheduling/endpoint.ts';
+import { spelledOut } from '../../scheduling/led-result.ts';
 import type { SchedulingResult } from '../../scheduling/scheduling-result.ts';
 import type { Assignment } from '../assignment.ts';
 import { FrameKind } from './frame-kinds.ts';
@@ -78,5 +79,5 @@ const noBytes = new Uint8Array(0);
 
 /** An explanation names the endpoints of the ranking, and tells no more of them. */
 function portable(record: SchedulingResult): object {
-  return { ...record, ranking: record.ranking.map(({ name, address }) => ({ name, address })) };
+  return { ...spelledOut(record), ranking: record.ranking.map(({ name, address }) => ({ name, address })) };
 }

@@ -1,4 +1,4 @@
-import { defineFilter } from '../plugins.ts';
+import { defineFilter, steady } from '../plugins.ts';
 
 /** llm-d's `by-label`, and its role filters over `llm-d.ai/role`. */
 export default defineFilter({
@@ -9,9 +9,10 @@ export default defineFilter({
     if (values.length === 0 && !allowsMissing)
       throw new Error('values is empty; list at least one, or set allowsMissing');
     const wanted = new Set(values);
-    return (_context, endpoints) =>
+    return steady((_context, endpoints) =>
       endpoints.filter(({ labels }) =>
         Object.hasOwn(labels, label) ? wanted.has(labels[label]!) : allowsMissing,
-      );
+      ),
+    );
   },
 });

@@ -1,4 +1,4 @@
-import { defineFilter } from '../plugins.ts';
+import { defineFilter, steady } from '../plugins.ts';
 
 /** One requirement of a label selector, as Kubernetes reads it. All must hold. */
 type Requirement = (labels: Readonly<Record<string, string>>) => boolean;
@@ -11,8 +11,9 @@ export default defineFilter({
       throw new Error('matchLabels is empty; list at least one of key=value, key, !key');
     }
     const requirements = matchLabels.map(parseRequirement);
-    return (_context, endpoints) =>
-      endpoints.filter(({ labels }) => requirements.every((holds) => holds(labels)));
+    return steady((_context, endpoints) =>
+      endpoints.filter(({ labels }) => requirements.every((holds) => holds(labels))),
+    );
   },
 });
 
