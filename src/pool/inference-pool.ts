@@ -11,6 +11,7 @@ import {
   type ScrapedMetrics,
 } from './endpoint-state.ts';
 import { FirstTokenJudge } from './first-token-judge.ts';
+import { FleetView } from './fleet-view.ts';
 import { HeldPrompts } from './held-prompts.ts';
 import type { LoadEntry, RequestLoad } from './in-flight-load.ts';
 
@@ -88,6 +89,7 @@ export class InferencePool {
   readonly #prompts = new HeldPrompts();
   #serial = 0;
   readonly #firstTokenJudge = new FirstTokenJudge(this.#byName);
+  readonly #fleetView = new FleetView();
   #snapshot: readonly Endpoint[] = Object.freeze([]);
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #isChanged = false;
@@ -113,7 +115,7 @@ export class InferencePool {
     const known = this.#byName.get(spec.name);
     if (known !== undefined && known.address === address) {
       known.setLabels(spec.labels ?? {});
-      this.#isChanged = true;
+      this.#touch(known);
       return known.view(this.#clock());
     }
     if (known !== undefined) this.remove(spec.name);
@@ -125,7 +127,7 @@ export class InferencePool {
     });
     this.#bySlot[state.slot] = state;
     this.#byName.set(state.name, state);
-    this.#isChanged = true;
+    this.#changeAll();
     for (const listener of this.#listeners) listener.added?.(state);
     return state.view(this.#clock());
   }
@@ -137,7 +139,7 @@ export class InferencePool {
     this.#byName.delete(name);
     this.#bySlot[state.slot] = undefined;
     if (state.load.requests > 0) this.#leaving.add(state);
-    this.#isChanged = true;
+    this.#changeAll();
     this.#prefixIndex?.removeEndpoint(state.slot);
     for (const listener of this.#listeners) listener.removed?.(state);
     return true;
@@ -152,18 +154,10 @@ export class InferencePool {
     if (nowMs - this.#snapshotAtMs >= ageResolutionMs) {
       for (const state of this.#byName.values()) state.touch();
       this.#snapshotAtMs = nowMs;
-      this.#isChanged = true;
+      this.#changeAll();
     }
     if (this.#isChanged) {
-      const views: Endpoint[] = [];
-      let isAnyReady = false;
-      for (const state of this.#bySlot) {
-        if (state === undefined) continue;
-        const view = state.view(nowMs);
-        isAnyReady ||= view.isReady;
-        views.push(view);
-      }
-      this.#snapshot = Object.freeze(isAnyReady ? views : views.map((view) => this.#orSilent(view, nowMs)));
+      this.#snapshot = this.#fleetView.list(this.#bySlot, nowMs, (view) => this.#orSilent(view, nowMs));
       this.#isChanged = false;
     }
     return this.#snapshot;
@@ -172,8 +166,10 @@ export class InferencePool {
   /** The endpoint as it is now; undefined if it is gone, or its slot has another owner. */
   find(endpoint: EndpointRef): Endpoint | undefined {
     const state = this.#find(endpoint);
-    state?.touch();
-    return state?.view(this.#clock());
+    if (state === undefined) return undefined;
+    state.touch();
+    this.#fleetView.change(state);
+    return state.view(this.#clock());
   }
 
   /** It is there, in the same incarnation. */
@@ -338,6 +334,12 @@ export class InferencePool {
 
   #touch(state: EndpointState): void {
     state.touch();
+    this.#fleetView.change(state);
+    this.#isChanged = true;
+  }
+
+  #changeAll(): void {
+    this.#fleetView.changeAll();
     this.#isChanged = true;
   }
 

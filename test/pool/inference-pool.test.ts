@@ -95,6 +95,35 @@ describe('the pool', () => {
     expect(pool.snapshot(clock.nowMs)[0]!.inFlight.requests).toBe(1);
   });
 
+  it('changes in the next snapshot what has changed since, in one or in many', () => {
+    const { pool, clock, scrape } = createPool();
+    for (let i = 0; i < 20; i++) {
+      pool.upsert({ name: `e${i}`, address: `10.0.0.${i + 1}:8000` });
+      scrape(`e${i}`);
+    }
+    const before = pool.snapshot(clock.nowMs);
+    for (const place of [17, 3, 9]) pool.reserve(before[place]!, load);
+    pool.reportFailure(before[5]!, 'connection reset');
+    const after = pool.snapshot(clock.nowMs);
+    for (const [place, endpoint] of after.entries()) {
+      expect(endpoint === before[place]).toBe(![3, 5, 9, 17].includes(place));
+      expect(endpoint.slot).toBe(before[place]!.slot);
+      expect(endpoint.inFlight.requests).toBe([3, 9, 17].includes(place) ? 1 : 0);
+      expect(endpoint.isReady).toBe(place !== 5);
+    }
+  });
+
+  it('shows nothing of an endpoint that is gone where another has its slot', () => {
+    const { pool, clock, endpoint, scrape } = createReady();
+    const reservation = pool.reserve(endpoint('e0'), load);
+    pool.remove('e0');
+    pool.upsert({ name: 'e9', address: '10.0.0.9:8000' });
+    scrape('e9');
+    expect(pool.snapshot(clock.nowMs).map(({ name }) => name)).toEqual(['e9']);
+    reservation.release();
+    expect(pool.snapshot(clock.nowMs).map(({ name }) => name)).toEqual(['e9']);
+  });
+
   it('lets figures age', () => {
     const { pool } = createReady();
     expect(pool.snapshot(350)[0]!.metrics.ageMs).toBe(350);
