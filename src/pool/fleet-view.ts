@@ -8,6 +8,8 @@ import type { EndpointState } from './endpoint-state.ts';
 export class FleetView {
   /** In the order of their slots; [endpoints]. */
   #list: readonly Endpoint[] = Object.freeze([]);
+  /** The same, to copy from: that takes 30 times as long from a frozen array. */
+  #views: Endpoint[] = [];
   /** Place in the list, by slot. */
   readonly #places: number[] = [];
   #ready = 0;
@@ -43,7 +45,7 @@ export class FleetView {
 
   #update(states: readonly (EndpointState | undefined)[], nowMs: number): void {
     if (this.#changed.size === 0) return;
-    const list = this.#list.slice();
+    const views = this.#views;
     const changed = [...this.#changed];
     if (changed.length > 1) changed.sort((a, b) => a.slot - b.slot);
     for (const state of changed) {
@@ -51,11 +53,11 @@ export class FleetView {
       if (states[state.slot] !== state) continue;
       const place = this.#places[state.slot]!;
       const view = state.view(nowMs);
-      this.#ready += (view.isReady ? 1 : 0) - (list[place]!.isReady ? 1 : 0);
-      list[place] = view;
+      this.#ready += (view.isReady ? 1 : 0) - (views[place]!.isReady ? 1 : 0);
+      views[place] = view;
     }
     this.#changed.clear();
-    this.#list = Object.freeze(list);
+    this.#list = Object.freeze(views.slice());
   }
 
   #rebuild(
@@ -73,7 +75,8 @@ export class FleetView {
       views.push(view);
     }
     this.#hasStandIns = this.#ready === 0;
-    this.#list = Object.freeze(this.#hasStandIns ? views.map(standIn) : views);
+    this.#views = views;
+    this.#list = Object.freeze(this.#hasStandIns ? views.map(standIn) : views.slice());
     this.#isStale = false;
     this.#changed.clear();
   }
