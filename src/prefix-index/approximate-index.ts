@@ -125,16 +125,23 @@ export class ApproximateIndex implements PrefixIndex {
     const length = Math.min(count, list.capacity);
     let oldSet = -1;
     let newSet = 0;
+    // What is placed ends with `newer`. Neighbours that come next, from `first` to `last`, are moved behind it as one:
+    // a prompt that was here before mostly is one such run.
     let newer = 0;
+    let first = 0;
+    let last = 0;
     let block = 0;
     for (let i = 0; i < length; i++) {
       block = this.#blocks.find(low[i]!, high[i]!, block + 1);
-      const known = block === 0 ? 0 : this.#residencies.find(list, block, newer);
-      if (known !== 0) {
-        this.#residencies.move(list, known, newer);
-        newer = known;
+      const known = block === 0 ? 0 : this.#residencies.find(list, block, last === 0 ? newer : last);
+      if (known !== 0 && last !== 0 && this.#residencies.behind(last) === known) {
+        last = known;
         continue;
       }
+      newer = this.#placeRun(list, first, last, newer);
+      first = known;
+      last = known;
+      if (known !== 0) continue;
       const set = block === 0 ? 0 : this.#setOf.get(block);
       // Neighbours share sets: one transition mostly serves the whole run.
       if (set !== oldSet) {
@@ -151,6 +158,7 @@ export class ApproximateIndex implements PrefixIndex {
       newer = this.#residencies.add(list, block, newer);
       this.#admissions++;
     }
+    this.#placeRun(list, first, last, newer);
     this.#shrink(list, length + evictionsPerCall);
     this.#clearLeaving(evictionsPerCall);
   }
@@ -213,6 +221,13 @@ export class ApproximateIndex implements PrefixIndex {
     while (this.#bySlot.length <= slot) this.#bySlot.push(undefined);
     this.#bySlot[slot] = list;
     return list;
+  }
+
+  /** Returns the entry that is then the last in its place; `last` of 0 is no run. */
+  #placeRun(list: ResidentList, first: number, last: number, newer: number): number {
+    if (last === 0) return newer;
+    this.#residencies.move(list, first, last, newer);
+    return last;
   }
 
   /** Evicts the oldest blocks of a list that holds too many, at most `budget` of them. */

@@ -44,20 +44,25 @@ export class Residencies {
     const entry = this.#entries.add(block, list.bit);
     this.#newer.reach(entry);
     this.#older.reach(entry);
-    this.#link(list, entry, newer);
+    this.#link(list, entry, entry, newer);
     list.count++;
     return entry;
   }
 
-  /** Puts the entry right behind `newer`, or first if that is 0. */
-  move(list: ResidentList, entry: number, newer: number): void {
-    if ((newer === 0 ? list.newest : this.#older.get(newer)) === entry) return;
-    this.#unlink(list, entry);
-    this.#link(list, entry, newer);
+  /** The entry that stands right behind this one, or 0. */
+  behind(entry: number): number {
+    return this.#older.get(entry);
+  }
+
+  /** Puts a run of neighbours, from `first` to `last`, right behind `newer`, or first if that is 0. */
+  move(list: ResidentList, first: number, last: number, newer: number): void {
+    if ((newer === 0 ? list.newest : this.#older.get(newer)) === first) return;
+    this.#unlink(list, first, last);
+    this.#link(list, first, last, newer);
   }
 
   remove(list: ResidentList, entry: number): void {
-    this.#unlink(list, entry);
+    this.#unlink(list, entry, entry);
     this.#entries.remove(entry);
     list.count--;
   }
@@ -66,19 +71,19 @@ export class Residencies {
     return this.#entries.bytes + this.#newer.bytes + this.#older.bytes;
   }
 
-  #link(list: ResidentList, entry: number, newer: number): void {
+  #link(list: ResidentList, first: number, last: number, newer: number): void {
     const older = newer === 0 ? list.newest : this.#older.get(newer);
-    this.#newer.set(entry, newer);
-    this.#older.set(entry, older);
-    if (newer === 0) list.newest = entry;
-    else this.#older.set(newer, entry);
-    if (older === 0) list.oldest = entry;
-    else this.#newer.set(older, entry);
+    this.#newer.set(first, newer);
+    this.#older.set(last, older);
+    if (newer === 0) list.newest = first;
+    else this.#older.set(newer, first);
+    if (older === 0) list.oldest = last;
+    else this.#newer.set(older, last);
   }
 
-  #unlink(list: ResidentList, entry: number): void {
-    const newer = this.#newer.get(entry);
-    const older = this.#older.get(entry);
+  #unlink(list: ResidentList, first: number, last: number): void {
+    const newer = this.#newer.get(first);
+    const older = this.#older.get(last);
     if (newer === 0) list.newest = older;
     else this.#older.set(newer, older);
     if (older === 0) list.oldest = newer;
