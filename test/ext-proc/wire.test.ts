@@ -128,6 +128,29 @@ describe('decoding by hand', () => {
     expect(Object.keys(request?.attributes ?? {})).toHaveLength(count);
   });
 
+  it('reads a message that is only a body as it reads one with more to it, wherever it is cut', () => {
+    const read = (bytes: Buffer) => {
+      try {
+        return plain(decodeRequest(bytes, 0, bytes.length));
+      } catch (error) {
+        expect(error).toBeInstanceOf(RangeError);
+        return 'malformed';
+      }
+    };
+    const unknownField = Buffer.from([15 << 3, 0]);
+    const field = fc.constantFrom('requestBody', 'responseBody');
+    const body = fc.oneof(fc.uint8Array({ maxLength: 5 }), fc.uint8Array({ minLength: 120, maxLength: 140 }));
+    fc.assert(
+      fc.property(field, body, fc.boolean(), fc.nat(), (name, bytes, endOfStream, cut) => {
+        const whole = method.requestSerialize({ [name]: { body: Buffer.from(bytes), endOfStream } });
+        expect(read(whole)).toEqual(read(Buffer.concat([whole, unknownField])));
+        // In front, so that what is cut stays the end of the message.
+        const part = whole.subarray(0, cut % (whole.length + 1));
+        expect(read(part)).toEqual(read(Buffer.concat([unknownField, part])));
+      }),
+    );
+  });
+
   it('reads a body mode that has no name as none, in both codecs', () => {
     const bytes = method.requestSerialize({ requestTrailers: {}, protocolConfig: { requestBodyMode: 77 } });
     const modes = { protocolConfig: { requestBodyMode: 'NONE', responseBodyMode: 'NONE' } };

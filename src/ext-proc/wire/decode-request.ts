@@ -56,6 +56,8 @@ const fields: Fields = {
  * Undefined for a message of a kind that we do not know. Throws a RangeError for bytes that are none.
  */
 export function decodeRequest(bytes: Buffer, start: number, end: number): ProcessingRequest | undefined {
+  const piece = decodePiece(bytes, start, end);
+  if (piece !== undefined) return piece;
   reader.open(bytes, start, end);
   fields.metadata = undefined;
   fields.attributes = undefined;
@@ -72,6 +74,31 @@ export function decodeRequest(bytes: Buffer, start: number, end: number): Proces
   fields.headers = noHeaders;
   fields.body = noBytes;
   return message;
+}
+
+const requestBodyTag = (4 << 3) | 2;
+const responseBodyTag = (5 << 3) | 2;
+
+/** A body and nothing else, of which an exchange may have hundreds; undefined for a message that has more to it. */
+function decodePiece(bytes: Buffer, start: number, end: number): ProcessingRequest | undefined {
+  const tag = bytes[start];
+  if (start >= end || (tag !== requestBodyTag && tag !== responseBodyTag)) return undefined;
+  reader.open(bytes, start + 1, end);
+  if (reader.span() !== end || reader.at === end || reader.tag() !== ((1 << 3) | lengthDelimited))
+    return undefined;
+  const bodyEnd = reader.span();
+  const endOfStream = bodyEnd + 2 === end && bytes[bodyEnd] === 2 << 3 && bytes[bodyEnd + 1] === 1;
+  if (bodyEnd !== end && !endOfStream) return undefined;
+  return {
+    metadata: undefined,
+    attributes: undefined,
+    protocolConfig: undefined,
+    isObservedOnly: false,
+    direction: tag === requestBodyTag ? 'request' : 'response',
+    kind: 'body',
+    body: reader.view(bodyEnd),
+    endOfStream,
+  };
 }
 
 /** Spelled out by kind: a spread makes each message several times as expensive. */
