@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Budget } from './budget.ts';
-import { Flag, FrameType, initialWindow, maxFrameBytes, maxWindow, Setting } from './frame.ts';
+import { checkGoaway, checkPing, checkPriority, windowIncrement } from './control-frames.ts';
+import { Flag, FrameType, initialWindow, maxWindow } from './frame.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
 import { type HeaderField, HpackDecoder } from './hpack-decoder.ts';
 import {
@@ -13,10 +14,13 @@ import {
 } from './http2-error.ts';
 import { Http2Stream, type StreamHandler, type StreamHost } from './http2-stream.ts';
 import type { Http2Limits } from './limits.ts';
+import { OpenStreams, streamFailed } from './open-streams.ts';
 import { Output } from './output.ts';
 import { Patience } from './patience.ts';
+import { ReceiveWindow } from './receive-window.ts';
 import { RepeatedHead } from './repeated-head.ts';
 import { areTrailersValid, type RequestHead, requestHead } from './request-head.ts';
+import { readSettings, writeSettings } from './settings.ts';
 import { StreamIds } from './stream-ids.ts';
 
 export interface ConnectionOptions {
@@ -45,16 +49,13 @@ export class Http2Connection implements StreamHost, FrameSink {
   readonly #options: ConnectionOptions;
   readonly #decoder: HpackDecoder;
   readonly #repeated = new RepeatedHead();
-  readonly #streams = new Map<number, Http2Stream>();
-  readonly #waiting = new Set<Http2Stream>();
+  readonly #streams = new OpenStreams();
   readonly #reader: FrameReader;
   readonly #ids = new StreamIds();
   readonly #patience: Patience;
   readonly #controls: Budget;
   readonly #peerResets: Budget;
-  #peerInitialWindow = initialWindow;
-  #receiveWindow: number;
-  #ungranted = 0;
+  readonly #receiveWindow: ReceiveWindow;
   #isDraining = false;
   #isClosed = false;
   /** Bytes of all streams that wait for a window. */
@@ -72,15 +73,15 @@ export class Http2Connection implements StreamHost, FrameSink {
     });
     this.#controls = new Budget({ burst: limits.controlBurst, perSecond: limits.controlPerSecond, clock });
     this.#peerResets = new Budget({ burst: limits.resetBurst, perSecond: limits.resetsPerSecond, clock });
-    this.#receiveWindow = limits.connectionWindowBytes;
+    this.#receiveWindow = new ReceiveWindow(limits.connectionWindowBytes);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.on('drain', () => {
       socket.resume();
-      this.#pumpWaiting();
+      this.#streams.pumpAll();
     });
     socket.on('error', () => this.#end(undefined));
     socket.on('close', () => this.#end(undefined));
-    this.#greet();
+    writeSettings(this.output, limits);
   }
 
   get isClosed(): boolean {
@@ -110,12 +111,11 @@ export class Http2Connection implements StreamHost, FrameSink {
   }
 
   wait(stream: Http2Stream): void {
-    this.#waiting.add(stream);
+    this.#streams.wait(stream);
   }
 
   remove(stream: Http2Stream, how: 'finished' | 'reset'): void {
-    this.#streams.delete(stream.id);
-    this.#waiting.delete(stream);
+    this.#streams.remove(stream);
     if (how === 'reset') this.#ids.reset(stream.id);
     this.#onStreamGone();
   }
@@ -187,22 +187,6 @@ export class Http2Connection implements StreamHost, FrameSink {
     this.#onStreamGone();
   }
 
-  #greet(): void {
-    const { limits } = this.#options;
-    const settings = [
-      [Setting.HeaderTableSize, limits.hpackTableBytes],
-      [Setting.MaxConcurrentStreams, limits.maxConcurrentStreams],
-      [Setting.InitialWindowSize, limits.streamWindowBytes],
-      [Setting.MaxHeaderListSize, limits.maxHeaderListBytes],
-    ] as const;
-    this.output.frame(FrameType.Settings, 0, 0, settings.length * 6);
-    for (const [id, value] of settings) {
-      this.output.uint16(id);
-      this.output.uint32(value);
-    }
-    this.output.windowUpdate(0, limits.connectionWindowBytes - initialWindow);
-  }
-
   #read(chunk: Buffer): void {
     if (this.#isClosed) return;
     this.#patience.read();
@@ -235,8 +219,7 @@ export class Http2Connection implements StreamHost, FrameSink {
         this.#onPing(flags, id, bytes, at, length);
         return;
       case FrameType.Goaway:
-        if (id !== 0) throw violation('GOAWAY on stream 0', `stream ${id}`);
-        if (length < 8) throw frameSize('GOAWAY of at least 8 bytes', length);
+        checkGoaway(id, length);
         this.#isDraining = true;
         this.#onStreamGone();
         return;
@@ -251,9 +234,10 @@ export class Http2Connection implements StreamHost, FrameSink {
 
   onData(id: number, length: number, overhead: number, endsStream: boolean): Http2Stream | undefined {
     this.#ids.checkOpened(id, 'DATA');
-    this.#countReceived(length);
+    const granted = this.#receiveWindow.receive(length);
+    if (granted > 0) this.output.windowUpdate(0, granted);
     if (length === overhead && !endsStream) this.spendControl();
-    const stream = this.#streams.get(id);
+    const stream = this.#streams.find(id);
     if (stream === undefined) {
       this.#ids.checkLate(id, 'DATA');
       return undefined;
@@ -299,7 +283,7 @@ export class Http2Connection implements StreamHost, FrameSink {
 
   /** `fields` is undefined if there are too many. */
   #onTrailers(id: number, fields: readonly HeaderField[] | undefined, endsStream: boolean): void {
-    const stream = this.#streams.get(id);
+    const stream = this.#streams.find(id);
     if (stream === undefined) {
       this.#ids.checkLate(id, 'HEADERS');
       return;
@@ -333,12 +317,12 @@ export class Http2Connection implements StreamHost, FrameSink {
     }
     const stream = new Http2Stream(this, {
       id,
-      sendWindow: this.#peerInitialWindow,
+      sendWindow: this.#streams.initialWindow,
       receiveWindow: this.#options.limits.streamWindowBytes,
     });
     stream.isRemoteEnded = endsStream;
     stream.bodyLeft = head.contentLength;
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     const handler = this.#options.onRequest(stream, head);
     stream.handler = handler;
     if (endsStream && !stream.isClosed) handler?.onEnd();
@@ -352,20 +336,17 @@ export class Http2Connection implements StreamHost, FrameSink {
   #onPriority(id: number, bytes: Buffer, at: number, length: number): void {
     if (id === 0) throw violation('PRIORITY on a stream', 'stream 0');
     this.spendControl();
-    if (length !== 5) throw frameSize('PRIORITY of 5 bytes', length);
-    if ((bytes.readUInt32BE(at) & 0x7fff_ffff) === id)
-      throw violation('another parent', `stream ${id} itself`);
+    checkPriority(id, bytes, at, length);
   }
 
   #onRstStream(id: number, length: number): void {
     if (length !== 4) throw frameSize('RST_STREAM of 4 bytes', length);
     this.#ids.checkOpened(id, 'RST_STREAM');
-    const stream = this.#streams.get(id);
+    const stream = this.#streams.find(id);
     // A stream that was answered has cost the peer something; opening and resetting costs it nothing.
     if (stream?.hasSentHeaders !== true && !this.#peerResets.spend()) throw tooMuch('resets');
     if (stream === undefined) return;
-    this.#streams.delete(id);
-    this.#waiting.delete(stream);
+    this.#streams.remove(stream);
     stream.onGone();
     this.#onStreamGone();
   }
@@ -376,45 +357,13 @@ export class Http2Connection implements StreamHost, FrameSink {
       if (length !== 0) throw frameSize('an empty acknowledgement of SETTINGS', length);
       return;
     }
-    if (length % 6 !== 0) throw frameSize('SETTINGS in multiples of 6 bytes', length);
     this.spendControl();
-    for (let place = at; place < at + length; place += 6) {
-      const value = bytes.readUInt32BE(place + 2);
-      switch (bytes.readUInt16BE(place)) {
-        case Setting.EnablePush:
-          if (value > 1) throw violation('ENABLE_PUSH of 0 or 1', String(value));
-          break;
-        case Setting.InitialWindowSize:
-          this.#setInitialWindow(value);
-          break;
-        case Setting.MaxFrameSize:
-          if (value < maxFrameBytes || value > 0xff_ffff)
-            throw violation('MAX_FRAME_SIZE in its range', String(value));
-          break;
-        default:
-      }
-    }
+    readSettings(bytes, at, length, (windowBytes) => this.#streams.setInitialWindow(windowBytes));
     this.output.frame(FrameType.Settings, Flag.Ack, 0, 0);
   }
 
-  #setInitialWindow(value: number): void {
-    if (value > maxWindow) {
-      throw new ConnectionError(ErrorCode.FlowControlError, `INITIAL_WINDOW_SIZE ${value} passes 2^31 - 1.`);
-    }
-    const change = value - this.#peerInitialWindow;
-    this.#peerInitialWindow = value;
-    for (const stream of this.#streams.values()) {
-      stream.sendWindow += change;
-      if (stream.sendWindow > maxWindow) {
-        throw new ConnectionError(ErrorCode.FlowControlError, 'A stream window passes 2^31 - 1.');
-      }
-    }
-    if (change > 0) this.#pumpWaiting();
-  }
-
   #onPing(flags: number, id: number, bytes: Buffer, at: number, length: number): void {
-    if (id !== 0) throw violation('PING on stream 0', `stream ${id}`);
-    if (length !== 8) throw frameSize('PING of 8 bytes', length);
+    checkPing(id, length);
     if (flags & Flag.Ack) {
       if (this.#patience.hasToldPeer && bytes.readUInt32BE(at + 4) === PingPurpose.Drain)
         this.#refuseStreams();
@@ -426,36 +375,23 @@ export class Http2Connection implements StreamHost, FrameSink {
   }
 
   #onWindowUpdate(id: number, bytes: Buffer, at: number, length: number): void {
-    if (length !== 4) throw frameSize('WINDOW_UPDATE of 4 bytes', length);
-    const increment = bytes.readUInt32BE(at) & 0x7fff_ffff;
+    const increment = windowIncrement(bytes, at, length);
     if (id === 0) {
       if (increment === 0) throw violation('a window increment', '0');
       this.sendWindow += increment;
       if (this.sendWindow > maxWindow) {
         throw new ConnectionError(ErrorCode.FlowControlError, "The connection's window passes 2^31 - 1.");
       }
-      this.#pumpWaiting();
+      this.#streams.pumpAll();
       return;
     }
     this.#ids.checkOpened(id, 'WINDOW_UPDATE');
-    const stream = this.#streams.get(id);
+    const stream = this.#streams.find(id);
     if (stream === undefined) return;
     stream.sendWindow += increment;
     if (increment === 0) this.#resetStream(stream, ErrorCode.ProtocolError);
     else if (stream.sendWindow > maxWindow) this.#resetStream(stream, ErrorCode.FlowControlError);
-    else if (this.#waiting.delete(stream)) stream.pump();
-  }
-
-  #countReceived(bytes: number): void {
-    this.#receiveWindow -= bytes;
-    if (this.#receiveWindow < 0) {
-      throw new ConnectionError(ErrorCode.FlowControlError, "DATA passes the connection's window.");
-    }
-    this.#ungranted += bytes;
-    if (this.#ungranted < this.#options.limits.connectionWindowBytes / 2) return;
-    this.output.windowUpdate(0, this.#ungranted);
-    this.#receiveWindow += this.#ungranted;
-    this.#ungranted = 0;
+    else this.#streams.pump(stream);
   }
 
   #resetStream(stream: Http2Stream, code: ErrorCodeValue): void {
@@ -467,13 +403,6 @@ export class Http2Connection implements StreamHost, FrameSink {
 
   spendControl(): void {
     if (!this.#controls.spend()) throw tooMuch('frames that carry nothing');
-  }
-
-  #pumpWaiting(): void {
-    if (this.#waiting.size === 0) return;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const stream of waiting) if (!stream.isClosed) stream.pump();
   }
 
   #onStreamGone(): void {
@@ -511,22 +440,7 @@ export class Http2Connection implements StreamHost, FrameSink {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#reader.close();
-    const streams = [...this.#streams.values()];
-    this.#streams.clear();
-    this.#waiting.clear();
-    let ending = error;
-    for (const stream of streams) {
-      try {
-        stream.onGone();
-      } catch (thrown) {
-        // The others must be told all the same.
-        ending ??= streamFailed(thrown);
-      }
-    }
-    this.#options.onClose(ending);
+    const failure = this.#streams.endAll();
+    this.#options.onClose(error ?? failure);
   }
-}
-
-function streamFailed(error: unknown): ConnectionError {
-  return new ConnectionError(ErrorCode.InternalError, `A stream failed: ${String(error)}`);
 }
