@@ -36,6 +36,20 @@ const schema = {
   additionalProperties: false,
 };
 
+const numbers = {
+  type: 'object',
+  properties: {
+    age: { type: 'integer', minimum: 0, exclusiveMaximum: 150 },
+    price: { type: 'number', minimum: -1.5, maximum: 99.99, multipleOf: 0.01 },
+    seven: { type: 'integer', multipleOf: 7 },
+    tags: { type: 'object', patternProperties: { '^x-[a-z]+$': { type: 'string' } } },
+    named: { type: 'object', propertyNames: { pattern: '^[a-z]+$' }, additionalProperties: { const: 1 } },
+    pair: { type: 'array', prefixItems: [{ const: 'a' }], items: { type: 'null' }, maxItems: 3 },
+    kind: { type: 'string', enum: ['a', 'b', 1], maxLength: 1 },
+  },
+  additionalProperties: { $ref: '#/properties/age', maximum: 9 },
+};
+
 const tool = {
   type: 'function',
   function: { name: 'weather', description: 'The weather of a city', parameters: schema },
@@ -97,7 +111,7 @@ const responses = {
   tools: [{ type: 'function', name: 'weather', description: 'x', parameters: schema, strict: true }],
   tool_choice: 'auto',
   reasoning: { effort: 'low', summary: 'auto' },
-  store: false,
+  store: true,
   temperature: 0.3,
 };
 
@@ -129,6 +143,40 @@ export const requestBases: readonly RequestBase[] = [
   {
     path: '/v1/completions',
     body: { prompt: [7, 8, 9], max_tokens: 6, structured_outputs: { choice: ['red', 'green'] }, priority: 2 },
+  },
+  {
+    path: '/v1/completions',
+    body: { prompt, max_tokens: 8, guided_json: numbers, stream_interval: 3, stream: true },
+  },
+  {
+    path: '/v1/chat/completions',
+    body: {
+      messages: [...conversation, { role: 'assistant', content: 'I think ', reasoning: 'so' }],
+      max_tokens: 3,
+      continue_final_message: true,
+      add_generation_prompt: false,
+      echo: true,
+      return_prompt_text: true,
+      request_id: 'mine',
+      reasoning_effort: 'low',
+      kv_transfer_params: { do_remote_decode: true },
+    },
+  },
+  {
+    path: '/v1/chat/completions',
+    body: {
+      messages: conversation,
+      max_tokens: 3,
+      chat_template:
+        "{% for m in messages %}{% for part in m['content'] %}{{ part.text }}{% endfor %}{% endfor %}{{ documents[0].text }}",
+      documents: [{ title: 't', text: 'x' }],
+    },
+  },
+  { path: '/score', body: { text_1: prompt, text_2: ['a', { text: 'b' }], truncate_prompt_tokens: 4 } },
+  { path: '/v1/rerank', body: { model: 'mini', query: prompt, documents: ['a', 'b', 'c'], top_n: 2 } },
+  {
+    path: '/pooling',
+    body: { input: [[1, 2], [3]], task: 'embed', normalize: true, encoding_format: 'base64' },
   },
   {
     path: '/v1/chat/completions',

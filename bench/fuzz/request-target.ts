@@ -77,6 +77,8 @@ export async function openRequestTarget({
     modelPath: model,
     modelNames: ['mini', 'alias'],
     defaults: {},
+    storesResponses: true,
+    chat: { trustsRequestTemplates: true, variables: {} },
     hasSleepMode: false,
     version: '0.0.0',
     gpuMemoryUtilization: undefined,

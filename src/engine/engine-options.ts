@@ -66,6 +66,8 @@ export interface EngineOptions {
   readonly maxLoras?: number;
   readonly maxCpuLoras?: number;
   readonly maxLoraRank?: number;
+  /** Keep the latest responses of `/v1/responses` in memory. */
+  readonly enableResponsesStore?: boolean;
   readonly enableSleepMode?: boolean;
   /** Tokens per event of a stream, the first and the last aside. */
   readonly streamInterval?: number;

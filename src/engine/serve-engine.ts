@@ -75,6 +75,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       streamInterval: options.streamInterval ?? 1,
       forcesUsage: options.enableForceIncludeUsage ?? false,
       hasRequestIdHeaders: options.enableRequestIdHeaders ?? false,
+      storesResponses: options.enableResponsesStore ?? false,
       hasSleepMode: options.enableSleepMode ?? false,
       version: packageVersion(),
       gpuMemoryUtilization: options.gpuMemoryUtilization,

@@ -14,6 +14,7 @@ import type { ChatDefaults, OutputFormats, ServerContext } from './server/index.
 import { createEngineServer } from './server/index.ts';
 import { ServedAdapters } from './server/served-adapters.ts';
 import { nowSeconds } from './server/server-context.ts';
+import { StoredResponses } from './server/stored-responses.ts';
 
 export interface ServeOpenEngineOptions {
   /** Closed with the server. */
@@ -31,6 +32,7 @@ export interface ServeOpenEngineOptions {
   readonly chat?: ChatDefaults;
   /** How embeddings are made. */
   readonly pooling?: PoolingConfig;
+  readonly storesResponses?: boolean;
   readonly hasSleepMode: boolean;
   readonly version: string;
   readonly gpuMemoryUtilization: number | undefined;
@@ -102,6 +104,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     },
     chat: options.chat ?? { trustsRequestTemplates: false, variables: {} },
     pooling: options.pooling ?? defaultPooling,
+    responses: options.storesResponses === true ? new StoredResponses() : undefined,
     hasSleepMode: options.hasSleepMode,
     hasRequestIdHeaders: options.hasRequestIdHeaders ?? false,
     streamInterval: options.streamInterval ?? 1,

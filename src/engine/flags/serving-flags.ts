@@ -61,6 +61,13 @@ export const servingFlags: readonly EngineFlag[] = [
     help: 'Log-probabilities per token that a request may ask for.',
   },
   {
+    name: 'enable-responses-store',
+    option: 'enableResponsesStore',
+    type: 'boolean',
+    default: false,
+    help: 'Keep the latest 1,000 answers of /v1/responses in memory, for previous_response_id and GET.',
+  },
+  {
     name: 'enable-sleep-mode',
     option: 'enableSleepMode',
     type: 'boolean',

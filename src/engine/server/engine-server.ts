@@ -10,8 +10,8 @@ import { clientError, errorBodyFor } from './error-body.ts';
 import { parseJson } from './json-text.ts';
 import { addLoraRoutes } from './lora.ts';
 import { countTokens, messages } from './messages.ts';
-import { models } from './models.ts';
-import { responses } from './responses.ts';
+import { model, models } from './models.ts';
+import { addResponseRoutes, responses } from './responses.ts';
 import { rerank, score } from './scores.ts';
 import type { ServerContext } from './server-context.ts';
 import { requestIdOf } from './server-context.ts';
@@ -103,9 +103,12 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
   app.post('/tokenize', async (request) => tokenize(context, request));
   app.post('/detokenize', async (request) => detokenize(context, request));
   app.get('/v1/models', async () => models(context));
+  // Names may have slashes.
+  app.get<{ Params: { '*': string } }>('/v1/models/*', async ({ params }) => model(context, params['*']));
   addOperations(app, context);
   addLoraRoutes(app, context);
   addSleepRoutes(app, context);
+  addResponseRoutes(app, context);
   return app;
 }
 

@@ -1,3 +1,5 @@
+import { ServiceError } from '../../protocol/errors.ts';
+import { clipped } from './request-fields.ts';
 import type { ServerContext } from './server-context.ts';
 
 /** `GET /v1/models`: one card per served name and per LoRA adapter, in vLLM's shape. */
@@ -37,4 +39,13 @@ export function models({ modelNames, modelPath, adapters, engine, createdSeconds
       ],
     })),
   };
+}
+
+/** `GET /v1/models/{id}`: the card of one. Throws `model_not_found`. */
+export function model(context: ServerContext, id: string) {
+  const card = models(context).data.find((each) => each.id === id);
+  if (card !== undefined) return card;
+  throw new ServiceError('model_not_found', `The model \`${clipped(id)}\` does not exist.`, {
+    param: 'model',
+  });
 }

@@ -11,15 +11,14 @@ import {
 
 /**
  * A request of OpenAI's Responses API (https://platform.openai.com/docs/api-reference/responses) as the fields
- * of a chat completion. Nothing is stored here, so a conversation comes whole with each request.
+ * of a chat completion. `earlier`: the conversation that `previous_response_id` names.
  */
-export function chatBodyOfResponses(body: RequestBody): RequestBody {
-  if (isGiven(body, 'previous_response_id') || isGiven(body, 'conversation'))
-    throw invalid(
-      'This engine stores no responses; send the whole conversation in input.',
-      isGiven(body, 'conversation') ? 'conversation' : 'previous_response_id',
-    );
+export function chatBodyOfResponses(
+  body: RequestBody,
+  earlier: readonly RequestBody[] = [],
+): RequestBody & { readonly messages: readonly RequestBody[] } {
   refuseUnsupported(body, {
+    conversation: undefined,
     n: 1,
     background: false,
     prompt: undefined,
@@ -27,21 +26,33 @@ export function chatBodyOfResponses(body: RequestBody): RequestBody {
     top_logprobs: 0,
     max_tool_calls: undefined,
   });
-  const { input: _, instructions, text: __, reasoning: ___, max_output_tokens: maxTokens, ...rest } = body;
+  const {
+    input: _,
+    instructions: ____,
+    text: __,
+    reasoning: ___,
+    max_output_tokens: maxTokens,
+    ...rest
+  } = body;
   return {
     ...rest,
-    messages: [
-      ...(isGiven(body, 'instructions')
-        ? [{ role: 'system', content: readString(body, 'instructions') }]
-        : []),
-      ...readInput(body),
-    ],
+    messages: [...instructions(body), ...conversationOf(body, earlier)],
     ...(isGiven(body, 'tools') ? { tools: readTools(body) } : {}),
     ...readToolChoice(body),
     ...readReasoning(body),
     response_format: readFormat(body),
     max_completion_tokens: maxTokens,
   };
+}
+
+function instructions(body: RequestBody): readonly RequestBody[] {
+  const content = readString(body, 'instructions');
+  return content === undefined ? [] : [{ role: 'system', content }];
+}
+
+/** What was said before, and what this request says. */
+export function conversationOf(body: RequestBody, earlier: readonly RequestBody[]): readonly RequestBody[] {
+  return [...earlier, ...readInput(body)];
 }
 
 function readInput(body: RequestBody): readonly RequestBody[] {

@@ -1,15 +1,17 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ServiceError } from '../../protocol/errors.ts';
 import type { BlockUpdate } from './block-updates.ts';
 import { blockUpdates, lastUpdate } from './block-updates.ts';
 import type { ChatRun } from './chat-run.ts';
 import { startChat } from './chat-run.ts';
 import type { BlockEvent, OutputBlock } from './output-blocks.ts';
 import type { RequestBody } from './request-fields.ts';
-import { readBody } from './request-fields.ts';
+import { invalid, readBody, readBoolean, readString } from './request-fields.ts';
 import { outputItem, outputPart } from './responses-items.ts';
-import { chatBodyOfResponses } from './responses-request.ts';
+import { chatBodyOfResponses, conversationOf } from './responses-request.ts';
 import type { GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
+import { messageOfBlocks } from './stored-responses.ts';
 import { namedStream, streamEvents } from './stream-events.ts';
 
 type ResponsesEvent = Readonly<Record<string, unknown>> & { readonly type: string };
@@ -21,15 +23,71 @@ export async function responses(
   reply: FastifyReply,
 ): Promise<unknown> {
   const body = readBody(request.body);
+  const earlier = earlierMessages(context, body);
+  const keep = keeper(context, body, earlier);
   const run = await startChat(
     context,
-    chatBodyOfResponses(body),
+    chatBodyOfResponses(body, earlier),
     { request, reply },
     { idPrefix: 'resp_', promptField: 'input', maxTokensField: 'max_output_tokens' },
   );
   if (run.options.isStream)
-    return streamEvents(reply, run.signal, numbered(streamed(run, body)), namedStream('openai-responses'));
-  return response(run, body, await lastUpdate(blockUpdates(run)));
+    return streamEvents(
+      reply,
+      run.signal,
+      numbered(streamed(run, body, keep)),
+      namedStream('openai-responses'),
+    );
+  const last = await lastUpdate(blockUpdates(run));
+  const answer = response(run, body, last, keep !== undefined);
+  keep?.(run.head.id, answer, last);
+  return answer;
+}
+
+/** The conversation that the request goes on with. Throws `not_found`. */
+function earlierMessages({ responses: stored }: ServerContext, body: RequestBody): readonly RequestBody[] {
+  const id = readString(body, 'previous_response_id');
+  if (id === undefined) return [];
+  if (stored === undefined)
+    throw invalid(
+      'This engine stores no responses: send the whole conversation in input, or start it with --enable-responses-store.',
+      'previous_response_id',
+    );
+  return stored.get(id).messages;
+}
+
+type Keep = (id: string, response: object, update: BlockUpdate | undefined) => void;
+
+/** Stores what was answered in full, unless the request says no; undefined if nothing is to be stored. */
+function keeper(
+  { responses: stored }: ServerContext,
+  body: RequestBody,
+  earlier: readonly RequestBody[],
+): Keep | undefined {
+  if (stored === undefined || !readBoolean(body, 'store', true)) return undefined;
+  return (id, answer, update) => {
+    if (update?.finish === undefined) return;
+    const messages = [...conversationOf(body, earlier), messageOfBlocks(update.blocks)];
+    stored.keep(id, { response: answer, messages });
+  };
+}
+
+/** `GET` and `DELETE /v1/responses/{id}`, and `POST /v1/responses/{id}/cancel`, of stored responses. */
+export function addResponseRoutes(app: FastifyInstance, { responses: stored }: ServerContext): void {
+  type WithId = { Params: { id: string } };
+  const find = () => {
+    if (stored !== undefined) return stored;
+    throw new ServiceError('not_found', 'This engine was started without --enable-responses-store.');
+  };
+  app.get<WithId>('/v1/responses/:id', async ({ params }) => find().get(params.id).response);
+  app.delete<WithId>('/v1/responses/:id', async ({ params }) => {
+    find().delete(params.id);
+    return { id: params.id, object: 'response', deleted: true };
+  });
+  app.post<WithId>('/v1/responses/:id/cancel', async ({ params }) => {
+    find().get(params.id);
+    throw invalid('Cannot cancel a synchronous response.', 'response_id');
+  });
 }
 
 async function* numbered(events: AsyncIterable<ResponsesEvent>): AsyncGenerator<ResponsesEvent> {
@@ -37,11 +95,16 @@ async function* numbered(events: AsyncIterable<ResponsesEvent>): AsyncGenerator<
   for await (const event of events) yield { ...event, sequence_number: next++ };
 }
 
-async function* streamed(run: ChatRun, body: RequestBody): AsyncGenerator<ResponsesEvent> {
+async function* streamed(
+  run: ChatRun,
+  body: RequestBody,
+  keep: Keep | undefined,
+): AsyncGenerator<ResponsesEvent> {
+  const isStored = keep !== undefined;
   let last: BlockUpdate | undefined;
   for await (const update of blockUpdates(run)) {
     if (last === undefined) {
-      const begun = response(run, body, undefined);
+      const begun = response(run, body, undefined, isStored);
       yield { type: 'response.created', response: begun };
       yield { type: 'response.in_progress', response: begun };
     }
@@ -49,7 +112,8 @@ async function* streamed(run: ChatRun, body: RequestBody): AsyncGenerator<Respon
     for (const event of update.events) yield* blockEvents(run, event);
   }
   if (last === undefined) return;
-  const ended = response(run, body, last);
+  const ended = response(run, body, last, isStored);
+  keep?.(run.head.id, ended, last);
   yield { type: `response.${ended.status}`, response: ended };
 }
 
@@ -92,7 +156,12 @@ function wholeText({ kind, name, text }: OutputBlock) {
 }
 
 /** The response as it is now; without an update it has just begun. */
-function response({ head, output, options }: ChatRun, body: RequestBody, update: BlockUpdate | undefined) {
+function response(
+  { head, output, options }: ChatRun,
+  body: RequestBody,
+  update: BlockUpdate | undefined,
+  isStored: boolean,
+) {
   const isCut = update?.finish?.reason === 'length';
   const status = update?.finish === undefined ? 'in_progress' : isCut ? 'incomplete' : 'completed';
   return {
@@ -111,9 +180,9 @@ function response({ head, output, options }: ChatRun, body: RequestBody, update:
       outputItem(head.id, block, isCut && i === length - 1 ? 'incomplete' : 'completed'),
     ),
     parallel_tool_calls: output.allowsSeveralCalls,
-    previous_response_id: null,
+    previous_response_id: body['previous_response_id'] ?? null,
     reasoning: body['reasoning'] ?? { effort: null, summary: null },
-    store: false,
+    store: isStored,
     temperature: options.sampling.temperature,
     text: body['text'] ?? { format: { type: 'text' } },
     tool_choice: body['tool_choice'] ?? 'auto',

@@ -9,6 +9,7 @@ import type { GenerationLimits } from './generation-options.ts';
 import type { RequestBody } from './request-fields.ts';
 import { clipped, readString } from './request-fields.ts';
 import type { ServedAdapters } from './served-adapters.ts';
+import type { StoredResponses } from './stored-responses.ts';
 
 /** How this model marks what it writes; absent: everything is content. */
 export interface OutputFormats {
@@ -39,6 +40,8 @@ export interface ServerContext {
   readonly adapters: ServedAdapters;
   readonly limits: GenerationLimits;
   readonly pooling: PoolingConfig;
+  /** Absent: nothing is stored. */
+  readonly responses: StoredResponses | undefined;
   readonly hasSleepMode: boolean;
   /** Answers bear `X-Request-Id`. */
   readonly hasRequestIdHeaders: boolean;
