@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { type EngineFlag, engineFlags, flagsWithoutMeaning } from '../engine/flags/index.ts';
+import { type EngineFlag, engineFlags, flagsNotServed, flagsWithoutMeaning } from '../engine/flags/index.ts';
 import { logFormats, logLevels } from '../telemetry/index.ts';
 
 export function engineCommand(): Command {
@@ -8,6 +8,8 @@ export function engineCommand(): Command {
     .argument('<model>', 'folder with config.json, safetensors and tokenizer.json');
   for (const flag of engineFlags) for (const option of optionsOf(flag)) command.addOption(option);
   for (const name of flagsWithoutMeaning) command.addOption(new Option(`--${name}`).hideHelp());
+  for (const name of Object.keys(flagsNotServed))
+    command.addOption(new Option(`--${name} <value>`).hideHelp());
   return command
     .addOption(new Option('--log-level <level>').choices(logLevels).default('info'))
     .addOption(new Option('--log-format <format>').choices(logFormats).default('auto'))

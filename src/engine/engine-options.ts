@@ -16,7 +16,11 @@ export interface EngineOptions {
   readonly tokenizer?: string;
   /** Names that requests may use; the first one names the metrics. The folder's path if absent. */
   readonly servedModelName?: readonly string[];
-  readonly apiKey?: string;
+  /** Any of them will do. */
+  readonly apiKey?: string | readonly string[];
+  /** Origins whose pages may call, `*` for any; any if absent. */
+  readonly allowedOrigins?: readonly string[];
+  readonly returnTokensAsTokenIds?: boolean;
   readonly maxModelLen?: number;
   readonly maxNumSeqs?: number;
   readonly maxNumBatchedTokens?: number;

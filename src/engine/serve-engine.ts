@@ -82,6 +82,8 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       host: options.host ?? '127.0.0.1',
       port: options.port ?? 8000,
       apiKey: options.apiKey,
+      ...(options.allowedOrigins && { allowedOrigins: options.allowedOrigins }),
+      namesTokensById: options.returnTokensAsTokenIds ?? false,
       kvEvents,
       log,
     });

@@ -43,7 +43,9 @@ export interface ServeOpenEngineOptions {
   readonly streamInterval?: number;
   readonly forcesUsage?: boolean;
   readonly hasRequestIdHeaders?: boolean;
-  readonly apiKey: string | undefined;
+  readonly apiKey: string | readonly string[] | undefined;
+  readonly allowedOrigins?: readonly string[];
+  readonly namesTokensById?: boolean;
   /** Absent: KV events stay here. */
   readonly kvEvents: KvEventsConfig | undefined;
   readonly log: Log;
@@ -100,6 +102,7 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
       maxChoices,
       isPriorityScheduling: engine.info.policy === 'priority',
       forcesUsage: options.forcesUsage ?? false,
+      namesTokensById: options.namesTokensById ?? false,
       defaults: options.defaults,
     },
     chat: options.chat ?? { trustsRequestTemplates: false, variables: {} },
@@ -113,7 +116,8 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     load: 0,
     isClosing: false,
   };
-  const app = createEngineServer({ context, apiKey: options.apiKey, log });
+  const apiKeys = options.apiKey === undefined ? [] : [options.apiKey].flat();
+  const app = createEngineServer({ context, apiKeys, allowedOrigins: options.allowedOrigins, log });
   const connections = trackConnections(app.server);
   const { uds, host, port } = options;
   await app

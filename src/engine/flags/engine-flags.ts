@@ -17,9 +17,28 @@ export const engineFlags: readonly EngineFlag[] = [
 /** vLLM's switches that change nothing here: its command lines work as they are. */
 export const flagsWithoutMeaning: readonly string[] = [
   'async-scheduling',
+  'disable-frontend-multiprocessing',
   'disable-log-requests',
   'disable-log-stats',
+  'disable-uvicorn-access-log',
+  'enable-log-requests',
   'enable-prompt-tokens-details',
+  'enable-server-load-tracking',
   'enforce-eager',
+  'exclude-tools-when-tool-choice-none',
   'trust-remote-code',
 ];
+
+/** vLLM's flags with a value whose effect would be missed here, each with what to do instead. */
+export const flagsNotServed: Readonly<Record<string, string>> = {
+  'kv-transfer-config': 'this engine hands no KV blocks to others; leave it out.',
+  'kv-offloading-size': 'this engine keeps KV blocks in one place; raise --kv-cache-memory-bytes.',
+  'structured-outputs-config': 'there is one way to hold answers to a structure here, and it is on.',
+  'tool-parser-plugin': 'parsers are built in; see --tool-call-parser.',
+  'hf-overrides': 'change config.json in the model folder.',
+  'ssl-keyfile': 'this engine speaks plain HTTP; put the gateway or another proxy before it.',
+  'ssl-certfile': 'this engine speaks plain HTTP; put the gateway or another proxy before it.',
+  'root-path': 'this engine serves at the root; let the proxy cut the prefix.',
+  'data-parallel-rank': 'more engines behind one gateway serve in parallel.',
+  'cpu-offload-gb': 'weights are in one memory here: that of --device.',
+};

@@ -6,5 +6,5 @@
  * State owned: none. Imports allowed: the engine's option types and names of formats.
  */
 export type { EngineFlag, FlagValue } from './engine-flag.ts';
-export { engineFlags, flagsWithoutMeaning } from './engine-flags.ts';
+export { engineFlags, flagsNotServed, flagsWithoutMeaning } from './engine-flags.ts';
 export { engineOptionsFromFlags } from './read-flags.ts';

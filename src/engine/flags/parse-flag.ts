@@ -28,6 +28,8 @@ export function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
     }
     case 'integer':
     case 'size': {
+      // As vLLM: whatever fits.
+      if (flag.name === 'max-model-len' && (value === 'auto' || String(value) === '-1')) return undefined;
       const number = flag.type === 'size' ? parseSize(String(value)) : Number(value);
       if (value === '' || !Number.isSafeInteger(number) || number < 0) throw refuse('a whole number');
       return number;

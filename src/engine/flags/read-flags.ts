@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import type { EngineOptions } from '../engine-options.ts';
 import type { EngineFlag, FlagValue } from './engine-flag.ts';
-import { engineFlags, flagsWithoutMeaning } from './engine-flags.ts';
+import { engineFlags, flagsNotServed, flagsWithoutMeaning } from './engine-flags.ts';
 import { parseFlag } from './parse-flag.ts';
 
 /**
@@ -18,11 +18,15 @@ export function engineOptionsFromFlags(
   const given = (flag: EngineFlag, from: Readonly<Record<string, FlagValue>>) =>
     from[flag.name] ?? from[flag.option];
   const fromFile = readConfigFile(values['config'], problems);
+  for (const [name, reason] of Object.entries(flagsNotServed))
+    if ((values[name] ?? values[camelCase(name)] ?? fromFile[name]) !== undefined)
+      problems.push(`--${name}: ${reason}`);
   for (const flag of engineFlags) {
     const value = given(flag, values) ?? given(flag, fromFile);
     if (value === undefined) continue;
     try {
-      options[flag.option] = parseFlag(flag, value);
+      const parsed = parseFlag(flag, value);
+      if (parsed !== undefined) options[flag.option] = parsed;
     } catch (error) {
       problems.push((error as Error).message);
     }
@@ -41,7 +45,11 @@ function readConfigFile(path: FlagValue, problems: string[]): Readonly<Record<st
     const flags = Object.entries(content).map(
       ([name, value]) => [name.replaceAll('_', '-'), value as FlagValue] as const,
     );
-    const known = new Set([...engineFlags.map(({ name }) => name), ...flagsWithoutMeaning]);
+    const known = new Set([
+      ...engineFlags.map(({ name }) => name),
+      ...flagsWithoutMeaning,
+      ...Object.keys(flagsNotServed),
+    ]);
     const unknown = flags.filter(([name]) => !known.has(name));
     if (unknown.length > 0)
       throw new Error(`it has unknown flags: ${unknown.map(([name]) => name).join(', ')}`);
@@ -50,4 +58,9 @@ function readConfigFile(path: FlagValue, problems: string[]): Readonly<Record<st
     problems.push(`--config ${String(path)} cannot be used: ${(error as Error).message}`);
     return {};
   }
+}
+
+/** As the command line's parser names options. */
+function camelCase(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -7,7 +7,7 @@ export const schedulingFlags: readonly EngineFlag[] = [
     option: 'maxModelLen',
     type: 'size',
     default: undefined,
-    help: 'Longest sequence, prompt and output. Default: the model’s own, or what the KV cache holds.',
+    help: 'Longest sequence, prompt and output. Default, or auto: the model’s own, or what the KV cache holds.',
   },
   {
     name: 'max-num-seqs',

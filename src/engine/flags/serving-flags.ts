@@ -28,9 +28,23 @@ export const servingFlags: readonly EngineFlag[] = [
   {
     name: 'api-key',
     option: 'apiKey',
-    type: 'string',
+    type: 'list',
     default: undefined,
-    help: 'Key that requests must bear; protects everything but /health, /ping and /metrics.',
+    help: 'Keys, one of which requests must bear; protects everything but /health, /ping and /metrics.',
+  },
+  {
+    name: 'allowed-origins',
+    option: 'allowedOrigins',
+    type: 'list',
+    default: '*',
+    help: 'Origins whose pages may call the engine, by commas; * for any.',
+  },
+  {
+    name: 'return-tokens-as-token-ids',
+    option: 'returnTokensAsTokenIds',
+    type: 'boolean',
+    default: false,
+    help: 'Log-probabilities name tokens as token_id:7 unless a request says otherwise.',
   },
   {
     name: 'stream-interval',

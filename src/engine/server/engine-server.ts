@@ -1,8 +1,9 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify from 'fastify';
 import { ServiceError } from '../../protocol/errors.ts';
 import type { Log } from '../../telemetry/index.ts';
+import { allowOrigins, requireKey } from './access.ts';
 import { chatCompletions } from './chat-completions.ts';
 import { completions } from './completions.ts';
 import { embeddings, pooling } from './embeddings.ts';
@@ -20,17 +21,23 @@ import { detokenize, tokenize } from './tokenize.ts';
 
 export interface EngineServerOptions {
   readonly context: ServerContext;
-  readonly apiKey: string | undefined;
+  /** Empty: every request is served. */
+  readonly apiKeys: readonly string[];
+  readonly allowedOrigins: readonly string[] | undefined;
   readonly log: Log;
 }
 
 const bodyLimitBytes = 64 * 2 ** 20;
-const openPaths = new Set(['/health', '/ping', '/metrics']);
 
 type Handler = (context: ServerContext, request: FastifyRequest, reply: FastifyReply) => Promise<unknown>;
 
 /** All routes, not listening yet. */
-export function createEngineServer({ context, apiKey, log }: EngineServerOptions): FastifyInstance {
+export function createEngineServer({
+  context,
+  apiKeys,
+  allowedOrigins,
+  log,
+}: EngineServerOptions): FastifyInstance {
   const app = fastify({
     bodyLimit: bodyLimitBytes,
     genReqId: () => randomUUID().replaceAll('-', ''),
@@ -59,7 +66,8 @@ export function createEngineServer({ context, apiKey, log }: EngineServerOptions
       // On the raw response, because streams write their own headers.
       reply.raw.setHeader('x-request-id', requestIdOf(request));
     });
-  if (apiKey !== undefined) app.addHook('onRequest', requireKey(apiKey));
+  allowOrigins(app, allowedOrigins);
+  if (apiKeys.length > 0) app.addHook('onRequest', requireKey(apiKeys));
   app.setErrorHandler((error, request, reply) => {
     const known = clientError(error);
     if (known === undefined) log.error({ err: error, url: request.url }, 'a request failed');
@@ -132,18 +140,4 @@ function addOperations(app: FastifyInstance, context: ServerContext): void {
   app.get('/metrics', async (_, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.exposition()),
   );
-}
-
-function requireKey(apiKey: string) {
-  // Digests have one length, so the comparison takes the same time for every key.
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  const expected = digest(`Bearer ${apiKey}`);
-  return async (request: FastifyRequest) => {
-    if (openPaths.has(request.url.split('?')[0] ?? '')) return;
-    // Anthropic's clients send the key in a header of their own.
-    const { authorization, 'x-api-key': key } = request.headers;
-    const given = authorization ?? (typeof key === 'string' ? `Bearer ${key}` : '');
-    if (timingSafeEqual(digest(given), expected)) return;
-    throw new ServiceError('unauthorized', 'Send the engine’s key as "Authorization: Bearer <key>".');
-  };
 }

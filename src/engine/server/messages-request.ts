@@ -18,17 +18,38 @@ export function chatBodyOfMessages(body: RequestBody): RequestBody {
     n: 1,
     container: undefined,
     mcp_servers: undefined,
-    output_config: undefined,
-    output_format: undefined,
   });
-  const { system: _, stop_sequences: stop, tool_choice: __, thinking: ___, metadata: ____, ...rest } = body;
+  const { stop_sequences: stop, ...others } = body;
+  const rest = Object.fromEntries(Object.entries(others).filter(([name]) => !ownFields.has(name)));
   return {
     ...rest,
     messages: [...systemMessage(body), ...readMessages(body)],
     ...(isGiven(body, 'tools') ? { tools: readTools(body) } : {}),
     ...readToolChoice(body),
     ...readThinking(body),
+    ...readOutput(body),
     stop,
+  };
+}
+
+/** Fields of this API alone, read below or without meaning here. */
+const ownFields = new Set([
+  ...['system', 'tool_choice', 'thinking', 'metadata', 'output_config', 'output_format'],
+]);
+
+/** `output_config`, or its older name: a schema that the text is held to, and how much to think. */
+function readOutput(body: RequestBody): RequestBody {
+  const config = readObject(body, 'output_config') ?? {};
+  const format = readObject(config, 'format') ?? readObject(body, 'output_format');
+  const effort = readString(config, 'effort');
+  if (format !== undefined && format['type'] !== 'json_schema')
+    throw invalid(
+      `output_config.format.type must be "json_schema", got ${shown(format['type'])}.`,
+      'output_config',
+    );
+  return {
+    ...(format && { response_format: { type: 'json_schema', json_schema: { schema: format['schema'] } } }),
+    ...(effort === undefined ? {} : { reasoning_effort: effort }),
   };
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { engineFlags, engineOptionsFromFlags } from '../../../src/engine/flags/index.ts';
+import { engineFlags, engineOptionsFromFlags, flagsNotServed } from '../../../src/engine/flags/index.ts';
 import { planKvCache } from '../../../src/engine/kv-cache-size.ts';
 import { toOpenOptions } from '../../../src/engine/to-open-options.ts';
 
@@ -78,6 +78,20 @@ describe('flags', () => {
     expect(() => engineOptionsFromFlags('/m', { 'tensor-parallel-size': '2' })).toThrow(
       /--tensor-parallel-size must be one of 1/,
     );
+  });
+
+  test('of vLLM that would be missed are refused with what to do instead', () => {
+    expect(() => engineOptionsFromFlags('/m', { kvTransferConfig: '{}', 'root-path': '/x' })).toThrow(
+      /--kv-transfer-config: this engine hands no KV blocks to others[\s\S]*--root-path: this engine serves at the root/,
+    );
+    expect(
+      Object.keys(flagsNotServed).filter((name) => engineFlags.some((flag) => flag.name === name)),
+    ).toEqual([]);
+  });
+
+  test('leave the length of sequences open where they say auto', () => {
+    for (const value of ['auto', '-1', -1])
+      expect(engineOptionsFromFlags('/m', { 'max-model-len': value })).toEqual({ model: '/m' });
   });
 
   test('leave defaults that fit together', () => {

@@ -87,6 +87,26 @@ describe("Anthropic's client", () => {
 
 describe('a Messages request as a chat', () => {
   const base = { max_tokens: 1 };
+  const said = [{ role: 'user', content: 'x' }];
+
+  test('is held to the schema of output_config, or of its older name', () => {
+    const format = { type: 'json_schema', schema: { type: 'object' } };
+    const held = { type: 'json_schema', json_schema: { schema: { type: 'object' } } };
+    const output_config = { format, effort: 'low' };
+    expect(chatBodyOfMessages({ ...base, messages: said, output_config })).toEqual({
+      ...base,
+      messages: said,
+      response_format: held,
+      reasoning_effort: 'low',
+    });
+    expect(chatBodyOfMessages({ ...base, messages: said, output_format: format })).toMatchObject({
+      response_format: held,
+    });
+    const wrong = { format: { type: 'regex' } };
+    expect(() => chatBodyOfMessages({ ...base, messages: said, output_config: wrong })).toThrow(
+      /must be "json_schema"/,
+    );
+  });
 
   test('results of tools become messages before the text beside them', () => {
     const { messages } = chatBodyOfMessages({
