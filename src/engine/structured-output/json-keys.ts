@@ -1,5 +1,5 @@
 import type { CodePointRange, Expression } from './expression.ts';
-import { choice, repeat, sequence, text } from './expression.ts';
+import { choice, repeat, rule, sequence, text } from './expression.ts';
 import { characterInString } from './json-grammar.ts';
 import { complement } from './regular-expression.ts';
 
@@ -7,9 +7,9 @@ import { complement } from './regular-expression.ts';
  * A text that is none of `names`, as it is written inside quotes. Characters are written plainly, so that a name cannot
  * be spelt in another way: a key that is there twice would stand for its last value.
  */
-export function textExcept(names: readonly string[]): Expression {
-  const anyCharacter = characterInString([[0, 0x10ffff]]);
-  const anything = repeat(anyCharacter, 0);
+export function textExcept(names: readonly string[], rules: Map<string, Expression>): Expression {
+  rules.set('plain text', repeat(characterInString([[0, 0x10ffff]]), 0));
+  const anything = rule('plain text');
   /** After a beginning that all of `rests` share. */
   const after = (rests: readonly (readonly string[])[]): Expression => {
     const isName = rests.some((rest) => rest.length === 0);

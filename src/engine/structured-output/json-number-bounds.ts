@@ -53,20 +53,43 @@ export function numberWithin(bounds: NumberBounds, decimals?: number): Expressio
   return signed(low, high, (from, to) => decimalsWithin(from, to, places));
 }
 
-/** Integers that `factor` divides, of up to 15 digits: how much is left over goes from digit to digit. */
-export function multiplesOf(factor: number, rules: Map<string, Expression>): Expression {
+/**
+ * Integers that `factor` divides, of up to 15 digits; undefined if it takes too much to tell them. What divides 10, 100
+ * or 1,000 shows in the last digits; with other small numbers the remainder goes from digit to digit.
+ */
+export function multiplesOf(factor: number, rules: Map<string, Expression>): Expression | undefined {
+  const ending = [1, 2, 3].find((count) => 10 ** count % factor === 0);
+  if (ending === undefined && factor > largestFactor) return undefined;
+  const magnitudes = ending === undefined ? byRemainder(factor, rules) : byEnding(factor, ending);
+  return choice(text('0'), sequence(optional(text('-')), magnitudes));
+}
+
+/** Largest divisor whose remainders are followed. */
+const largestFactor = 12;
+
+function byEnding(factor: number, ending: number): Expression {
+  const count = 10 ** ending / factor;
+  const endings = Array.from({ length: count }, (_, i) => text(String(i * factor).padStart(ending, '0')));
+  const short = Array.from({ length: count - 1 }, (_, i) => text(String((i + 1) * factor)));
+  const long = sequence(digits(1, 9), repeat(digit, 0, maxDigits - ending - 1), choice(...endings));
+  return choice(...short, long);
+}
+
+function byRemainder(factor: number, rules: Map<string, Expression>): Expression {
+  const follow = (from: number, left: number, digitsLeft: number): Expression[] =>
+    Array.from({ length: 10 - from }, (_, i) =>
+      sequence(text(String(from + i)), after((left * 10 + from + i) % factor, digitsLeft)),
+    );
   const after = (left: number, digitsLeft: number): Expression => {
     const name = `multiple:${factor}:${left}:${digitsLeft}`;
     if (!rules.has(name)) {
       rules.set(name, text(''));
-      const more =
-        digitsLeft === 0 ? [] : byLast(0, (next) => after((left * 10 + next) % factor, digitsLeft - 1));
+      const more = digitsLeft === 0 ? [] : follow(0, left, digitsLeft - 1);
       rules.set(name, choice(...(left === 0 ? [text('')] : []), ...more));
     }
     return rule(name);
   };
-  const some = byLast(1, (first) => after(first % factor, maxDigits - 1));
-  return sequence(optional(text('-')), choice(text('0'), ...some));
+  return choice(...follow(1, 0, maxDigits - 1));
 }
 
 /** Multiples within bounds, one by one; undefined if there are too many, or none. */
@@ -81,10 +104,6 @@ export function multiplesWithin(factor: number, { min, max, ...ends }: NumberBou
   return values.length === 0
     ? undefined
     : choice(...values.map((value) => text(String(value === 0 ? 0 : value))));
-}
-
-function byLast(from: number, follow: (digit: number) => Expression): Expression[] {
-  return Array.from({ length: 10 - from }, (_, i) => sequence(digits(from + i, from + i), follow(from + i)));
 }
 
 function clamp(value: number): bigint {

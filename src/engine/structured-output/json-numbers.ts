@@ -8,9 +8,6 @@ import {
   numberWithin,
 } from './json-number-bounds.ts';
 
-/** Largest divisor whose remainders are followed from digit to digit. */
-const largestFactor = 100;
-
 /** A number as its schema wants it, or what is wrong with the schema. */
 export function numberExpression(
   type: 'integer' | 'number',
@@ -33,9 +30,9 @@ export function numberExpression(
     return 'has a multipleOf that is neither whole nor 0.1, 0.01 and so on';
   if (isBounded)
     return multiplesWithin(factor, bounds) ?? 'has multipleOf with bounds that hold none, or too many';
-  if (factor > largestFactor)
-    return `has a multipleOf above ${largestFactor}, which needs minimum and maximum`;
-  return multiplesOf(factor, rules);
+  return (
+    multiplesOf(factor, rules) ?? `has a multipleOf (${factor}) that needs minimum and maximum beside it`
+  );
 }
 
 /** Of an inclusive and an exclusive bound the narrower one. */

@@ -263,7 +263,7 @@ export function jsonSchemaExpression(root: unknown): {
           )
         : names.length === 0
           ? jsonString
-          : quoted(textExcept(names));
+          : quoted(textExcept(names, rules));
     return [sequence(key, colon, convert(additional ?? true, `${where}/additionalProperties`))];
   };
 

@@ -105,6 +105,8 @@ const corners: readonly (readonly [string, object])[] = [
   ['numbers at most', { type: 'number', maximum: -0.001 }],
   ['numbers above a large one', { type: 'number', minimum: 5e12 }],
   ['multiples', { type: 'integer', multipleOf: 7 }],
+  ['multiples that show in the last digits', { type: 'integer', multipleOf: 125 }],
+  ['even numbers', { type: 'integer', multipleOf: 2 }],
   ['multiples between', { type: 'integer', multipleOf: 25, minimum: -60, maximum: 1000 }],
   ['cents', { type: 'number', multipleOf: 0.01, minimum: 0, maximum: 99.99 }],
   ['texts by length, escapes counted once', { type: 'string', minLength: 2, maxLength: 4 }],
@@ -300,7 +302,7 @@ describe('a schema is refused, with the place and the reason,', () => {
     [{ type: 'integer', minimum: 3, maximum: 2 }, /allows no number/],
     [{ type: 'string', enum: [1, 2] }, /none of which it allows/],
     [{ enum: [{}], properties: { a: {} } }, /"properties" beside constants/],
-    [{ type: 'integer', multipleOf: 1000 }, /above 100, which needs minimum and maximum/],
+    [{ type: 'integer', multipleOf: 13 }, /multipleOf \(13\) that needs minimum and maximum/],
     [{ type: 'number', multipleOf: 0.3 }, /neither whole nor 0\.1/],
     [{ type: 'object', patternProperties: { a: {}, b: {} } }, /several patternProperties/],
     [
