@@ -26,7 +26,7 @@ export interface CellOptions {
   readonly profile: LiveProfile;
   readonly engines: readonly RunningProcess[];
   readonly workload: Workload;
-  /** Not counted in the beginning: caches are cold, and nothing is learned of the engines. */
+  /** Counted apart. */
   readonly warmUpMs: number;
   /** After it. */
   readonly durationMs: number;
@@ -42,9 +42,14 @@ export interface CellOptions {
   readonly targets?: Targets;
 }
 
-export interface Cell {
+/** One run: what came of the requests sent after the warm-up. */
+export interface Cell extends CellPart {
+  /** Of those sent in the warm-up: caches are cold, and nothing is learned of the engines. */
+  readonly cold: CellPart;
+}
+
+export interface CellPart {
   readonly profile: string;
-  /** Of requests sent after the warm-up. */
   readonly results: readonly StreamResult[];
   readonly samples: readonly LoadSample[];
   /** By the engines' own counters. */
@@ -77,23 +82,32 @@ export async function runCell(options: CellOptions): Promise<Cell> {
     const { warmUpMs, durationMs, drainMs } = options;
     const countedFromMs = performance.now() + warmUpMs;
     const cut = setTimeout(() => void client.abort(), warmUpMs + durationMs + drainMs);
+    const look = async () => ({ prefix: await prefixCounters(engines), time: processorTime(pids) });
+    const start = await look();
     const loading = load(options, client.send);
+    const coldLoads = sampleLoads(gateway.url, 250);
     await delay(warmUpMs);
-    const before = { prefix: await prefixCounters(engines), time: processorTime(pids) };
+    await coldLoads.stop();
+    const warm = await look();
     const loads = sampleLoads(gateway.url, 250);
     const { results } = await loading;
     clearTimeout(cut);
     await loads.stop();
-    const others = othersShare(before.time, processorTime(pids));
-    const after = await prefixCounters(engines);
+    const end = await look();
     await client.close();
-    return {
+    const part = (
+      from: typeof start,
+      to: typeof start,
+      { samples }: typeof loads,
+      isWarm: boolean,
+    ): CellPart => ({
       profile: profile.name,
-      results: results.filter(({ intendedMs }) => intendedMs >= countedFromMs),
-      samples: loads.samples,
-      hitRatio: (after.hits - before.prefix.hits) / (after.queries - before.prefix.queries),
-      othersShare: others,
-    };
+      results: results.filter(({ intendedMs }) => intendedMs >= countedFromMs === isWarm),
+      samples,
+      hitRatio: (to.prefix.hits - from.prefix.hits) / (to.prefix.queries - from.prefix.queries),
+      othersShare: othersShare(from.time, to.time),
+    });
+    return { ...part(warm, end, loads, true), cold: part(start, warm, coldLoads, false) };
   } finally {
     await gateway.stop();
   }

@@ -1,6 +1,7 @@
 /**
  * The whole system on this machine: engines with the bundled model, the real gateway, a workload of shared
- * prefixes sent at fixed times. The same arrivals for each profile, profiles in turn, one table per load.
+ * prefixes sent at fixed times. The same arrivals for each profile, profiles in turn, round by round. Two tables per
+ * load: of a cold start, and of what follows.
  *
  *   npm run bench:live                          the default against llm-d's and round-robin, at 80 % and 130 % of the
  *                                               capacity measured first
@@ -24,9 +25,9 @@ const usage = `Profiles compared on real engines.
   --capacity N          requests per second, instead of measuring it
   --profile NAME        any strategy of the configuration; may be repeated
                         (${comparedProfiles.map(({ name }) => name).join(', ')})
-  --warm-up SECONDS     of each run, not counted: caches are cold, nothing is learned (5)
-  --duration SECONDS    of each run, after it (10)
-  --rounds N            runs of each profile at each load, with other arrivals each (2)
+  --warm-up SECONDS     of each run, told apart: caches are cold, nothing is learned (5)
+  --duration SECONDS    of each run, after it (6)
+  --rounds N            runs of each profile at each load, with other arrivals each (4)
   --engines N           each with one thread (4)
   --kv-blocks N         KV blocks of 16 tokens that each engine has (900)
   --tenants N           different shared prefixes (16)
@@ -49,8 +50,8 @@ async function main(): Promise<void> {
       capacity: { type: 'string' },
       profile: { type: 'string', multiple: true },
       'warm-up': { type: 'string', default: '5' },
-      duration: { type: 'string', default: '10' },
-      rounds: { type: 'string', default: '2' },
+      duration: { type: 'string', default: '6' },
+      rounds: { type: 'string', default: '4' },
       engines: { type: 'string', default: '4' },
       'kv-blocks': { type: 'string', default: '900' },
       tenants: { type: 'string', default: '16' },
@@ -123,7 +124,16 @@ async function compare(options: ComparedLoad): Promise<void> {
   const printTable = () => {
     const whole = Math.floor(cells.length / compared.length);
     print(`load=${load} rate=${ratePerSecond.toFixed(1)}/s rounds=${whole} seconds=${durationMs / 1000}`);
-    print(liveTable(names, cells.slice(0, whole * compared.length), targets));
+    const shown = cells.slice(0, whole * compared.length);
+    print(liveTable(names, shown, targets));
+    print(`from a cold start: the ${warmUpMs / 1000} s before`);
+    print(
+      liveTable(
+        names,
+        shown.map(({ cold }) => cold),
+        targets,
+      ),
+    );
   };
   // What has been measured is worth more than nothing.
   const onStop = () => {

@@ -1,6 +1,7 @@
+import { pairedRatio, tInterval } from '../../src/simulation/index.ts';
 import { timePerToken } from '../load/report.ts';
 import type { StreamResult } from '../load/stream-client.ts';
-import type { Cell, Targets } from './cell.ts';
+import type { CellPart, Targets } from './cell.ts';
 
 const columns = [
   'profile',
@@ -21,10 +22,11 @@ const columns = [
 ] as const;
 
 /**
- * One row per profile over all of its cells. The ratio is of mean TTFT to the first profile's in the same round,
- * the median over the rounds; `others` is what other processes took of the processors.
+ * One row per profile over all of its cells. The ratio is of mean TTFT to the first profile's in the same round, its
+ * geometric mean over the rounds; intervals are of 95 % over rounds. `others` is what other processes took of the
+ * processors.
  */
-export function liveTable(profiles: readonly string[], cells: readonly Cell[], targets: Targets): string {
+export function liveTable(profiles: readonly string[], cells: readonly CellPart[], targets: Targets): string {
   const figures = profiles.map((name) =>
     figuresOf(
       cells.filter(({ profile }) => profile === name),
@@ -33,22 +35,29 @@ export function liveTable(profiles: readonly string[], cells: readonly Cell[], t
   );
   const rows = profiles.map((name, at) => {
     const own = figures[at]!;
+    const rounds = cells.filter(({ profile }) => profile === name).map((cell) => figuresOf([cell], targets));
     return [
       name,
       own.requests,
       own.done,
       own.refused,
       own.failed,
-      told(own.mean, 0),
+      `${told(own.mean, 0)}${plusMinus(
+        rounds.map((round) => round.mean),
+        0,
+      )}`,
       told(own.p50, 0),
       told(own.p90, 0),
       told(own.p99, 0),
       told(own.tpot, 1),
       (100 * own.hitRatio).toFixed(1),
-      (100 * own.attained).toFixed(1),
+      `${told(100 * own.attained, 1)}${plusMinus(
+        rounds.map((round) => 100 * round.attained),
+        1,
+      )}`,
       own.inFlight.toFixed(1),
       told(100 * own.others, 0),
-      told(median(pairedRatios(name, profiles[0]!, cells, targets)), 2),
+      ratioText(name, profiles[0]!, cells, targets),
     ];
   });
   const line = (row: readonly (string | number)[]) => `| ${row.join(' | ')} |`;
@@ -60,7 +69,7 @@ export function liveTable(profiles: readonly string[], cells: readonly Cell[], t
   ].join('\n');
 }
 
-function figuresOf(cells: readonly Cell[], targets: Targets) {
+function figuresOf(cells: readonly CellPart[], targets: Targets) {
   const results = cells.flatMap((cell) => cell.results);
   const good = results.filter(({ error }) => error === undefined);
   const refused = results.filter(({ status }) => status === 429 || status === 503).length;
@@ -86,31 +95,32 @@ function figuresOf(cells: readonly Cell[], targets: Targets) {
   };
 }
 
-function pairedRatios(
-  profile: string,
-  reference: string,
-  cells: readonly Cell[],
-  targets: Targets,
-): readonly number[] {
-  const ofRounds = (name: string) =>
+function ratioText(profile: string, reference: string, cells: readonly CellPart[], targets: Targets): string {
+  const means = (name: string) =>
     cells.filter((cell) => cell.profile === name).map((cell) => figuresOf([cell], targets).mean);
-  const references = ofRounds(reference);
+  const references = means(reference);
   // A round in which one of the two answered nothing compares nothing.
-  return ofRounds(profile)
-    .map((each, round) => each / references[round]!)
-    .filter(Number.isFinite);
+  const pairs = means(profile)
+    .map((each, round) => [each, references[round]!] as const)
+    .filter((pair) => pair.every(Number.isFinite));
+  if (pairs.length === 0) return '-';
+  const { ratio, low, high } = pairedRatio(
+    pairs.map(([each]) => each),
+    pairs.map(([, theirs]) => theirs),
+  );
+  if (profile === reference || Number.isNaN(low)) return ratio.toFixed(2);
+  return `${ratio.toFixed(2)} [${low.toFixed(2)}, ${high.toFixed(2)}]`;
+}
+
+/** Half of the interval over rounds; nothing with one. */
+function plusMinus(values: readonly number[], digits: number): string {
+  const { halfWidth } = tInterval(values.filter(Number.isFinite));
+  return Number.isFinite(halfWidth) ? `±${halfWidth.toFixed(digits)}` : '';
 }
 
 /** `-` where there is nothing to tell. */
 function told(value: number, digits: number): string {
   return Number.isFinite(value) ? value.toFixed(digits) : '-';
-}
-
-function median(values: readonly number[]): number {
-  if (values.length === 0) return Number.NaN;
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function isAttained(result: StreamResult, { ttftMs, tpotMs }: Targets): boolean {
