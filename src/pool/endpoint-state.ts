@@ -140,6 +140,8 @@ export class EndpointState {
       {
         prefillMs: (tokens) => this.calibration.othersPrefillMs(tokens),
         stepMs: this.calibration.stepMs(this.stepLoad(nowMs), this.#kvCapacityTokens),
+        meanPrefillMs: this.calibration.meanPrefillMs(),
+        meanOutputTokens: this.calibration.meanOutputTokens,
       },
     );
   }

@@ -1,5 +1,3 @@
-import { FadingSum } from './fading-sum.ts';
-
 /** One scrape beside our own count at the moment when it was asked for. */
 export interface ScrapedBeside {
   readonly atMs: number;
@@ -16,6 +14,9 @@ export interface EnginePace {
   /** Prefill of prompts of so many tokens, of which some are cached. */
   readonly prefillMs: (promptTokens: number) => number;
   readonly stepMs: number;
+  /** Of a usual prompt. */
+  readonly meanPrefillMs: number;
+  readonly meanOutputTokens: number;
 }
 
 /**
@@ -23,8 +24,8 @@ export interface EnginePace {
  * our own requests. What is in the engine's queue waits whole. And where the memory that others hold grows by more
  * than their answers generate, prompts have come since the last scrape: vLLM's usage counts the blocks of a prompt
  * while it is still computed. Long ones matter most, and they outlast slow scrapes. What comes after a scrape is
- * not seen before the next; it is expected at the rate that came lately, so that replicas which read their gauges
- * seldom come to prefer different engines.
+ * not seen before the next; it is expected at others' usual rate there, by Little's law: so many requests, each for as
+ * long as one stays. So replicas that read their gauges seldom come to prefer different engines.
  *
  *     scrape        prompt comes          scrape                    now
  *     ├── beside ───────┼── on average half ──┤ beside + its tokens ──┤ worked off, and expected at the usual rate
@@ -36,7 +37,8 @@ export class OthersLoad {
   #atMs: number | undefined;
   /** Prefill of prompts that were seen to come, left at `#atMs`. */
   #seenMs = 0;
-  readonly #recentMs = new FadingSum(rateMs);
+  /** Prefill that others send, per millisecond. */
+  #rate = 0;
 
   /** Requests there that are not ours. */
   get requests(): number {
@@ -56,27 +58,27 @@ export class OthersLoad {
     if (this.#requests > 0 && besideTokens !== undefined && this.#tokens !== undefined) {
       const generated = (Math.min(earlier, this.#requests) * elapsedMs) / pace.stepMs;
       const tokens = besideTokens - this.#tokens - generated;
-      if (tokens >= leastTokens) {
-        const workMs = pace.prefillMs(tokens);
-        this.#seenMs += Math.max(0, workMs - elapsedMs / 2);
-        this.#recentMs.add(workMs, atMs);
-      }
+      if (tokens >= leastTokens) this.#seenMs += Math.max(0, pace.prefillMs(tokens) - elapsedMs / 2);
     }
+    const staysMs = pace.meanPrefillMs + pace.meanOutputTokens * pace.stepMs;
+    const rate = (this.#requests * pace.meanPrefillMs) / staysMs;
+    this.#rate += (1 - Math.exp(-elapsedMs / rateMs)) * (rate - this.#rate);
     this.#tokens = besideTokens;
     this.#atMs = atMs;
   }
 
-  /** Prefill of others that is still to be done, milliseconds. `meanPrefillMs` is that of a usual prompt. */
+  /** Prefill of others that is still to be done, milliseconds. `meanPrefillMs` is that of a usual prompt here. */
   prefillMs(nowMs: number, meanPrefillMs: number): number {
-    if (this.#requests === 0) return 0;
     const sinceMs = Math.max(0, nowMs - (this.#atMs ?? nowMs));
     const leftMs = Math.max(0, Math.max(this.#queued * meanPrefillMs, this.#seenMs) - sinceMs);
-    return leftMs + (this.#recentMs.at(nowMs) / rateMs) * Math.min(mostUnseenMs, sinceMs);
+    return leftMs + bothWays * this.#rate * Math.min(mostUnseenMs, sinceMs);
   }
 }
 
 /** Less is the error of our own count: what is generated is known to some hundreds of tokens. */
 const leastTokens = 1024;
+/** A request sent to where unseen ones may be waits for them, and they for it: a sender alone would not mind the latter. */
+const bothWays = 2;
 /** Over how long the rate at which others send is taken. */
 const rateMs = 20_000;
 /** Of what comes unseen, the oldest has been computed by now. */

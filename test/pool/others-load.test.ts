@@ -82,7 +82,8 @@ describe('prompts of others that no queue shows', () => {
 
   it('are seen by the memory that grows faster than answers do', () => {
     const steady = createShared([0.5, 0.5, 0.5]);
-    expect(othersMs(steady)).toBe(0);
+    // No more than what may have come since, at the usual rate.
+    expect(othersMs(steady)).toBeLessThan(1);
     const grown = createShared([0.1, 0.1, 0.9]);
     const { prefillMsPerToken } = grown.now().learned;
     const wholeMs = 0.8 * capacity * prefillMsPerToken;
