@@ -40,6 +40,8 @@ const usage = `Profiles compared on real engines.
 
 const model = fileURLToPath(new URL('../../../config/models/pointsman-mini', import.meta.url));
 const tpotTargetMs = 100;
+/** Of the processors, what other processes may take before a measurement is one of them. */
+const quietShare = 0.1;
 const drainMs = 6000;
 const capacityRun = { warmUpMs: 6000, durationMs: 9000 };
 
@@ -153,6 +155,13 @@ async function compare(options: ComparedLoad): Promise<void> {
   }
   process.off('SIGTERM', onStop);
   printTable();
+  const disturbed = cells.filter(({ othersShare = 0 }) => othersShare > quietShare).length;
+  if (disturbed > 0) {
+    const percent = 100 * quietShare;
+    print(
+      `disturbed: in ${disturbed} of ${cells.length} runs other processes took over ${percent} % of the processors`,
+    );
+  }
   if (options.showsLoads)
     for (const { profile, samples } of cells) print(`${profile}\n${loadLines(samples)}`);
 }

@@ -50,7 +50,7 @@ export function liveTable(profiles: readonly string[], cells: readonly CellPart[
       told(own.p90, 0),
       told(own.p99, 0),
       told(own.tpot, 1),
-      (100 * own.hitRatio).toFixed(1),
+      told(100 * own.hitRatio, 1),
       `${told(100 * own.attained, 1)}${plusMinus(
         rounds.map((round) => 100 * round.attained),
         1,

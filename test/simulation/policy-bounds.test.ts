@@ -71,8 +71,14 @@ describe('the default policy', () => {
       meanTtft(runPolicy(policy, apart)),
     );
     const together = meanTtft(runPolicy('default-events', setting));
-    expect(ours! / scraped!).toBeLessThan(0.4);
-    expect(events! / together).toBeLessThan(1.4);
+    expect(ours! / scraped!).toBeLessThan(0.3);
+    expect(events! / together).toBeLessThan(1.3);
+  });
+
+  it('sees by fresh gauges what another router has sent', () => {
+    const apart = meanTtft(runPolicy('default-events', { ...setting, routers: 2 }));
+    const together = meanTtft(runPolicy('default-events', setting));
+    expect(apart / together).toBeLessThan(1.15);
   });
 
   it('keeps nobody longer than first come, first served would, and ten times the own prefill', () => {
