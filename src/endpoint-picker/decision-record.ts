@@ -1,4 +1,5 @@
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingContext } from '../scheduling/scheduling-context.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
@@ -28,14 +29,15 @@ export class KeptDecision implements DecisionRecord {
   readonly seed: number;
   readonly waitingMs: number;
   readonly request: InferenceRequest;
-  readonly endpoints: readonly Endpoint[];
   readonly result: SchedulingResult;
+  readonly #list: EndpointList;
   readonly #context: SchedulingContext;
   #cachedTokens: readonly number[] | undefined;
 
   /** To be made in the decision itself: later the prefix index knows more. */
   constructor(
-    kept: Pick<DecisionRecord, 'timeMs' | 'seed' | 'endpoints' | 'result'> & {
+    kept: Pick<DecisionRecord, 'timeMs' | 'seed' | 'result'> & {
+      readonly endpoints: EndpointList;
       readonly context: SchedulingContext;
     },
   ) {
@@ -45,11 +47,15 @@ export class KeptDecision implements DecisionRecord {
     this.seed = seed;
     this.waitingMs = context.waitingMs ?? 0;
     this.request = context.request;
-    this.endpoints = endpoints;
+    this.#list = endpoints;
     this.result = result;
     this.#context = context;
     // What tells all holders will not change its mind.
     if (context.holders?.() === undefined) this.#cachedTokens = this.#ask();
+  }
+
+  get endpoints(): readonly Endpoint[] {
+    return this.#list.flat;
   }
 
   get cachedTokens(): readonly number[] {

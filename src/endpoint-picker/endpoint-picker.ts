@@ -10,6 +10,7 @@ import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import { ServiceError } from '../protocol/errors.ts';
 import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import { choiceOf, withOutcome } from '../scheduling/led-result.ts';
 import type { Profile } from '../scheduling/profile.ts';
@@ -117,7 +118,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     let rooms = new RoomTable(rule());
     const beginRound = () => {
       if (rooms.rule !== rule()) rooms = new RoomTable(rule());
-      return new RoomRound(pool.snapshot(clock()), rooms);
+      return new RoomRound(pool.list(clock()), rooms);
     };
     const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
     pool.subscribe({
@@ -141,11 +142,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     isOverShare = false,
   ): Offer<Assignment> {
     const startedMs = round === undefined ? arrivedAtMs : clock();
-    const endpoints = round?.endpoints ?? pool.snapshot(startedMs);
-    if (!endpoints.some((endpoint) => endpoint.isReady)) throw noEndpoints(endpoints);
+    const endpoints = round?.endpoints ?? pool.list(startedMs);
+    if (!hasReady(endpoints)) throw noEndpoints(endpoints.flat);
     checkModel(request.model, endpoints);
-    const allowed = subset === undefined ? endpoints : selectSubset(endpoints, subset);
-    if (allowed.length === 0) throw noCandidates(subset ?? [], endpoints);
+    const allowed = subset === undefined ? endpoints : EndpointList.of(selectSubset(endpoints.flat, subset));
+    if (allowed.length === 0) throw noCandidates(subset ?? [], endpoints.flat);
 
     const faults: PluginFailure[] = [];
     if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
@@ -177,7 +178,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       records.push(decision);
       onDecision?.(decision);
     }
-    if (best === undefined) throw new RefusedDecision(noEndpoints(allowed, record), record);
+    if (best === undefined) throw new RefusedDecision(noEndpoints(allowed.flat, record), record);
 
     const served = new ServedRequest({
       request,
@@ -210,7 +211,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   /** A fault of the profile, as against one of its plugins, must not cost the client its answer. */
   function choose(
     request: InferenceRequest,
-    allowed: readonly Endpoint[],
+    allowed: EndpointList,
     context: SchedulingContext,
     faults: PluginFailure[],
   ): {
@@ -223,7 +224,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       return { result, confirm: (choice) => current.confirm(context, choice) };
     } catch (error) {
       faults.push({ kind: 'profile', name: 'profile', message: String(error) });
-      return { result: degradedDecision(request, allowed, degradedTurn++, []), confirm: () => [] };
+      return { result: degradedDecision(request, allowed.flat, degradedTurn++, []), confirm: () => [] };
     }
   }
 
@@ -351,6 +352,11 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
 /** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
 const timedOneIn = 64;
+
+function hasReady(endpoints: EndpointList): boolean {
+  for (const { isReady } of endpoints) if (isReady) return true;
+  return false;
+}
 
 const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0, isStreaming: true });
 

@@ -6,7 +6,7 @@ import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 const longestList = 8;
 
 /** Throws `model_not_found` if every ready endpoint has told its models and none of them has this one. */
-export function checkModel(model: string | undefined, endpoints: readonly Endpoint[]): void {
+export function checkModel(model: string | undefined, endpoints: Iterable<Endpoint>): void {
   if (model === undefined) return;
   for (const { isReady, models } of endpoints) {
     if (isReady && (models.length === 0 || models.includes(model))) return;
@@ -20,7 +20,7 @@ export function checkModel(model: string | undefined, endpoints: readonly Endpoi
 }
 
 /** Models of ready endpoints, sorted, each with the names of its endpoints. */
-export function listModels(endpoints: readonly Endpoint[]): { id: string; endpoints: string[] }[] {
+export function listModels(endpoints: Iterable<Endpoint>): { id: string; endpoints: string[] }[] {
   const byModel = new Map<string, string[]>();
   for (const { isReady, models, name } of endpoints) {
     if (!isReady) continue;

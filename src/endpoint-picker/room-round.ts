@@ -1,6 +1,7 @@
 import type { Round } from '../flow-control/index.ts';
 import { memoryWaitMs } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { Rooms, RoomTable } from './room-table.ts';
 
 /** When an endpoint can take another request. */
@@ -71,9 +72,9 @@ export interface Burden {
  */
 export class RoomRound implements Round {
   readonly #rooms: RoomTable;
-  readonly #before: readonly Endpoint[];
+  readonly #before: EndpointList;
   /** With those that have got requests in this round. */
-  #endpoints: readonly Endpoint[];
+  #endpoints: EndpointList;
   /** What was sent in this round and does not show in `#endpoints` yet. */
   #sent: { readonly endpoint: Endpoint; readonly burden: Burden } | undefined;
   /** By slot: closed to all, and to tenants over their share. */
@@ -81,18 +82,18 @@ export class RoomRound implements Round {
   readonly #closedTight = new Set<number>();
   #had: Rooms | undefined;
 
-  constructor(endpoints: readonly Endpoint[], rooms: RoomTable) {
+  constructor(endpoints: EndpointList, rooms: RoomTable) {
     this.#rooms = rooms;
     this.#before = endpoints;
     this.#endpoints = endpoints;
   }
 
   get readyEndpoints(): number {
-    return this.#before.reduce((ready, { isReady }) => ready + (isReady ? 1 : 0), 0);
+    return this.#before.flat.reduce((ready, { isReady }) => ready + (isReady ? 1 : 0), 0);
   }
 
   /** The same list until something is sent. */
-  get endpoints(): readonly Endpoint[] {
+  get endpoints(): EndpointList {
     this.#showSent();
     return this.#endpoints;
   }
@@ -146,9 +147,7 @@ export class RoomRound implements Round {
     this.#sent = undefined;
     const { rule, tight } = this.#rooms;
     const now = laden(endpoint, burden);
-    const at = this.#endpoints.indexOf(endpoint);
-    // Records of this round keep the list as it was.
-    if (at >= 0) this.#endpoints = this.#endpoints.with(at, now);
+    this.#endpoints = this.#endpoints.replace(endpoint, now);
     if (!isRoomAt(now, rule)) this.#closed.add(now.slot);
     else if (!isRoomAt(now, tight)) this.#closedTight.add(now.slot);
   }

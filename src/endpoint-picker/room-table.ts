@@ -1,5 +1,6 @@
 import type { Endpoint } from '../scheduling/endpoint.ts';
-import { EndpointRows } from '../scheduling/endpoint-rows.ts';
+import type { EndpointList } from '../scheduling/endpoint-list.ts';
+import { EndpointRows, type RowListener } from '../scheduling/endpoint-rows.ts';
 import { isRoomAt, type RoomRule, tightRule } from './room-round.ts';
 
 /** Which endpoints have room, by slot: 1 or 0. */
@@ -28,19 +29,19 @@ export class RoomTable {
     this.tight = tightRule(rule);
   }
 
-  of(endpoints: readonly Endpoint[]): Rooms {
+  of(endpoints: EndpointList): Rooms {
     if (endpoints.length !== this.#slots.length) this.#startAnew(endpoints);
-    this.#rows.refresh(endpoints, this.#look);
+    this.#rows.refresh(endpoints, this.#listener);
     if (this.#hasMoved) {
       this.#startAnew(endpoints);
-      this.#rows.refresh(endpoints, this.#look);
+      this.#rows.refresh(endpoints, this.#listener);
     }
     return { isOpen: this.#isOpen.slice(), isOpenTight: this.#isOpenTight.slice(), count: this.#count };
   }
 
-  readonly #look = (endpoint: Endpoint, place: number): void => {
+  readonly #look = (endpoint: Endpoint, row: number): void => {
     const { slot } = endpoint;
-    this.#hasMoved ||= this.#slots[place] !== slot;
+    this.#hasMoved ||= this.#slots[row] !== slot;
     if (this.#hasMoved) return;
     const isOpen = isRoomAt(endpoint, this.rule);
     this.#count += (isOpen ? 1 : 0) - this.#isOpen[slot]!;
@@ -48,8 +49,10 @@ export class RoomTable {
     this.#isOpenTight[slot] = isOpen && isRoomAt(endpoint, this.tight) ? 1 : 0;
   };
 
-  #startAnew(endpoints: readonly Endpoint[]): void {
-    this.#slots = endpoints.map(({ slot }) => slot);
+  readonly #listener: RowListener = { changed: this.#look };
+
+  #startAnew(endpoints: EndpointList): void {
+    this.#slots = endpoints.flat.map(({ slot }) => slot);
     const length = this.#slots.reduce((most, slot) => Math.max(most, slot), -1) + 1;
     this.#rows = new EndpointRows();
     this.#isOpen = new Uint8Array(length);

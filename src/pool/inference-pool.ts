@@ -1,5 +1,6 @@
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
 import { parseAddress } from './address.ts';
 import { FleetCalibration } from './calibration.ts';
@@ -90,7 +91,7 @@ export class InferencePool {
   #serial = 0;
   readonly #firstTokenJudge = new FirstTokenJudge(this.#byName);
   readonly #fleetView = new FleetView();
-  #snapshot: readonly Endpoint[] = Object.freeze([]);
+  #fleetList = EndpointList.of([]);
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #isChanged = false;
 
@@ -151,16 +152,21 @@ export class InferencePool {
    * everything because it answers scrapes late.
    */
   snapshot(nowMs: number): readonly Endpoint[] {
+    return this.list(nowMs).flat;
+  }
+
+  /** The same as a list whose versions share what has not changed. */
+  list(nowMs: number): EndpointList {
     if (nowMs - this.#snapshotAtMs >= ageResolutionMs) {
       for (const state of this.#byName.values()) state.touch();
       this.#snapshotAtMs = nowMs;
       this.#changeAll();
     }
     if (this.#isChanged) {
-      this.#snapshot = this.#fleetView.list(this.#bySlot, nowMs, (view) => this.#orSilent(view, nowMs));
+      this.#fleetList = this.#fleetView.list(this.#bySlot, nowMs, (view) => this.#orSilent(view, nowMs));
       this.#isChanged = false;
     }
-    return this.#snapshot;
+    return this.#fleetList;
   }
 
   /** The endpoint as it is now; undefined if it is gone, or its slot has another owner. */

@@ -5,6 +5,8 @@
 export type { AdapterPlacement } from './adapters.ts';
 export { adapterPlacement, isKnownAdapter } from './adapters.ts';
 export { scoresOfCosts } from './cost-scores.ts';
+export type { CostWeights, Pressure } from './cost-table.ts';
+export { CostTable, CostTerms } from './cost-table.ts';
 export { memoryWaitMs, ownPrefillMs, prefillWork, uncachedTokens } from './delay-estimate.ts';
 export type {
   DisaggregationParameters,
@@ -13,6 +15,7 @@ export type {
 } from './disaggregation.ts';
 export { Disaggregation, defaultDisaggregation } from './disaggregation.ts';
 export type { Endpoint, EndpointInFlight, EndpointLearned, EndpointMetrics } from './endpoint.ts';
+export { blockSize, EndpointList } from './endpoint-list.ts';
 export { EndpointRows } from './endpoint-rows.ts';
 export type { InferenceRequest, PrefixHashes, Slo } from './inference-request.ts';
 export { emptyPrefix } from './inference-request.ts';

@@ -1,17 +1,17 @@
 import { clampScore } from './clamp-score.ts';
-import type { Endpoint } from './endpoint.ts';
+import type { EndpointList } from './endpoint-list.ts';
 import { type LedDecision, LedResult } from './led-result.ts';
 import type { Lead, LeadFinder } from './plugins.ts';
 import type { ProfileOptions } from './profile.ts';
 import type { PluginKind, SchedulingContext } from './scheduling-context.ts';
 import type { SeededRandom } from './seeded-random.ts';
-import { type FilteredList, SteadyFilters } from './steady-filters.ts';
+import { SteadyFilters } from './steady-filters.ts';
 
 /** Decides by lead; undefined where that is not possible this time. */
 export type Leading = (
   context: SchedulingContext,
-  endpoints: readonly Endpoint[],
-  filter: (endpoints: readonly Endpoint[]) => FilteredList | undefined,
+  endpoints: EndpointList,
+  filter: Parameters<SteadyFilters['of']>[2],
 ) => LedResult | undefined;
 
 /**
@@ -41,7 +41,7 @@ export function leadingOf(options: ProfileOptions, stateOf: LedDecision['stateOf
     times.lap('scorer', [only]);
     const best = highest(lead, only.weight);
     const random = context.random.fork();
-    const choice = candidates[first(context.random.fork(), candidates.length, best)]!;
+    const choice = candidates.at(first(context.random.fork(), candidates.length, best));
     context.random.skip(drawsOf(candidates.length));
     times.lap('picker', [picker]);
     return new LedResult({
@@ -71,7 +71,7 @@ function isForkable(random: SchedulingContext['random']): random is SeededRandom
 function findSafely(
   find: NonNullable<LeadFinder['lead']>,
   context: SchedulingContext,
-  candidates: readonly Endpoint[],
+  candidates: EndpointList,
 ): Lead | undefined {
   try {
     return find(context, candidates);

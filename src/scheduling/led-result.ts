@@ -1,5 +1,6 @@
 import { clampScore } from './clamp-score.ts';
 import type { Endpoint } from './endpoint.ts';
+import type { EndpointList } from './endpoint-list.ts';
 import type { Lead, ScoredEndpoint } from './plugins.ts';
 import type { SchedulingContext } from './scheduling-context.ts';
 import type {
@@ -20,7 +21,7 @@ export interface LedDecision {
   readonly weight: number;
   readonly considered: number;
   readonly filters: readonly FilterStep[];
-  readonly candidates: readonly Endpoint[];
+  readonly candidates: EndpointList;
   readonly choice: Endpoint;
   readonly tied: number;
   readonly lead: Lead;
@@ -121,7 +122,7 @@ export class LedResult implements SchedulingResult {
 
   get candidates(): readonly CandidateState[] {
     const { candidates, context, stateOf } = this.#decision;
-    this.#candidates ??= candidates.map((each) => stateOf(each, context.cachedTokens(each)));
+    this.#candidates ??= candidates.flat.map((each) => stateOf(each, context.cachedTokens(each)));
     return this.#candidates;
   }
 
@@ -140,7 +141,7 @@ export class LedResult implements SchedulingResult {
     const { rank, context, random, candidates } = this.#decision;
     this.#ranking ??= rank(
       { ...context, random: random.fork() },
-      candidates.map((endpoint, i) => ({ endpoint, total: this.totals[i]! })),
+      candidates.flat.map((endpoint, i) => ({ endpoint, total: this.totals[i]! })),
     ).map(({ endpoint }) => endpoint);
     return this.#ranking;
   }

@@ -1,4 +1,5 @@
 import type { Endpoint } from './endpoint.ts';
+import type { EndpointList } from './endpoint-list.ts';
 import type { SchedulingContext } from './scheduling-context.ts';
 
 /** Parameters are flat and plain, so that YAML, defaults and messages speak of the same thing. */
@@ -59,7 +60,7 @@ export interface Lead {
 /** A scorer may offer a shorter way to the best endpoint. */
 export interface LeadFinder {
   /** As the scorer itself, in what it remembers too. Undefined: the scores must be made. */
-  readonly lead?: (context: SchedulingContext, endpoints: readonly Endpoint[]) => Lead | undefined;
+  readonly lead?: (context: SchedulingContext, endpoints: EndpointList) => Lead | undefined;
 }
 
 /** Scores that tell what they are made of; the decision record shows it. */

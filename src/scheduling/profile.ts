@@ -1,5 +1,6 @@
 import { clampScore } from './clamp-score.ts';
 import type { Endpoint } from './endpoint.ts';
+import { EndpointList } from './endpoint-list.ts';
 import { leadingOf } from './leading.ts';
 import { choiceOf, withOutcome } from './led-result.ts';
 import maxScore from './pickers/max-score.ts';
@@ -30,9 +31,9 @@ export interface Profile {
    * Each plugin gets a copy of the list, so that one that sorts it in place confuses only itself.
    * `durationMs` is 0; whoever owns a clock fills it in.
    */
-  run(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
+  run(context: SchedulingContext, endpoints: readonly Endpoint[] | EndpointList): SchedulingResult;
   /** The same, but no plugin is told of the choice: the request may yet wait, and be decided again. */
-  propose(context: SchedulingContext, endpoints: readonly Endpoint[]): SchedulingResult;
+  propose(context: SchedulingContext, endpoints: readonly Endpoint[] | EndpointList): SchedulingResult;
   /** Tells the plugins that the request goes to `choice`; returns those that failed at it. */
   confirm(context: SchedulingContext, choice: Endpoint): readonly PluginFailure[];
 }
@@ -56,14 +57,15 @@ export function createProfile(options: ProfileOptions): Profile {
       const all = [...result.failures, ...failures];
       return withOutcome(result, { failures: all, queuedMs: 0, durationMs: result.durationMs });
     },
-    propose(context, endpoints) {
-      const led = leading?.(context, endpoints, (list) => {
+    propose(context, given) {
+      const led = leading?.(context, EndpointList.of(given), (all) => {
         const steps: FilterStep[] = [];
         const failures: PluginFailure[] = [];
-        const candidates = runFilters({ filters, passes }, context, list, steps, failures);
-        return failures.length === 0 ? { candidates, steps } : undefined;
+        const kept = runFilters({ filters, passes }, context, all, steps, failures);
+        return failures.length === 0 ? { kept, steps } : undefined;
       });
       if (led !== undefined) return led;
+      const endpoints = given instanceof EndpointList ? given.flat : given;
       const failures: PluginFailure[] = [];
       const filterSteps: FilterStep[] = [];
       const candidates = runFilters({ filters, passes }, context, endpoints, filterSteps, failures);

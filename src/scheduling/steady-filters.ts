@@ -1,15 +1,10 @@
 import type { Endpoint } from './endpoint.ts';
+import { EndpointList } from './endpoint-list.ts';
 import type { FilterStep } from './scheduling-result.ts';
 
 /** What steady filters leave of a list of endpoints. */
 export interface FilteredList {
-  readonly candidates: readonly Endpoint[];
-  readonly steps: readonly FilterStep[];
-}
-
-interface Verdict {
-  /** Places of those that are kept; undefined: all. */
-  readonly kept: readonly number[] | undefined;
+  readonly candidates: EndpointList;
   readonly steps: readonly FilterStep[];
 }
 
@@ -21,42 +16,86 @@ const mostVerdicts = 256;
  * comes, goes or becomes another.
  */
 export class SteadyFilters {
-  readonly #seen: Endpoint[] = [];
+  #seen: readonly (readonly Endpoint[])[] = [];
   readonly #verdicts = new Map<string | undefined, Verdict>();
 
   /** `filter` runs the filters themselves; it returns undefined when one of them fails. */
   of(
     model: string | undefined,
-    endpoints: readonly Endpoint[],
-    filter: (endpoints: readonly Endpoint[]) => FilteredList | undefined,
+    list: EndpointList,
+    filter: (
+      endpoints: readonly Endpoint[],
+    ) => { readonly kept: readonly Endpoint[]; readonly steps: readonly FilterStep[] } | undefined,
   ): FilteredList | undefined {
-    if (this.#hasChanged(endpoints) || this.#verdicts.size >= mostVerdicts) this.#verdicts.clear();
-    const known = this.#verdicts.get(model);
-    if (known !== undefined) {
-      const { kept, steps } = known;
-      return { candidates: kept === undefined ? endpoints : kept.map((place) => endpoints[place]!), steps };
+    if (this.#hasChanged(list) || this.#verdicts.size >= mostVerdicts) this.#verdicts.clear();
+    let verdict = this.#verdicts.get(model);
+    if (verdict === undefined) {
+      const filtered = filter(list.flat);
+      if (filtered === undefined) return undefined;
+      verdict = new Verdict(filtered.kept, list, filtered.steps);
+      this.#verdicts.set(model, verdict);
     }
-    const filtered = filter(endpoints);
-    if (filtered === undefined) return undefined;
-    const { candidates, steps } = filtered;
-    this.#verdicts.set(model, { kept: placesOf(candidates, endpoints), steps });
-    return filtered;
+    return { candidates: verdict.candidatesOf(list), steps: verdict.steps };
   }
 
-  #hasChanged(endpoints: readonly Endpoint[]): boolean {
+  #hasChanged({ blocks }: EndpointList): boolean {
     const seen = this.#seen;
-    let hasChanged = seen.length !== endpoints.length;
-    if (seen.length > endpoints.length) seen.length = endpoints.length;
-    for (let place = 0; place < endpoints.length; place++) {
-      const endpoint = endpoints[place]!;
-      const before = seen[place];
-      if (endpoint === before) continue;
-      hasChanged ||= before === undefined || !isSameEndpoint(endpoint, before);
-      if (place < seen.length) seen[place] = endpoint;
-      else seen.push(endpoint);
-    }
-    return hasChanged;
+    if (blocks === seen) return false;
+    this.#seen = blocks;
+    if (blocks.length !== seen.length) return true;
+    return blocks.some((block, b) => block !== seen[b] && !isSameBlock(block, seen[b]!));
   }
+}
+
+/** Which endpoints of each block are kept. */
+class Verdict {
+  readonly steps: readonly FilterStep[];
+  /** Offsets in each block; undefined: all endpoints are kept. */
+  readonly #kept: readonly (readonly number[])[] | undefined;
+  /** The last list and what was left of it, whose blocks serve again where they are the same. */
+  #list: EndpointList;
+  #candidates: EndpointList;
+
+  /** `kept` is in the order of the list. */
+  constructor(kept: readonly Endpoint[], list: EndpointList, steps: readonly FilterStep[]) {
+    this.steps = steps;
+    this.#list = list;
+    this.#candidates = list;
+    if (kept.length === list.length) return;
+    let next = 0;
+    this.#kept = list.blocks.map((block) => {
+      const offsets: number[] = [];
+      for (const [offset, endpoint] of block.entries()) {
+        if (kept[next] !== endpoint) continue;
+        offsets.push(offset);
+        next++;
+      }
+      return offsets;
+    });
+    this.#candidates = new EndpointList(list.blocks.map((block, b) => this.#pick(block, b)));
+  }
+
+  candidatesOf(list: EndpointList): EndpointList {
+    if (this.#kept === undefined) return list;
+    if (list === this.#list) return this.#candidates;
+    const before = this.#candidates;
+    const blocks = list.blocks.map((block, b) =>
+      block === this.#list.blocks[b] ? before.blocks[b]! : this.#pick(block, b),
+    );
+    this.#list = list;
+    this.#candidates = new EndpointList(blocks, before);
+    return this.#candidates;
+  }
+
+  #pick(block: readonly Endpoint[], b: number): readonly Endpoint[] {
+    return this.#kept![b]!.map((offset) => block[offset]!);
+  }
+}
+
+function isSameBlock(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  return (
+    a.length === b.length && a.every((endpoint, i) => endpoint === b[i] || isSameEndpoint(endpoint, b[i]!))
+  );
 }
 
 /** In all that a steady filter may look at. */
@@ -76,14 +115,4 @@ function isSameEndpoint(a: Endpoint, b: Endpoint): boolean {
 
 function areSameTexts(a: readonly string[], b: readonly string[]): boolean {
   return a === b || (a.length === b.length && a.every((text, i) => text === b[i]));
-}
-
-/** Both are in the same order. Undefined: all places. */
-function placesOf(candidates: readonly Endpoint[], endpoints: readonly Endpoint[]): number[] | undefined {
-  if (candidates.length === endpoints.length) return undefined;
-  const places: number[] = [];
-  for (let place = 0; place < endpoints.length; place++) {
-    if (candidates[places.length] === endpoints[place]) places.push(place);
-  }
-  return places;
 }

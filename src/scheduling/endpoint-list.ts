@@ -1,0 +1,92 @@
+import type { Endpoint } from './endpoint.ts';
+
+/** Endpoints of a block at most: what a change copies, and what a look at all passes over in one comparison. */
+export const blockSize = 32;
+
+type Block = readonly Endpoint[];
+
+/**
+ * Endpoints in order, in blocks. A list that differs in a few endpoints shares the other blocks, so versions of a
+ * large fleet cost little to make, to keep and to compare. Immutable.
+ *
+ *     before   [0 .. 31] [32 .. 63] [64 .. 95]
+ *                  │     [32 .. 63]'    │          one endpoint changed
+ *     after    ────┘──────────┘─────────┘
+ */
+export class EndpointList implements Iterable<Endpoint> {
+  /** None is longer than `blockSize`; filtered ones are shorter. */
+  readonly blocks: readonly Block[];
+  /** Places before each block. */
+  readonly #starts: readonly number[];
+  readonly length: number;
+  #flat: readonly Endpoint[] | undefined;
+
+  constructor(blocks: readonly Block[], sameSizesAs?: EndpointList) {
+    this.blocks = blocks;
+    if (sameSizesAs !== undefined) {
+      this.#starts = sameSizesAs.#starts;
+      this.length = sameSizesAs.length;
+      return;
+    }
+    const starts: number[] = [];
+    let length = 0;
+    for (const block of blocks) {
+      starts.push(length);
+      length += block.length;
+    }
+    this.#starts = starts;
+    this.length = length;
+  }
+
+  static of(endpoints: readonly Endpoint[] | EndpointList): EndpointList {
+    if (endpoints instanceof EndpointList) return endpoints;
+    const blocks: Block[] = [];
+    for (let start = 0; start < endpoints.length; start += blockSize) {
+      const block: Endpoint[] = [];
+      const end = Math.min(endpoints.length, start + blockSize);
+      for (let place = start; place < end; place++) block.push(endpoints[place]!);
+      blocks.push(block);
+    }
+    return new EndpointList(blocks);
+  }
+
+  /** The same list as one frozen array, made when it is first asked for. */
+  get flat(): readonly Endpoint[] {
+    this.#flat ??= Object.freeze(this.blocks.flat());
+    return this.#flat;
+  }
+
+  /** The endpoint at this place, which is in the list. */
+  at(place: number): Endpoint {
+    let b = Math.min(this.blocks.length - 1, Math.floor(place / blockSize));
+    while (b + 1 < this.blocks.length && this.#starts[b + 1]! <= place) b++;
+    return this.blocks[b]![place - this.#starts[b]!]!;
+  }
+
+  /** Place of what stands at `offset` in a block. */
+  placeOf(block: number, offset: number): number {
+    return this.#starts[block]! + offset;
+  }
+
+  /** A list with `endpoint` in the place of the one at `offset` in a block. */
+  with(block: number, offset: number, endpoint: Endpoint): EndpointList {
+    const blocks = this.blocks.slice();
+    const changed = blocks[block]!.slice();
+    changed[offset] = endpoint;
+    blocks[block] = changed;
+    return new EndpointList(blocks, this);
+  }
+
+  /** A list with `by` in the place of `endpoint`; the same if that is not in it. */
+  replace(endpoint: Endpoint, by: Endpoint): EndpointList {
+    for (const [b, block] of this.blocks.entries()) {
+      const offset = block.indexOf(endpoint);
+      if (offset >= 0) return this.with(b, offset, by);
+    }
+    return this;
+  }
+
+  *[Symbol.iterator](): Iterator<Endpoint> {
+    for (const block of this.blocks) yield* block;
+  }
+}
