@@ -1,5 +1,5 @@
 import type { Endpoint } from '../scheduling/endpoint.ts';
-import { blockSize, EndpointList } from '../scheduling/endpoint-list.ts';
+import { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { EndpointState } from './endpoint-state.ts';
 
 /**
@@ -46,15 +46,17 @@ export class FleetView {
     if (this.#changed.size === 0) return;
     const changed = [...this.#changed];
     if (changed.length > 1) changed.sort((a, b) => a.slot - b.slot);
+    const changes: { place: number; endpoint: Endpoint }[] = [];
     for (const state of changed) {
       // One that is gone may still lose requests, while its slot is another's.
       if (states[state.slot] !== state) continue;
       const place = this.#places[state.slot]!;
       const view = state.view(nowMs);
       this.#ready += (view.isReady ? 1 : 0) - (this.#list.at(place).isReady ? 1 : 0);
-      this.#list = this.#list.with(Math.floor(place / blockSize), place % blockSize, view);
+      changes.push({ place, endpoint: view });
     }
     this.#changed.clear();
+    if (changes.length > 0) this.#list = this.#list.with(changes);
   }
 
   #rebuild(

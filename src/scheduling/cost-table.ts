@@ -177,13 +177,16 @@ export class CostTable {
   }
 
   #nearLeast(least: number, blocks: readonly number[]): readonly number[] {
-    const rows = new Set<number>();
-    for (const row of this.#holders) if (this.total[row]! <= least * nearly) rows.add(row);
+    const rows: number[] = [];
     for (const b of blocks) {
       const end = b * blockSize + this.#list!.blocks[b]!.length;
-      for (let row = b * blockSize; row < end; row++) if (this.total[row]! <= least * nearly) rows.add(row);
+      for (let row = b * blockSize; row < end; row++) if (this.total[row]! <= least * nearly) rows.push(row);
     }
-    return [...rows].sort((a, b) => a - b);
+    for (const row of this.#holders) {
+      const isNear = this.total[row]! <= least * nearly;
+      if (isNear && !blocks.includes(Math.floor(row / blockSize))) rows.push(row);
+    }
+    return rows.length > 1 ? rows.sort((a, b) => a - b) : rows;
   }
 
   #begin({ request: { promptTokens } }: SchedulingContext, list: EndpointList, pressure: Pressure): void {

@@ -68,20 +68,24 @@ export class EndpointList implements Iterable<Endpoint> {
     return this.#starts[block]! + offset;
   }
 
-  /** A list with `endpoint` in the place of the one at `offset` in a block. */
-  with(block: number, offset: number, endpoint: Endpoint): EndpointList {
+  /** A list with these endpoints in these places, of full blocks but for the last. */
+  with(changes: readonly { readonly place: number; readonly endpoint: Endpoint }[]): EndpointList {
     const blocks = this.blocks.slice();
-    const changed = blocks[block]!.slice();
-    changed[offset] = endpoint;
-    blocks[block] = changed;
+    for (const { place, endpoint } of changes) {
+      const b = Math.floor(place / blockSize);
+      const before = blocks[b]!;
+      const block = before === this.blocks[b] ? before.slice() : (before as Endpoint[]);
+      block[place % blockSize] = endpoint;
+      blocks[b] = block;
+    }
     return new EndpointList(blocks, this);
   }
 
   /** A list with `by` in the place of `endpoint`; the same if that is not in it. */
   replace(endpoint: Endpoint, by: Endpoint): EndpointList {
-    for (const [b, block] of this.blocks.entries()) {
-      const offset = block.indexOf(endpoint);
-      if (offset >= 0) return this.with(b, offset, by);
+    for (let b = 0; b < this.blocks.length; b++) {
+      const offset = this.blocks[b]!.indexOf(endpoint);
+      if (offset >= 0) return this.with([{ place: b * blockSize + offset, endpoint: by }]);
     }
     return this;
   }

@@ -4,7 +4,7 @@ import { type LedDecision, LedResult } from './led-result.ts';
 import type { Lead, LeadFinder } from './plugins.ts';
 import type { ProfileOptions } from './profile.ts';
 import type { PluginKind, SchedulingContext } from './scheduling-context.ts';
-import type { SeededRandom } from './seeded-random.ts';
+import { type SeededRandom, seededRandom } from './seeded-random.ts';
 import { SteadyFilters } from './steady-filters.ts';
 
 /** Decides by lead; undefined where that is not possible this time. */
@@ -30,7 +30,7 @@ export function leadingOf(options: ProfileOptions, stateOf: LedDecision['stateOf
   const steadyFilters = new SteadyFilters();
 
   return (context, endpoints, filter) => {
-    if (!isForkable(context.random)) return undefined;
+    if (!isSeeded(context.random)) return undefined;
     const times = new PluginStopwatch(context);
     const filtered = steadyFilters.of(context.request.model, endpoints, filter);
     if (filtered === undefined || filtered.candidates.length === 0) return undefined;
@@ -40,8 +40,10 @@ export function leadingOf(options: ProfileOptions, stateOf: LedDecision['stateOf
     if (lead === undefined) return undefined;
     times.lap('scorer', [only]);
     const best = highest(lead, only.weight);
-    const random = context.random.fork();
-    const choice = candidates.at(first(context.random.fork(), candidates.length, best));
+    const seed = context.random.state();
+    const choice = candidates.at(
+      best.length === 1 ? best[0]! : first(seededRandom(seed), candidates.length, best),
+    );
     context.random.skip(drawsOf(candidates.length));
     times.lap('picker', [picker]);
     return new LedResult({
@@ -56,15 +58,15 @@ export function leadingOf(options: ProfileOptions, stateOf: LedDecision['stateOf
       tied: best.length,
       lead,
       context,
-      random,
+      seed,
       stateOf,
       rank: picker.picker,
     });
   };
 }
 
-function isForkable(random: SchedulingContext['random']): random is SeededRandom {
-  return 'fork' in random;
+function isSeeded(random: SchedulingContext['random']): random is SeededRandom {
+  return 'state' in random;
 }
 
 /** The long way says what is wrong with a scorer that throws. */

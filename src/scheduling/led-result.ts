@@ -11,7 +11,7 @@ import type {
   SchedulingResult,
   ScoreStep,
 } from './scheduling-result.ts';
-import type { SeededRandom } from './seeded-random.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** What a decision by lead has found, and what the rest of its record follows from. */
 export interface LedDecision {
@@ -26,8 +26,8 @@ export interface LedDecision {
   readonly tied: number;
   readonly lead: Lead;
   readonly context: SchedulingContext;
-  /** As it was when the picker would have drawn from it. */
-  readonly random: SeededRandom;
+  /** Of the random numbers that the picker would have drawn. */
+  readonly seed: number;
   readonly stateOf: (endpoint: Endpoint, cachedTokens: number) => CandidateState;
   readonly rank: (context: SchedulingContext, scored: readonly ScoredEndpoint[]) => readonly ScoredEndpoint[];
 }
@@ -138,9 +138,9 @@ export class LedResult implements SchedulingResult {
   }
 
   get ranking(): readonly Endpoint[] {
-    const { rank, context, random, candidates } = this.#decision;
+    const { rank, context, seed, candidates } = this.#decision;
     this.#ranking ??= rank(
-      { ...context, random: random.fork() },
+      { ...context, random: seededRandom(seed) },
       candidates.flat.map((endpoint, i) => ({ endpoint, total: this.totals[i]! })),
     ).map(({ endpoint }) => endpoint);
     return this.#ranking;

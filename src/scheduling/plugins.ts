@@ -83,7 +83,7 @@ export type Picker = ((
 
 /** A picker whose choice has the highest total may make it without the others' totals. */
 export interface FirstPicker {
-  /** The place of the choice among `count` candidates, of which those at `best` share the highest total. */
+  /** The place of the choice among `count` candidates, of which those at `best`, two or more, share the highest total. */
   readonly first?: (random: () => number, count: number, best: readonly number[]) => number;
   /** Random numbers that a choice among so many takes; all from the context. */
   readonly drawsOf?: (count: number) => number;

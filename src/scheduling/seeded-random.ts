@@ -1,8 +1,8 @@
 /** Uniform in [0, 1). */
 export interface SeededRandom {
   (): number;
-  /** Another that will yield the same numbers from here on. */
-  fork(): SeededRandom;
+  /** A seed that yields the same numbers from here on. */
+  state(): number;
   /** Goes past the next `count` numbers. O(1). */
   skip(count: number): void;
 }
@@ -19,7 +19,7 @@ export function seededRandom(seed: number): SeededRandom {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
   return Object.assign(next, {
-    fork: () => seededRandom(state),
+    state: () => state,
     skip: (count: number) => {
       state = (state + Math.imul(step, count)) >>> 0;
     },

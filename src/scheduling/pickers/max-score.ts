@@ -18,7 +18,6 @@ function totalOf({ total }: ScoredEndpoint): number {
 
 /** Which of the best stands first once all are shuffled. */
 function firstInShuffle(random: () => number, count: number, best: readonly number[]): number {
-  if (best.length === 1) return best[0]!;
   const isBest = new Uint8Array(count);
   for (const place of best) isBest[place] = 1;
   const places: number[] = [];
