@@ -7,6 +7,7 @@
  *   node dist/bench/simulate/main.js --goals --only tenants-0.7  a piece of it
  *   node dist/bench/simulate/main.js --goals --tables goals.md   the tables behind it, added to a file
  *   node dist/bench/simulate/main.js --speed
+ *   node dist/bench/simulate/main.js --scale                     what a decision costs at 16, 100 and 1,000 engines
  *
  * Seeds 1 to 9 are for tuning; what is reported starts at 11.
  */
@@ -25,6 +26,7 @@ import {
 } from '../../src/simulation/index.ts';
 import { readFlags } from '../read-flags.ts';
 import { pieceNames, runPiece, tableHead } from './goals.ts';
+import { scaleTable } from './scale.ts';
 import { speedTable } from './speed.ts';
 import { policiesOf, type SuiteEntry, suite } from './suite.ts';
 
@@ -57,12 +59,17 @@ function main(): void {
       json: { type: 'string', help: 'File for results as JSON Lines.' },
       tables: { type: 'string', help: 'With --goals: file to which the tables behind it are added.' },
       speed: { type: 'boolean', default: false, help: 'How many requests a second are simulated.' },
+      scale: { type: 'boolean', default: false, help: 'What a decision costs as the fleet grows.' },
       goals: { type: 'boolean', default: false, help: 'Check the goals.' },
     },
   );
   prepareHeap();
   if (values.speed) {
     process.stdout.write(speedTable());
+    return;
+  }
+  if (values.scale) {
+    process.stdout.write(scaleTable(Number(values.share)));
     return;
   }
   const flags: SuiteFlags = {
