@@ -14,7 +14,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
   telemetry: { values: [], types: ['endpoint-picker', 'protocol', 'scheduling'] },
   scheduling: { values: [] },
   'prefix-index': { values: ['protocol'], types: ['scheduling'] },
-  pool: { values: ['protocol', 'prefix-index'], types: ['scheduling', 'telemetry'] },
+  pool: { values: ['protocol', 'prefix-index', 'scheduling'], types: ['telemetry'] },
   'flow-control': { values: ['protocol'] },
   'endpoint-picker': { values: ['flow-control', 'pool', 'prefix-index', 'protocol', 'scheduling'] },
   'ext-proc': { values: ['endpoint-picker', 'http2', 'protocol', 'telemetry'], types: ['scheduling'] },

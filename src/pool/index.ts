@@ -2,7 +2,8 @@
  * All that is known of the endpoints: discovery, scraped metrics, our own requests in flight, health.
  *
  * Owns the state of every endpoint (`InferencePool`); discovery and the scraper write to it, the endpoint
- * picker reads frozen views and reserves load. Imports `scheduling` (types), `prefix-index`, `protocol`.
+ * picker reads frozen views and reserves load. Imports `scheduling` (types, and the list of endpoints), `prefix-index`,
+ * `protocol`.
  */
 export type { Address } from './address.ts';
 export { parseAddress, parseHost } from './address.ts';
