@@ -12,11 +12,14 @@ import { parseJson } from './json-text.ts';
 import { addLoraRoutes } from './lora.ts';
 import { countTokens, messages } from './messages.ts';
 import { model, models } from './models.ts';
+import { refuseNotServed } from './not-served.ts';
+import { isGiven, readBody } from './request-fields.ts';
 import { addResponseRoutes, responses } from './responses.ts';
 import { rerank, score } from './scores.ts';
 import type { ServerContext } from './server-context.ts';
 import { requestIdOf } from './server-context.ts';
 import { addSleepRoutes } from './sleep.ts';
+import { generateTokens, renderCompletion, renderMessages } from './token-endpoints.ts';
 import { detokenize, tokenize } from './tokenize.ts';
 
 export interface EngineServerOptions {
@@ -108,6 +111,12 @@ export function createEngineServer({
   app.post('/v1/responses', generating(responses));
   app.post('/v1/messages', generating(messages));
   app.post('/v1/messages/count_tokens', async (request) => countTokens(context, request));
+  app.post('/inference/v1/generate', generating(generateTokens));
+  // As hosts of models on SageMaker call it: the fields tell which endpoint is meant.
+  app.post('/invocations', generating(invocations));
+  app.post('/v1/completions/render', async (request) => renderCompletion(context, request));
+  app.post('/v1/chat/completions/render', async (request) => renderMessages(context, request));
+  refuseNotServed(app);
   app.post('/tokenize', async (request) => tokenize(context, request));
   app.post('/detokenize', async (request) => detokenize(context, request));
   app.get('/v1/models', async () => models(context));
@@ -119,6 +128,16 @@ export function createEngineServer({
   addResponseRoutes(app, context);
   return app;
 }
+
+const invocations: Handler = (context, request, reply) => {
+  const body = readBody(request.body);
+  const meant: Handler = isGiven(body, 'messages')
+    ? chatCompletions
+    : isGiven(body, 'input')
+      ? embeddings
+      : completions;
+  return meant(context, request, reply);
+};
 
 function addOperations(app: FastifyInstance, context: ServerContext): void {
   const { engine, metrics } = context;
