@@ -2,6 +2,7 @@ import { createHermesParser } from './hermes-parser.ts';
 import { createLlama3JsonParser } from './llama3-json-parser.ts';
 import { createMistralParser } from './mistral-parser.ts';
 import type { OutputParser } from './output-parser.ts';
+import { createPhi4MiniParser } from './phi4-mini-parser.ts';
 import { withoutBlanksAroundCalls } from './quiet-blanks.ts';
 import { createThinkParser } from './think-parser.ts';
 
@@ -33,6 +34,11 @@ export const toolCallFormats: Readonly<Record<string, ToolCallFormat>> = {
   llama3_json: {
     create: () => withoutBlanksAroundCalls(createLlama3JsonParser()),
     needsSpecialTokens: true,
+    callIdLength: 24,
+  },
+  phi4_mini_json: {
+    create: () => withoutBlanksAroundCalls(createPhi4MiniParser()),
+    needsSpecialTokens: false,
     callIdLength: 24,
   },
   mistral: {

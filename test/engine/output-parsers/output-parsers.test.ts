@@ -85,6 +85,18 @@ const cases: readonly (readonly [string, () => OutputParser, string, readonly Ou
     [content('Sure.'), ...call(0, 'f', '{"a": "}"}'), ...call(1, 'g', '{"b": {}}')],
   ],
   [
+    'phi4_mini_json, text and two calls',
+    tools('phi4_mini_json'),
+    'Sure. functools[{"name": "f", "arguments": {"a": "]"}}, {"name": "g", "arguments": {}}]',
+    [content('Sure.'), ...call(0, 'f', '{"a": "]"}'), ...call(1, 'g', '{}')],
+  ],
+  [
+    'phi4_mini_json, text only',
+    tools('phi4_mini_json'),
+    'The functools module',
+    [content('The functools module')],
+  ],
+  [
     'qwen3, both tags in the answer',
     thinking('qwen3', 'assistant\n'),
     '<think>\nHm. 1 < 2</th\n</think>\n\nYes.',
@@ -149,6 +161,9 @@ describe('sorted answers', () => {
       ':',
       ',',
       '[TOOL_CALLS]',
+      'functools[',
+      '<|python_tag|>',
+      '[ARGS]',
       '"name"',
       '<think>',
       '</think>',
