@@ -100,9 +100,9 @@ function listUnits(objects, hasAmx) {
   const isUnguarded = (file) => UNGUARDED_FILES.has(file);
   const plain = [
     // First, so that inline functions that several objects hold are linked from those that any processor runs.
-    ...sources(here)
-      .sort((a, b) => isUnguarded(b) - isUnguarded(a))
-      .map((file) => join(here, file)),
+    ...['', 'binding']
+      .flatMap((folder) => sources(join(here, folder)).map((file) => join(here, folder, file)))
+      .sort((a, b) => isUnguarded(basename(b)) - isUnguarded(basename(a))),
     ...sources(join(here, 'kernels'))
       .filter((file) => PLAIN_KERNEL_FILES.has(file))
       .map((file) => join(here, 'kernels', file)),

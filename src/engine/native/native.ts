@@ -1,5 +1,5 @@
 /**
- * The one door between TypeScript and native code. `binding.cc` is the other side of this description,
+ * The one door between TypeScript and native code. `binding/` is the other side of this description,
  * `backend.h` the C ABI behind it. Everything here is plain data in typed arrays that the caller owns and
  * reuses from step to step; nothing is kept by native code after a call returns, except in `NativeModel`.
  */
