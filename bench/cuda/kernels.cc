@@ -85,7 +85,7 @@ void timeDecode(cudaStream_t stream, bool tiny, int heads, int kvHeads, int head
   const DeviceMemory keys = randomMemory(perSet * sets, stream), values = randomMemory(perSet * sets, stream);
   std::vector<std::vector<int32_t>> tables((size_t)sets);
   std::vector<int32_t> starts((size_t)batch + 1), positions((size_t)batch, context - 1), slots;
-  for (int i = 0; i <= batch; i++) starts[(size_t)i] = i;
+  for (int i = 0; i <= batch; i++) starts[(size_t)i] = i;  // also the rows of the tables
   StepPlan plan;
   std::vector<DeviceMemory> deviceTables;
   for (int set = 0; set < sets; set++) {
@@ -97,11 +97,10 @@ void timeDecode(cudaStream_t stream, bool tiny, int heads, int kvHeads, int head
     b.tokens = b.sequences = batch;
     b.query_starts = starts.data();
     b.positions = positions.data();
-    b.block_tables = table.data();
-    b.block_table_stride = pages;
-    planStep(b, group, kPrefillRows, plan);
-    deviceTables.emplace_back(plan.tables.size() * 4);
-    PM_CUDA(cudaMemcpyAsync(deviceTables.back().as<char>(), plan.tables.data(), plan.tables.size() * 4, cudaMemcpyHostToDevice, stream));
+    b.table_rows = starts.data();
+    planStep(b, group, kPrefillRows, pages, plan);
+    deviceTables.emplace_back(table.size() * 4);
+    PM_CUDA(cudaMemcpyAsync(deviceTables.back().as<char>(), table.data(), table.size() * 4, cudaMemcpyHostToDevice, stream));
     PM_CUDA(cudaStreamSynchronize(stream));
   }
   const DeviceMemory q = randomMemory((size_t)batch * heads * padded * 2, stream), out((size_t)batch * heads * headDim * 2);
@@ -135,15 +134,14 @@ void timePrefill(cudaStream_t stream, bool tiny, int heads, int kvHeads, int hea
   b.sequences = 1;
   b.query_starts = starts.data();
   b.positions = positions.data();
-  b.block_tables = table.data();
-  b.block_table_stride = pages;
+  b.table_rows = starts.data();
   const double pairs = (double)queries * context + (double)queries * (queries + 1) / 2;
   cudaDeviceProp properties{};
   PM_CUDA(cudaGetDeviceProperties(&properties, 0));
   for (const bool warpgroups : {false, true}) {
     if (warpgroups && properties.major != 9) continue;
     StepPlan plan;
-    planStep(b, heads / kvHeads, warpgroups ? kWarpgroupRows : kPrefillRows, plan);
+    planStep(b, heads / kvHeads, warpgroups ? kWarpgroupRows : kPrefillRows, pages, plan);
     const DeviceMemory items(plan.prefill.size() * sizeof(AttentionItem)), tables(table.size() * 4);
     PM_CUDA(cudaMemcpyAsync(items.as<char>(), plan.prefill.data(), items.bytes(), cudaMemcpyHostToDevice, stream));
     PM_CUDA(cudaMemcpyAsync(tables.as<char>(), table.data(), tables.bytes(), cudaMemcpyHostToDevice, stream));

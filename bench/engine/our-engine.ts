@@ -85,12 +85,15 @@ export class OurEngine {
       openBackend: (path) => native.openBackend(path),
       open: (plan) => {
         const model = native.open(plan);
+        const timed = (call: () => void) => {
+          const startMs = performance.now();
+          call();
+          this.#nativeMs += performance.now() - startMs;
+        };
         return {
-          step: (batch, logits) => {
-            const startMs = performance.now();
-            model.step(batch, logits);
-            this.#nativeMs += performance.now() - startMs;
-          },
+          launch: (batch, keepsLogits) => timed(() => model.launch(batch, keepsLogits)),
+          wait: (results, logits) => timed(() => model.wait(results, logits)),
+          step: (batch, logits) => timed(() => model.step(batch, logits)),
           loadAdapter: (slot, adapter) => model.loadAdapter(slot, adapter),
           unloadAdapter: (slot) => model.unloadAdapter(slot),
           memory: () => model.memory(),

@@ -106,6 +106,8 @@ function randomRequest(id: number, vocabSize: number, dice: Dice): EngineRequest
       stopTokenIds: dice.chance(0.2) ? [dice.below(vocabSize)] : [],
       logprobs: dice.chance(0.1) ? dice.below(5) : undefined,
       frequencyPenalty: dice.chance(0.1) ? 1 : 0,
+      badWords: dice.chance(0.1) ? [[dice.below(vocabSize), dice.below(vocabSize)]] : [],
+      promptLogprobs: dice.chance(0.05) ? 1 : undefined,
       logitBias: dice.chance(0.1) ? [[dice.below(vocabSize), 3]] : [],
       constraint,
     },

@@ -24,6 +24,7 @@ const { values } = parseArgs({
     files: { type: 'string', default: '0' },
     requests: { type: 'string', default: '0' },
     traffic: { type: 'string', default: '0' },
+    'async-scheduling': { type: 'boolean', default: false },
     kind: { type: 'string', multiple: true, default: [...fileKinds] },
     from: { type: 'string', default: '0' },
     seed: { type: 'string' },
@@ -31,7 +32,7 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--traffic 100000] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--traffic 100000 [--async-scheduling]] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -61,7 +62,7 @@ if (Number(values.requests) > 0) {
   await target.close();
 }
 if (Number(values.traffic) > 0) {
-  const target = openTrafficTarget(resolve('test/fixtures'));
+  const target = openTrafficTarget(resolve('test/fixtures'), values['async-scheduling']);
   failed += await fuzz('traffic', Number(values.traffic), async (options) =>
     fuzzTraffic({ ...options, target }),
   );

@@ -7,7 +7,7 @@ import { createByteTokenizer } from '../../src/tokenizer/index.ts';
 /** Cores of one small model. */
 export interface TrafficTarget {
   readonly vocabSize: number;
-  /** Few blocks, small chunks, drafts, adapters, priorities: all that can go wrong between requests. */
+  /** Few blocks, small chunks, drafts or two steps in flight, adapters, priorities: all that can go wrong between requests. */
   readonly crowded: EngineCore;
   /** Room for everything, all adapters and nothing cached: what a request answers when nothing else runs. */
   readonly alone: EngineCore;
@@ -19,8 +19,15 @@ export interface TrafficTarget {
 export const maxModelLen = 96;
 export const adapterNames = ['a', 'b', 'c'];
 
-/** `fixtures` is the repository's `test/fixtures/`. */
-export function openTrafficTarget(fixtures: string): TrafficTarget {
+const drafts = {
+  method: 'ngram',
+  num_speculative_tokens: 3,
+  prompt_lookup_min: 1,
+  prompt_lookup_max: 3,
+};
+
+/** `fixtures` is the repository's `test/fixtures/`. `isAsync`: two steps in flight instead of drafts. */
+export function openTrafficTarget(fixtures: string, isAsync: boolean): TrafficTarget {
   const model = `${fixtures}/parity/llama`;
   const base = {
     model,
@@ -42,12 +49,7 @@ export function openTrafficTarget(fixtures: string): TrafficTarget {
         maxNumBatchedTokens: 40,
         longPrefillTokenThreshold: 13,
         schedulingPolicy: 'priority',
-        speculativeConfig: {
-          method: 'ngram',
-          num_speculative_tokens: 3,
-          prompt_lookup_min: 1,
-          prompt_lookup_max: 3,
-        },
+        ...(isAsync ? { asyncScheduling: true } : { speculativeConfig: drafts }),
       },
       [],
     ),

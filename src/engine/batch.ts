@@ -1,5 +1,11 @@
-import type { StepBatch } from './native/native.ts';
-import { SAMPLING_FLOATS, SAMPLING_INTS, SamplingFloat, SamplingInt } from './native/native.ts';
+import type { StepInputs } from './native/native.ts';
+import {
+  SAMPLING_FLOATS,
+  SAMPLING_INTS,
+  SamplingFloat,
+  SamplingInt,
+  TABLE_DELTA_INTS,
+} from './native/native.ts';
 import type { SamplingParams } from './sampling-params.ts';
 import { hasPenalties } from './sampling-params.ts';
 import type { Sequence } from './sequence.ts';
@@ -10,7 +16,6 @@ export interface BatchLimits {
   readonly maxTokens: number;
   readonly maxSequences: number;
   readonly maxSamples: number;
-  readonly maxModelLen: number;
   readonly blockSize: number;
   readonly vocabSize: number;
   /** Floats of a pooled state. */
@@ -31,13 +36,13 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  */
 export class BatchBuilder {
   readonly #limits: BatchLimits;
-  readonly #batch: Mutable<Required<StepBatch>>;
+  readonly #batch: Mutable<Required<StepInputs>>;
   readonly #masks: TokenMasks;
   #historyLength = 0;
   #biases = 0;
 
   constructor(limits: BatchLimits) {
-    const { maxTokens, maxSequences, maxSamples, maxModelLen, blockSize, maxLogprobs, hiddenSize } = limits;
+    const { maxTokens, maxSequences, maxSamples } = limits;
     this.#limits = limits;
     this.#masks = new TokenMasks(limits.vocabSize, limits.eosTokenIds);
     this.#batch = {
@@ -48,8 +53,9 @@ export class BatchBuilder {
       positions: new Int32Array(maxTokens),
       slotMapping: new Int32Array(maxTokens),
       queryStarts: new Int32Array(maxSequences + 1),
-      blockTables: new Int32Array(maxSequences * Math.ceil(maxModelLen / blockSize)),
-      blockTableStride: 0,
+      tableRows: new Int32Array(maxSequences),
+      tableDeltas: new Int32Array(1024 * TABLE_DELTA_INTS),
+      tableDeltaCount: 0,
       adapters: new Int32Array(maxSequences),
       sampleRows: new Int32Array(maxSamples),
       samplingFloats: new Float32Array(maxSamples * SAMPLING_FLOATS),
@@ -64,18 +70,15 @@ export class BatchBuilder {
       maskCount: 0,
       pooled: 0,
       pooledRows: new Int32Array(maxSequences),
-      pooledStates: new Float32Array(maxSequences * hiddenSize),
-      sampledIds: new Int32Array(maxSamples),
-      sampledLogprobs: new Float32Array(maxSamples),
-      sampledRanks: new Int32Array(maxSamples),
       topStride: 0,
-      topIds: new Int32Array(maxSamples * maxLogprobs),
-      topLogprobs: new Float32Array(maxSamples * maxLogprobs),
     };
   }
 
-  /** The step that computes the `scheduled` next tokens of each sequence. Valid until the next call. */
-  build(sequences: readonly Sequence[]): StepBatch {
+  /**
+   * The step that computes the `scheduled` next tokens of each sequence, and brings the model's block tables up to
+   * theirs. Valid until the next call; to be launched, as the tables then count as sent.
+   */
+  build(sequences: readonly Sequence[]): StepInputs {
     const batch = this.#batch;
     batch.tokens = 0;
     batch.sequences = sequences.length;
@@ -85,7 +88,7 @@ export class BatchBuilder {
     this.#masks.clear();
     this.#historyLength = 0;
     this.#biases = 0;
-    batch.blockTableStride = sequences.reduce((most, { table }) => Math.max(most, table.length), 0);
+    batch.tableDeltaCount = 0;
     for (let i = 0; i < sequences.length; i++) this.#addSequence(i, sequences[i]!);
     batch.queryStarts[sequences.length] = batch.tokens;
     batch.biasStarts[batch.samples] = this.#biases;
@@ -108,8 +111,7 @@ export class BatchBuilder {
       batch.slotMapping[row] = table.blocks[block]! * blockSize + (position - block * blockSize);
     }
     batch.tokens = row;
-    const tableStart = index * batch.blockTableStride;
-    for (let i = 0; i < table.length; i++) batch.blockTables[tableStart + i] = table.blocks[i]!;
+    this.#addTable(index, sequence);
     this.#addPromptRows(sequence, batch.queryStarts[index]!);
     if (sequence.pooled !== undefined) {
       this.#addPooledRows(sequence.pooled.positions(sequence), batch.queryStarts[index]! - computed);
@@ -120,13 +122,34 @@ export class BatchBuilder {
     for (let i = 0; i <= drafted; i++) this.#addSample(row - 1 - drafted + i, sequence, i);
   }
 
+  /** What of the sequence's blocks the model's block tables lack. */
+  #addTable(index: number, { seat, table }: Sequence): void {
+    this.#batch.tableRows[index] = seat;
+    if (table.sent === 0) this.#addDelta(seat, 0, -1);
+    for (; table.sent < table.length; table.sent++)
+      this.#addDelta(seat, table.sent, table.blocks[table.sent]!);
+  }
+
+  #addDelta(row: number, column: number, block: number): void {
+    const batch = this.#batch;
+    const at = TABLE_DELTA_INTS * batch.tableDeltaCount++;
+    if (at + TABLE_DELTA_INTS > batch.tableDeltas.length) {
+      const longer = new Int32Array(2 * batch.tableDeltas.length);
+      longer.set(batch.tableDeltas);
+      batch.tableDeltas = longer;
+    }
+    batch.tableDeltas[at] = row;
+    batch.tableDeltas[at + 1] = column;
+    batch.tableDeltas[at + 2] = block;
+  }
+
   /** A row for each prompt token whose log-probability is wanted, before the other rows of the sequence. */
   #addPromptRows(sequence: Sequence, firstRow: number): void {
     const rows = sequence.promptRows;
     if (rows === 0) return;
     const batch = this.#batch;
     const count = sequence.sampling.promptLogprobs ?? 0;
-    const known = sequence.promptLogprobs!.length;
+    const known = sequence.promptLogprobsAsked;
     batch.topStride = Math.max(batch.topStride, count);
     for (let i = 0; i < rows; i++) {
       const sample = this.#beginSample(
@@ -148,8 +171,6 @@ export class BatchBuilder {
       const rows = new Int32Array(2 * needed);
       rows.set(batch.pooledRows);
       batch.pooledRows = rows;
-      // Written by the step: nothing is in it yet.
-      batch.pooledStates = new Float32Array(rows.length * this.#limits.hiddenSize);
     }
     for (let i = 0; i < count; i++) batch.pooledRows[batch.pooled++] = rowOfStart + first + i;
   }

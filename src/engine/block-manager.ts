@@ -84,7 +84,8 @@ export class BlockManager {
   /**
    * The longest run of computed blocks that the holder can share. It stops short of the first token that must be
    * computed anyway for its logits. With a leader that runs and has the same
-   * first `commonTokens` tokens, its full blocks are shared even when prefix caching is off.
+   * first `commonTokens` tokens, its full blocks are shared when prefix caching is off; else those are that are
+   * committed, which the lookup finds: blocks of a step in flight may still be swapped for others.
    */
   match(holder: BlockHolder, leader?: BlockHolder, commonTokens = 0): SharedBlocks {
     const limit = Math.floor((holder.firstNeeded ?? holder.length - 1) / this.blockSize);
@@ -98,7 +99,7 @@ export class BlockManager {
         this.#matched[count] = block;
       }
     }
-    if (leader !== undefined && !this.#isContiguous) {
+    if (leader !== undefined && !this.#hasPrefixCaching && !this.#isContiguous) {
       const computed = Math.min(leader.computed, leader.table.length * this.blockSize, commonTokens);
       const own = Math.min(limit, Math.floor(computed / this.blockSize));
       for (; count < own; count++) this.#matched[count] = leader.table.blocks[count]!;
@@ -141,11 +142,11 @@ export class BlockManager {
     return this.#isContiguous && count <= this.#pool.free && this.#pool.findRun(count) === undefined;
   }
 
-  /** Registers the holder's computed full blocks for reuse. Call after `computed` has grown. */
-  commit(holder: BlockHolder): void {
+  /** Registers the full blocks among the holder's first `computed` tokens for reuse; the tokens are known. */
+  commit(holder: BlockHolder, computed: number): void {
     if (!this.#hasPrefixCaching) return;
     const { table } = holder;
-    const full = Math.floor(holder.computed / this.blockSize);
+    const full = Math.floor(computed / this.blockSize);
     let firstStored = table.committed;
     for (; table.committed < full; table.committed++) {
       const index = table.committed;
@@ -161,6 +162,7 @@ export class BlockManager {
       if (known === own) continue;
       this.#pool.retain(known);
       table.blocks[index] = known;
+      table.sent = Math.min(table.sent, index);
       this.#pool.release(own, 'reuse');
     }
     this.#recordStored(holder, firstStored, full);
@@ -175,6 +177,7 @@ export class BlockManager {
     }
     table.length = 0;
     table.committed = 0;
+    table.sent = 0;
     this.#tables.delete(table);
   }
 

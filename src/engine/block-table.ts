@@ -7,6 +7,8 @@ export class BlockTable {
   length = 0;
   /** How many leading blocks are registered for reuse. */
   committed = 0;
+  /** How many leading blocks the model's own block tables have. */
+  sent = 0;
   /** How many leading full blocks have a digest in `digestsAsBytes`. Survives preemption: tokens stay. */
   hashed = 0;
   /** `[hashed, digestWords]` and the same memory as bytes; may be longer. */

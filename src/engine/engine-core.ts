@@ -1,16 +1,24 @@
 import { BatchBuilder } from './batch.ts';
 import type { BlockLife } from './block-lives.ts';
 import { BlockManager } from './block-manager.ts';
+import { DraftCounter } from './draft-counter.ts';
+import { assertCapacity } from './engine-capacity.ts';
 import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { AdapterSlots } from './lora/index.ts';
-import type { NativeModel, StepBatch } from './native/native.ts';
+import type { NativeModel } from './native/native.ts';
+import { STEPS_IN_FLIGHT } from './native/native.ts';
 import type { PartialPrefillLimits } from './partial-prefills.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
 import { Sequence } from './sequence.ts';
+import { mixSeed } from './sequence-seed.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
-import type { EngineGauges, FirstToken, PooledOutput, StepOutput, TokenLogprobs } from './step-output.ts';
+import type { FlightEntry, StepFlight } from './step-flight.ts';
+import { entriesOf } from './step-flight.ts';
+import type { EngineGauges, FirstToken, PooledOutput, StepOutput } from './step-output.ts';
+import type { ReusedResults } from './step-results.ts';
+import { createStepResults, readLogprobs, reservePooledStates } from './step-results.ts';
 import type { Finish, StopLimits } from './stop-condition.ts';
 import { finishOf } from './stop-condition.ts';
 import type { Vocabulary } from './structured-output/index.ts';
@@ -45,6 +53,11 @@ export interface EngineCoreOptions {
   readonly speculation?: SpeculativeConfig | undefined;
   /** Absent: requests name no adapters. */
   readonly lora?: { readonly maxLoras: number; readonly slots: AdapterSlots } | undefined;
+  /**
+   * The next step is planned and launched while the one before it is computed, with placeholders for the tokens that
+   * it is choosing; not with speculation, whose drafts need them. Absent: each step is waited for.
+   */
+  readonly isAsync?: boolean | undefined;
   readonly maxLogprobs: number;
   readonly eosTokenIds: readonly number[];
   /** Seeds the sampling of requests that bring no seed. */
@@ -57,6 +70,13 @@ export interface EngineCoreOptions {
  * The engine without any I/O: requests in, tokens out, one step at a time. A step blocks while the model
  * computes, so it belongs in a worker thread; tests call it directly.
  *
+ *   each step is waited for      schedule 1 │ launch 1 ─ wait 1 │ apply 1 │ schedule 2 │ launch 2 ─ wait 2 │ ...
+ *   asynchronous                 schedule 1 │ launch 1 │ schedule 2 │ launch 2 │ wait 1 │ apply 1 │ schedule 3 │ ...
+ *
+ * With two steps in flight a sequence runs on before its latest token is known: the model finds it in what the step
+ * before has sampled. What turns out to be over has run one token too far, which nobody sees. Sequences whose next
+ * token depends on what the latest one is, by a structure or by words that may not come, make the next step wait.
+ *
  * Greedy output of a request depends on its tokens alone: not on its neighbours, on chunk sizes, on what was
  * cached or on preemption. The scheduler feeds the same (token, position) pairs however it cuts them, and the
  * model computes each row independently of the others.
@@ -67,6 +87,12 @@ export class EngineCore {
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
   readonly #batch: BatchBuilder;
+  readonly #results: ReusedResults;
+  readonly #depth: number;
+  /** Oldest first. */
+  readonly #flights: StepFlight[] = [];
+  /** Of steps that had to end before something else could happen; the next `step` tells them. */
+  #landed: StepOutput[] = [];
   readonly #structures = new StructureCache();
   readonly #limits: StopLimits;
   readonly #eosTokenIds: Set<number>;
@@ -77,19 +103,20 @@ export class EngineCore {
   #pooled: PooledOutput[] = [];
   #arrivals = 0;
   #stepTokens = 0;
-  readonly #drafts: { drafts: number; draftTokens: number; acceptedTokens: number; acceptedAt: number[] };
+  readonly #drafts: DraftCounter;
 
   constructor(options: EngineCoreOptions) {
     const eosTokenIds = new Set(options.eosTokenIds);
     assertCapacity(options);
+    if (options.isAsync === true && options.speculation !== undefined)
+      throw new Error('speculation needs the tokens of the step before: not with two steps in flight');
     this.#model = options.model;
     this.#reopenModel = options.reopenModel;
     this.#adapters = options.lora?.slots;
     this.#now = options.now;
     this.#seed = BigInt(options.seed);
     this.#hiddenSize = options.hiddenSize;
-    const acceptedAt = new Array<number>(options.speculation?.draftTokens ?? 0).fill(0);
-    this.#drafts = { drafts: 0, draftTokens: 0, acceptedTokens: 0, acceptedAt };
+    this.#drafts = new DraftCounter(options.speculation?.draftTokens ?? 0);
     this.#eosTokenIds = eosTokenIds;
     this.#limits = { eosTokenIds, maxModelLen: options.maxModelLen };
     this.#blocks = new BlockManager({
@@ -109,21 +136,23 @@ export class EngineCore {
       maxLoras: options.lora?.maxLoras,
       blockManager: this.#blocks,
     });
-    this.#batch = new BatchBuilder({
+    this.#depth = options.isAsync === true ? STEPS_IN_FLIGHT : 1;
+    const limits = {
       maxTokens: options.maxNumBatchedTokens,
       maxSequences: options.maxNumSeqs,
       maxSamples: options.maxNumBatchedTokens,
-      maxModelLen: options.maxModelLen,
       blockSize: options.blockSize,
       vocabSize: options.vocabSize,
       hiddenSize: options.hiddenSize,
       maxLogprobs: options.maxLogprobs,
       eosTokenIds,
-    });
+    };
+    this.#batch = new BatchBuilder(limits);
+    this.#results = createStepResults(limits);
   }
 
   get hasWork(): boolean {
-    return this.#scheduler.hasWork;
+    return this.#scheduler.hasWork || this.#flights.length > 0 || this.#landed.length > 0;
   }
 
   get gauges(): EngineGauges {
@@ -171,30 +200,78 @@ export class EngineCore {
 
   /** Ends a request, or one choice of it; nothing more is reported of it. False if there is nothing to end. */
   abort(requestId: number, choice?: number): boolean {
+    const isOther = (output: StepOutput) =>
+      output.requestId !== requestId || (choice !== undefined && output.choice !== choice);
+    this.#landed = this.#landed.filter(isOther);
     return this.#scheduler.abort(requestId, choice);
   }
 
-  /** Computes one step. Empty if there is nothing to do, or if no sequence has reached a new token. */
+  /**
+   * Plans and launches one step, and tells what the oldest one in flight has found, unless another one may be launched
+   * before. Empty if there is nothing to do, or if no sequence has reached a new token.
+   */
   step(): StepOutput[] {
+    const outputs = this.#landed;
+    this.#landed = [];
+    this.#stepTokens = 0;
+    const mayFollow = () => this.#flights.length < this.#depth && this.#flights.at(-1)?.isBlocking !== true;
+    if (mayFollow() && this.#launch() && mayFollow()) return outputs;
+    return this.#land(outputs);
+  }
+
+  /** False if there is nothing to compute. */
+  #launch(): boolean {
     const { sequences, tokens } = this.#scheduler.schedule(this.#now());
-    this.#stepTokens = tokens;
-    if (sequences.length === 0) return [];
+    if (sequences.length === 0) return false;
     const batch = this.#batch.build(sequences);
     if (this.#model === undefined) throw new Error('the engine sleeps: it cannot step');
-    this.#model.step(batch);
-    return this.#apply(sequences, batch);
+    const entries = entriesOf(sequences);
+    this.#model.launch(batch);
+    const isBlocking = entries.some(
+      ({ sequence, drafted }) => drafted !== undefined && sequence.dependsOnTokens,
+    );
+    const { topStride, pooled = 0 } = batch;
+    this.#flights.push({ entries, tokens, topStride, pooled, isBlocking });
+    for (const entry of entries) this.#depart(entry);
+    return true;
+  }
+
+  /** The sequence goes on as if the step were done. */
+  #depart({ sequence, sample, promptRows, drafted, computed }: FlightEntry): void {
+    sequence.promptLogprobsAsked += promptRows;
+    this.#scheduler.advance(sequence, computed - sequence.computed);
+    if (drafted !== undefined && this.#depth > 1) sequence.expect(sample + promptRows);
+  }
+
+  /** Waits for the oldest step in flight, if there is one, and adds what it says. */
+  #land(outputs: StepOutput[] = []): StepOutput[] {
+    const flight = this.#flights[0];
+    if (flight === undefined) return outputs;
+    reservePooledStates(this.#results, flight.pooled * this.#hiddenSize);
+    this.#model!.wait(this.#results);
+    this.#flights.shift();
+    this.#stepTokens = flight.tokens;
+    this.#apply(flight, outputs);
+    return outputs;
+  }
+
+  /** Ends the steps in flight. */
+  #settle(): void {
+    while (this.#flights.length > 0) this.#land(this.#landed);
   }
 
   /** Loads a PEFT folder under a name that requests may ask for. Throws with what to change. */
   loadAdapter(name: string, path: string): void {
     if (this.#adapters === undefined) throw new Error('LoRA is off; start with --enable-lora');
     if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
+    this.#settle();
     this.#releaseAdapters();
     this.#adapters.load(this.#model, name, path);
   }
 
   /** Requests that run with it go on; false if it is not loaded. */
   unloadAdapter(name: string): boolean {
+    this.#settle();
     const isDone = this.#adapters?.unload(name) ?? false;
     this.#releaseAdapters();
     return isDone;
@@ -233,12 +310,22 @@ export class EngineCore {
 
   checkIntegrity(): void {
     this.#scheduler.checkIntegrity();
+    const expected = new Map<Sequence, number>();
+    if (this.#depth > 1)
+      for (const { sequence, drafted } of this.#flights.flatMap(({ entries }) => entries))
+        if (drafted !== undefined) expected.set(sequence, (expected.get(sequence) ?? 0) + 1);
+    for (const sequence of this.#scheduler.sequences)
+      if (sequence.status !== 'finished' && sequence.pending !== (expected.get(sequence) ?? 0))
+        throw new Error(
+          `engine: a sequence awaits ${sequence.pending} tokens, not those of the steps in flight`,
+        );
   }
 
   /** Gives the memory of weights and KV cache back. Throws if requests live, or if nothing could wake it. */
   sleep(): void {
     if (this.#model === undefined) return;
     if (this.#reopenModel === undefined) throw new Error('this engine cannot sleep');
+    this.#settle();
     if (this.hasWork || !this.#blocks.clearPrefixes())
       throw new Error('the engine cannot sleep: requests run');
     this.#model.close();
@@ -257,129 +344,73 @@ export class EngineCore {
     this.#model = undefined;
   }
 
-  /** Appends the new tokens, ends what is over. Samples of the batch follow the order of the sequences. */
-  #apply(sequences: readonly Sequence[], batch: StepBatch): StepOutput[] {
-    const outputs: StepOutput[] = [];
+  /** Appends the new tokens, ends what is over. Sequences that have ended since the launch get nothing. */
+  #apply({ entries, topStride }: StepFlight, outputs: StepOutput[]): void {
     const ended: Sequence[] = [];
-    let sample = 0;
-    let states = 0;
-    for (const sequence of sequences) {
-      sample += this.#readPrompt(sequence, batch, sample);
-      const drafted = sequence.computed + sequence.scheduled - sequence.length;
-      if (drafted < 0 || sequence.pooled !== undefined) {
-        states += this.#readStates(sequence, batch, states);
-        this.#scheduler.advance(sequence, sequence.scheduled);
-        if (drafted < 0) continue;
-        this.#endPooled(sequence);
-        ended.push(sequence);
-        continue;
-      }
-      const { accepted, finish } = this.#accept(sequence, drafted, { batch, sample, outputs });
-      sample += drafted + 1;
-      if (finish !== undefined) ended.push(sequence);
-      this.#scheduler.advance(sequence, sequence.scheduled - drafted + accepted);
+    for (const entry of entries) {
+      const { sequence } = entry;
+      if (sequence.status === 'finished') continue;
+      this.#readPrompt(entry, topStride);
+      const isOver =
+        sequence.pooled === undefined ? this.#accept(entry, topStride, outputs) : this.#pool(entry);
+      if (isOver) ended.push(sequence);
     }
     this.#scheduler.finish(ended);
-    return outputs;
   }
 
-  /** Keeps the log-probabilities of prompt tokens that the step tells, in this many samples. */
-  #readPrompt(sequence: Sequence, batch: StepBatch, sample: number): number {
-    const rows = sequence.promptRows;
+  /** Keeps the log-probabilities of prompt tokens that the step tells. */
+  #readPrompt({ sequence, sample, promptRows }: FlightEntry, topStride: number): void {
     const count = sequence.sampling.promptLogprobs;
-    for (let i = 0; i < rows; i++) sequence.promptLogprobs!.push(readLogprobs(batch, sample + i, count)!);
-    return rows;
+    for (let i = 0; i < promptRows; i++)
+      sequence.promptLogprobs!.push(readLogprobs(this.#results, topStride, sample + i, count)!);
   }
 
-  /** How many states of the step are the sequence's, from the `at`-th on. */
-  #readStates(sequence: Sequence, batch: StepBatch, at: number): number {
-    if (sequence.pooled === undefined) return 0;
-    const { count } = sequence.pooled.positions(sequence);
+  /** Takes the states of the step; true if the sequence has what it is for. */
+  #pool({ sequence, state, states, computed }: FlightEntry): boolean {
     const size = this.#hiddenSize;
-    sequence.pooled.add(batch.pooledStates!.subarray(at * size, (at + count) * size), count);
-    return count;
-  }
-
-  #endPooled(sequence: Sequence): void {
-    const { state } = sequence.pooled!;
-    this.#pooled.push({ requestId: sequence.requestId, first: firstOf(sequence), state });
+    const pooled = sequence.pooled!;
+    pooled.add(this.#results.pooledStates.subarray(state * size, (state + states) * size), states);
+    this.#scheduler.confirm(sequence, computed);
+    if (computed < sequence.length) return false;
+    this.#pooled.push({ requestId: sequence.requestId, first: firstOf(sequence), state: pooled.state });
+    return true;
   }
 
   /**
    * Appends what the model says after the sequence's last token, and goes on along the draft as long as the
-   * model says what the draft has.
+   * model says what the draft has. True if the sequence is over.
    */
-  #accept(
-    sequence: Sequence,
-    drafted: number,
-    { batch, sample, outputs }: { batch: StepBatch; sample: number; outputs: StepOutput[] },
-  ): { accepted: number; finish: Finish | undefined } {
+  #accept({ sequence, ...entry }: FlightEntry, topStride: number, outputs: StepOutput[]): boolean {
+    const { drafted } = entry;
+    if (drafted === undefined) {
+      this.#scheduler.confirm(sequence, entry.computed);
+      return false;
+    }
     let accepted = 0;
-    for (;;) {
-      const tokenId = batch.sampledIds[sample + accepted]!;
-      const isDraft = accepted < drafted && sequence.tokens[sequence.length] === tokenId;
+    let finish: Finish | undefined;
+    for (let isDraft = true; isDraft && finish === undefined; ) {
+      const row = entry.sample + entry.promptRows + accepted;
+      const tokenId = this.#results.sampledIds[row]!;
+      isDraft = accepted < drafted && sequence.tokens[sequence.length] === tokenId;
       sequence.append(tokenId);
-      const finish = finishOf(sequence, this.#limits);
+      finish = finishOf(sequence, this.#limits);
       outputs.push({
         requestId: sequence.requestId,
         choice: sequence.choice,
         tokenId,
-        logprobs: readLogprobs(batch, sample + accepted, sequence.sampling.logprobs),
-        first: sequence.outputLength > 1 ? undefined : firstOf(sequence),
+        logprobs: readLogprobs(this.#results, topStride, row, sequence.sampling.logprobs),
+        first: sequence.knownLength > sequence.promptLength + 1 ? undefined : firstOf(sequence),
         finish,
       });
       if (isDraft) accepted++;
-      if (isDraft && finish === undefined) continue;
-      if (drafted > 0) this.#countDraft(drafted, accepted);
-      return { accepted, finish };
     }
-  }
-
-  #countDraft(drafted: number, accepted: number): void {
-    this.#drafts.drafts++;
-    this.#drafts.draftTokens += drafted;
-    this.#drafts.acceptedTokens += accepted;
-    for (let at = 0; at < accepted; at++) this.#drafts.acceptedAt[at]!++;
+    if (drafted > 0) this.#drafts.count(drafted, accepted);
+    if (accepted > 0) this.#scheduler.advance(sequence, accepted);
+    this.#scheduler.confirm(sequence, entry.computed + accepted);
+    return finish !== undefined;
   }
 }
 
 function firstOf({ cachedTokens, firstScheduledMs, promptLogprobs }: Sequence): FirstToken {
   return { cachedTokens, scheduledMs: firstScheduledMs!, promptLogprobs };
-}
-
-function readLogprobs(batch: StepBatch, row: number, count: number | undefined): TokenLogprobs | undefined {
-  if (count === undefined) return undefined;
-  const start = row * batch.topStride;
-  return {
-    logprob: batch.sampledLogprobs[row]!,
-    rank: batch.sampledRanks[row]!,
-    topIds: Array.from(batch.topIds.subarray(start, start + count)),
-    topLogprobs: Array.from(batch.topLogprobs.subarray(start, start + count)),
-  };
-}
-
-/** SplitMix64 over (engine seed, arrival): each sequence draws its own random numbers. */
-function mixSeed(seed: bigint, arrival: number): bigint {
-  let z = BigInt.asUintN(64, seed + BigInt(arrival + 1) * 0x9e3779b97f4a7c15n);
-  z = BigInt.asUintN(64, (z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n);
-  z = BigInt.asUintN(64, (z ^ (z >> 27n)) * 0x94d049bb133111ebn);
-  return z ^ (z >> 31n);
-}
-
-function assertCapacity(options: EngineCoreOptions): void {
-  const { blocks, blockSize, maxModelLen, maxNumBatchedTokens, maxNumSeqs, hasChunkedPrefill } = options;
-  if (blocks * blockSize < maxModelLen)
-    throw new Error(
-      `the KV cache holds ${blocks * blockSize} tokens, less than one sequence of max_model_len ${maxModelLen}: ` +
-        'lower max_model_len or give the KV cache more memory',
-    );
-  if (maxNumBatchedTokens < maxNumSeqs)
-    throw new Error(
-      `max_num_batched_tokens (${maxNumBatchedTokens}) must be at least max_num_seqs (${maxNumSeqs})`,
-    );
-  if (!hasChunkedPrefill && maxNumBatchedTokens < maxModelLen)
-    throw new Error(
-      `max_num_batched_tokens (${maxNumBatchedTokens}) must be at least max_model_len (${maxModelLen}) ` +
-        'when chunked prefill is off',
-    );
 }

@@ -74,6 +74,8 @@ export interface EngineInfo {
   readonly kvCacheDtype: string;
   readonly threads: number;
   readonly policy: string;
+  /** Two steps in flight. */
+  readonly hasAsyncScheduling: boolean;
   /** Bytes. */
   readonly memory: { readonly weights: number; readonly kvCache: number; readonly scratch: number };
 }

@@ -33,6 +33,8 @@ export interface EngineOptions {
   readonly gpuMemoryUtilization?: number;
   readonly enablePrefixCaching?: boolean;
   readonly enableChunkedPrefill?: boolean;
+  /** Two steps in flight. Absent: on a GPU, without speculation. */
+  readonly asyncScheduling?: boolean;
   readonly prefixHashSeed?: string;
   /** vLLM's keys; see `readKvEventsConfig`. */
   readonly kvEventsConfig?: Readonly<Record<string, unknown>>;

@@ -47,6 +47,8 @@ export interface OpenEngineOptions {
   readonly policy: SchedulingPolicy;
   readonly kvAllocator: KvAllocator;
   readonly speculation: SpeculativeConfig | undefined;
+  /** Two steps in flight; not with speculation. Absent: on a GPU, without speculation. */
+  readonly asyncScheduling?: boolean | undefined;
   readonly maxLogprobs: number;
   /** Besides those in the model's configuration. */
   readonly eosTokenIds: readonly number[];
@@ -74,11 +76,12 @@ export function openEngine(
   const opened = openModel(options, config, native, onProgress);
   const { model, plan, maxModelLen } = opened;
   const { blocks } = plan;
-  const { lora, maxPartialPrefills } = options;
+  const { lora, maxPartialPrefills, speculation } = options;
   const longPrefillTokenThreshold =
     options.longPrefillTokenThreshold === 0 && (maxPartialPrefills?.most ?? 1) > 1
       ? defaultLongPrefillTokens(maxModelLen)
       : options.longPrefillTokenThreshold;
+  const isAsync = options.asyncScheduling ?? (opened.device === 'cuda' && speculation === undefined);
   const core = new EngineCore({
     model,
     reopenModel: opened.reopen,
@@ -105,7 +108,8 @@ export function openEngine(
     },
     policy: options.policy,
     kvAllocator: options.kvAllocator,
-    speculation: options.speculation,
+    speculation,
+    isAsync,
     maxLogprobs: options.maxLogprobs,
     eosTokenIds: [...new Set([...config.eosTokenIds, ...options.eosTokenIds])],
     seed: options.seed,
@@ -132,6 +136,7 @@ export function openEngine(
     kvCacheDtype: kvCacheNames[options.kvCacheDtype],
     threads: options.threads,
     policy: options.policy,
+    hasAsyncScheduling: isAsync,
     memory: model.memory(),
   };
   return { core, info };

@@ -126,6 +126,7 @@ function planOf(
       threads: options.threads,
       maxTokens: options.maxNumBatchedTokens,
       maxSamples: options.maxNumBatchedTokens,
+      maxSequences: options.maxNumSeqs,
       maxModelLen,
       loadFormat: options.loadFormat,
       dummySeed: options.seed,

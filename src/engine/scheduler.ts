@@ -64,6 +64,8 @@ export class Scheduler {
   /** In order of admission. */
   #running: Sequence[] = [];
   readonly #groups = new Map<number, SequenceGroup>();
+  /** Rows of the model's block tables that no running sequence has. */
+  readonly #seats: number[];
   readonly #step: { sequences: Sequence[]; tokens: number } = { sequences: [], tokens: 0 };
   #deferred = 0;
   readonly #counters = { preemptions: 0, prefixQueries: 0, prefixHits: 0 };
@@ -72,6 +74,7 @@ export class Scheduler {
     this.#options = options;
     this.#blocks = options.blockManager;
     this.#waiting = new WaitingQueue(options.policy);
+    this.#seats = Array.from({ length: options.maxNumSeqs }, (_, i) => options.maxNumSeqs - 1 - i);
   }
 
   get running(): number {
@@ -106,6 +109,11 @@ export class Scheduler {
     for (const { adapterSlot, status } of this.#live())
       if (adapterSlot === slot && status !== 'finished') return true;
     return false;
+  }
+
+  /** Sequences of the requests that have not ended. */
+  get sequences(): Iterable<Sequence> {
+    return this.#live();
   }
 
   *#live(): Iterable<Sequence> {
@@ -149,13 +157,16 @@ export class Scheduler {
     return step;
   }
 
-  /** This many of the scheduled tokens are computed for good: their blocks become reusable. */
+  /** The step is launched: this many of the scheduled tokens will be computed for good. */
   advance(sequence: Sequence, tokens: number): void {
     sequence.computed += tokens;
     sequence.scheduled = 0;
-    this.#blocks.commit(sequence);
-    if (sequence.leader === undefined && sequence.computed >= sequence.promptLength)
-      this.#releaseDeferred(sequence);
+  }
+
+  /** The first `computed` tokens are computed, and known: their blocks become reusable. */
+  confirm(sequence: Sequence, computed: number): void {
+    if (sequence.status === 'running') this.#blocks.commit(sequence, computed);
+    if (sequence.leader === undefined && computed >= sequence.promptLength) this.#releaseDeferred(sequence);
   }
 
   /** Takes ended sequences out; call once a step with those that ended. */
@@ -210,6 +221,11 @@ export class Scheduler {
     for (const status of ['deferred', 'waiting', 'running'] as const)
       if (counts[status] !== actual[status])
         throw new Error(`scheduler: ${counts[status]} ${status} sequences, ${actual[status]} in their queue`);
+    const taken = new Set(this.#running.map(({ seat }) => seat));
+    if (taken.size !== this.#running.length || this.#seats.some((seat) => taken.has(seat)))
+      throw new Error('scheduler: two sequences have one seat, or a seat is taken and free');
+    if (taken.size + this.#seats.length !== this.#options.maxNumSeqs)
+      throw new Error('scheduler: a seat is lost');
     if (this.#groups.size === 0 && this.#blocks.freeBlocks !== this.#blocks.blocks)
       throw new Error('scheduler: no request lives, but blocks are held');
   }
@@ -219,6 +235,7 @@ export class Scheduler {
     const before = this.#counters.preemptions;
     for (let i = 0; i < this.#running.length && this.#step.tokens < this.#options.maxNumBatchedTokens; i++) {
       const sequence = this.#running[i]!;
+      if (this.#awaitsItsEnd(sequence)) continue;
       let tokens = this.#tokensFor(sequence);
       tokens += this.#draftFor(sequence, tokens);
       while (!this.#blocks.allocate(sequence, sequence.computed + tokens)) {
@@ -231,6 +248,12 @@ export class Scheduler {
       this.#record(sequence, tokens);
     }
     return this.#counters.preemptions > before;
+  }
+
+  /** Nothing more is computed of it, whatever the steps in flight choose. */
+  #awaitsItsEnd({ computed, length, pending, outputLength, sampling }: Sequence): boolean {
+    if (pending === 0) return computed === length;
+    return outputLength >= sampling.maxTokens || length >= this.#options.maxModelLen;
   }
 
   /** Whether a step with this sequence would have more adapters than may run together. */
@@ -281,6 +304,7 @@ export class Scheduler {
       }
       this.#waiting.remove(sequence);
       sequence.status = 'running';
+      sequence.seat = this.#seats.pop()!;
       this.#running.push(sequence);
       if (sequence.firstScheduledMs === undefined) {
         sequence.firstScheduledMs = nowMs;
@@ -355,7 +379,7 @@ export class Scheduler {
       this.#step.tokens -= victim.scheduled;
       victim.scheduled = 0;
     }
-    this.#blocks.free(victim);
+    this.#leave(victim);
     victim.computed = 0;
     victim.status = 'waiting';
     this.#waiting.push(victim);
@@ -374,11 +398,17 @@ export class Scheduler {
     }
   }
 
+  /** Gives back what a running sequence has. Steps in flight may still use it: those that follow come after them. */
+  #leave(sequence: Sequence): void {
+    this.#blocks.free(sequence);
+    this.#seats.push(sequence.seat);
+  }
+
   /** Takes a sequence out of its queue, except `#running`, which the caller filters once. */
   #end(sequence: Sequence): void {
     if (sequence.status === 'waiting') this.#waiting.remove(sequence);
     if (sequence.status === 'deferred') this.#deferred--;
-    if (sequence.status === 'running') this.#blocks.free(sequence);
+    if (sequence.status === 'running') this.#leave(sequence);
     sequence.computed = 0;
     sequence.scheduled = 0;
     sequence.status = 'finished';

@@ -72,15 +72,25 @@ export class Sequence implements BlockHolder {
   readonly pooled: PooledState | undefined;
   /** Of the prompt's tokens from the second on, as far as they are known; absent: not asked for. */
   readonly promptLogprobs: TokenLogprobs[] | undefined;
+  /** How many of these are known or being computed by a step in flight. */
+  promptLogprobsAsked = 0;
   readonly table = new BlockTable();
 
-  /** Prompt, then output; during a step a draft behind them. `[length]`, may be longer. */
+  /**
+   * Prompt, then output; during a step a draft behind them. `[length]`, may be longer. The last `pending` are
+   * placeholders: -1 - sample, as `StepInputs` has them.
+   */
   tokens: Int32Array;
   length: number;
+  /** Tokens at the end that steps in flight are still choosing. */
+  pending = 0;
+  /** Computed, or being computed by a step in flight. */
   computed = 0;
   status: SequenceStatus = 'waiting';
   /** The choice that computes the prompt; absent in the leader itself. */
   leader: Sequence | undefined;
+  /** Row of its blocks in the model's block tables; meaningful while it runs. */
+  seat = 0;
   /** How many tokens this step computes; beyond `length` they are a draft. */
   scheduled = 0;
   /** Prompt tokens that were found in cache when the sequence first ran. */
@@ -113,22 +123,33 @@ export class Sequence implements BlockHolder {
     this.length = this.promptLength;
   }
 
+  /** Tokens of the output, placeholders included. */
   get outputLength(): number {
     return this.length - this.promptLength;
+  }
+
+  /** Tokens whose values are known. */
+  get knownLength(): number {
+    return this.length - this.pending;
   }
 
   /** Tokens before this one may come from cache. */
   get firstNeeded(): number {
     if (this.pooled !== undefined) return this.pooled.firstNeeded(this.length);
-    const known = this.promptLogprobs?.length ?? this.length;
-    return known < this.promptLength - 1 ? known : this.length - 1;
+    const asked = this.promptLogprobs === undefined ? this.length : this.promptLogprobsAsked;
+    return asked < this.promptLength - 1 ? asked : this.length - 1;
   }
 
   /** How many tokens of this step tell the log-probability of the next prompt token; they are in one row. */
   get promptRows(): number {
     if (this.promptLogprobs === undefined) return 0;
     const end = Math.min(this.computed + this.scheduled, this.promptLength - 1);
-    return Math.max(0, end - this.promptLogprobs.length);
+    return Math.max(0, end - this.promptLogprobsAsked);
+  }
+
+  /** What may come next depends on the values of the latest tokens: they must be known before it is asked for. */
+  get dependsOnTokens(): boolean {
+    return this.structured !== undefined || this.sampling.badWords.some((word) => word.length > 1);
   }
 
   /** Makes room for this many tokens beyond `length`; a draft may lie there. */
@@ -139,9 +160,21 @@ export class Sequence implements BlockHolder {
     this.tokens = longer;
   }
 
-  append(token: number): void {
+  /** Sample `sample` of the step just launched will be the next token. */
+  expect(sample: number): void {
     this.reserve(1);
-    this.tokens[this.length++] = token;
+    this.tokens[this.length++] = -1 - sample;
+    this.pending++;
+  }
+
+  /** The next token: what the earliest placeholder stands for, if there is one. */
+  append(token: number): void {
+    if (this.pending > 0) {
+      this.tokens[this.length - this.pending--] = token;
+    } else {
+      this.reserve(1);
+      this.tokens[this.length++] = token;
+    }
     this.structured?.push(token);
   }
 }

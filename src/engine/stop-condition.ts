@@ -16,15 +16,16 @@ export interface StopLimits {
   readonly maxModelLen: number;
 }
 
-/** Whether the sequence ends with the token just appended. Stop strings are the server's: it has the text. */
+/** Whether the sequence ends with its latest known token. Stop strings are the server's: it has the text. */
 export function finishOf(sequence: Sequence, { eosTokenIds, maxModelLen }: StopLimits): Finish | undefined {
-  const { sampling } = sequence;
-  const token = sequence.tokens[sequence.length - 1]!;
-  if (sequence.outputLength >= sampling.minTokens) {
+  const { sampling, knownLength } = sequence;
+  const outputLength = knownLength - sequence.promptLength;
+  const token = sequence.tokens[knownLength - 1]!;
+  if (outputLength >= sampling.minTokens) {
     if (!sampling.ignoreEos && eosTokenIds.has(token)) return endOfText;
     if (sampling.stopTokenIds.includes(token)) return { reason: 'stop', stopTokenId: token };
   }
   if (sequence.structured?.isOver) return endOfStructure;
-  if (sequence.outputLength >= sampling.maxTokens || sequence.length >= maxModelLen) return outOfLength;
+  if (outputLength >= sampling.maxTokens || knownLength >= maxModelLen) return outOfLength;
   return undefined;
 }

@@ -51,6 +51,11 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     throw new Error(
       `kv_allocator ${kvAllocator} reserves memory that sequences cannot share: leave out --enable-prefix-caching`,
     );
+  const speculation = readSpeculativeConfig(options.speculativeConfig);
+  if (options.asyncScheduling === true && speculation !== undefined)
+    throw new Error(
+      'async_scheduling: drafts are made from tokens that are known; leave out --async-scheduling or --speculative-config',
+    );
   return {
     model: options.model,
     device: options.device ?? 'auto',
@@ -75,7 +80,8 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     lora: readLoraConfig(options),
     policy: options.schedulingPolicy ?? 'fcfs',
     kvAllocator,
-    speculation: readSpeculativeConfig(options.speculativeConfig),
+    speculation,
+    asyncScheduling: options.asyncScheduling,
     maxLogprobs: options.maxLogprobs ?? 20,
     eosTokenIds,
     seed: options.seed ?? 0,

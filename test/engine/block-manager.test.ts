@@ -38,7 +38,7 @@ function compute(manager: BlockManager, holder: Holder): number {
   const count = shared.count;
   if (!manager.allocate(holder, holder.length, shared)) throw new Error('no room');
   holder.computed = holder.length;
-  manager.commit(holder);
+  manager.commit(holder, holder.computed);
   return count * blockSize;
 }
 
@@ -98,7 +98,7 @@ describe('prefix cache', () => {
     expect(manager.freeBlocks).toBe(12);
     for (const holder of [first, second]) {
       holder.computed = 8;
-      manager.commit(holder);
+      manager.commit(holder, holder.computed);
     }
     expect(second.table.blocks.slice(0, 2)).toEqual(first.table.blocks.slice(0, 2));
     expect(manager.freeBlocks).toBe(14);
@@ -213,7 +213,7 @@ test('whatever is allocated, computed, shared and freed, every block is accounte
           if (manager.allocate(existing, length)) {
             existing.length = length;
             existing.computed = length;
-            manager.commit(existing);
+            manager.commit(existing, existing.computed);
           }
         } else {
           const source = kind === 'fork' && existing !== undefined ? existing : undefined;
@@ -223,7 +223,7 @@ test('whatever is allocated, computed, shared and freed, every block is accounte
           const shared = manager.match(holder, source, source?.length ?? 0);
           if (manager.allocate(holder, holder.length, shared)) {
             holder.computed = holder.length;
-            manager.commit(holder);
+            manager.commit(holder, holder.computed);
             live.push(holder);
           }
         }

@@ -102,6 +102,16 @@ describe.each(models)('the same tokens and log-probabilities, bit for bit: %s', 
     });
   });
 
+  test.each([128, 24])('with two steps in flight and %i blocks', (numGpuBlocksOverride) => {
+    const changes = { asyncScheduling: true, numGpuBlocksOverride, longPrefillTokenThreshold: 16 };
+    withCore(folder, changes, (core) => {
+      expectAlone(answers(core, requests));
+      expectAlone(answers(core, requests));
+      if (numGpuBlocksOverride === 24) expect(core.gauges.preemptions).toBeGreaterThan(3);
+      else expect(core.gauges.prefixHits).toBeGreaterThan(500);
+    });
+  });
+
   test('with two threads, whoever else comes and goes', () => {
     withCore(folder, { threads: 2, maxNumBatchedTokens: 64, maxNumSeqs: 16 }, (core) => {
       for (let i = 0; i < 4; i++)

@@ -32,6 +32,7 @@ describe('the mean of all states', () => {
     { maxNumBatchedTokens: 512 },
     { maxNumBatchedTokens: 16 },
     { longPrefillTokenThreshold: 7 },
+    { longPrefillTokenThreshold: 7, isAsync: true },
     { blocks: 4, maxModelLen: 64, maxNumSeqs: 2 },
   ];
   const expected = meanOfLast();
@@ -49,8 +50,9 @@ describe('the mean of all states', () => {
     expect(pool(core, prompt, 'last').first.cachedTokens).toBe(48);
   });
 
-  test('survives preemption beside others', () => {
-    const core = createFakeCore({ blocks: 8, maxModelLen: 128, maxNumSeqs: 4, maxNumBatchedTokens: 16 });
+  test.each([false, true])('survives preemption beside others, with two steps in flight: %s', (isAsync) => {
+    const limits = { blocks: 8, maxModelLen: 128, maxNumSeqs: 4, maxNumBatchedTokens: 16 };
+    const core = createFakeCore({ ...limits, isAsync });
     const long = { maxTokens: 60, ignoreEos: true };
     core.add(engineRequest({ id: id++, prompt: prompt.slice(0, 30), ...long }));
     for (let step = 0; step < 30; step++) core.step();

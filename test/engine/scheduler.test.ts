@@ -264,6 +264,11 @@ describe('any traffic', () => {
     maxTokens: fc.integer({ min: 1, max: 60 }),
     choices: fc.constantFrom(1, 1, 1, 2, 3),
     temperature: fc.constantFrom(0, 0, 1),
+    frequencyPenalty: fc.constantFrom(0, 0, 2),
+    /** The second one makes every step wait for the one before. */
+    badWords: fc.constantFrom([], [], [], [[5]], [[5, 6]]),
+    stopTokenIds: fc.constantFrom([], [11, 23, 42]),
+    promptLogprobs: fc.constantFrom(undefined, undefined, 1),
     priority: fc.nat(3),
     /** Arrives when this many steps have run. */
     arrivalStep: fc.nat(30),
@@ -279,53 +284,80 @@ describe('any traffic', () => {
     longPrefillTokenThreshold: fc.constantFrom(0, 0, 3),
     hasPrefixCaching: fc.boolean(),
     policy: fc.constantFrom('fcfs' as const, 'priority' as const),
-    speculation: fc.option(fc.record({ draftTokens: fc.integer({ min: 1, max: 5 }) }), { nil: undefined }),
   });
+  type Mode = Pick<EngineCoreOptions, 'speculation' | 'isAsync'>;
+  const drafts: fc.Arbitrary<Mode> = fc.option(
+    fc.integer({ min: 1, max: 5 }).map((draftTokens) => ({
+      speculation: { draftTokens, minNgram: 1, maxNgram: 3 },
+    })),
+    { nil: {} },
+  );
+  const twoInFlight: fc.Arbitrary<Mode> = fc.constant({ isAsync: true });
 
-  test('gives every request the tokens that it has alone, and gives every block back', () => {
-    let preemptions = 0;
-    let acceptedTokens = 0;
-    fc.assert(
-      fc.property(settings, ({ requests: fields, speculation, ...options }) => {
-        const core = createFakeCore({
-          ...options,
-          ...(speculation === undefined ? {} : { speculation: { ...speculation, minNgram: 1, maxNgram: 3 } }),
-          blockSize: 4,
-          maxModelLen: 128,
-        });
-        const requests = fields.map(({ shared, own, salt, ...rest }, id) =>
-          engineRequest({
-            ...rest,
-            id,
-            seed: BigInt(id),
-            prompt: [...prompt(shared + 1), ...prompt(own, salt + 2)],
-          }),
-        );
-        const outputs = [];
-        for (let step = 0; step < 60 || core.hasWork; step++) {
-          for (const [id, { arrivalStep, abortAfter }] of fields.entries()) {
-            if (arrivalStep === step) core.add(requests[id]!);
-            if (abortAfter !== undefined && arrivalStep + abortAfter === step) core.abort(id);
+  test.each([
+    [
+      'drafts or without',
+      drafts,
+      { numRuns: 250, preemptions: 50, acceptedTokens: 20, launchedOverAnother: -1 },
+    ],
+    [
+      'two steps in flight',
+      twoInFlight,
+      { numRuns: 150, preemptions: 30, acceptedTokens: -1, launchedOverAnother: 5000 },
+    ],
+  ])(
+    'with %s gives every request the tokens that it has alone, and gives every block back',
+    (_, modes, least) => {
+      let preemptions = 0;
+      let acceptedTokens = 0;
+      let launchedOverAnother = 0;
+      fc.assert(
+        fc.property(settings, modes, ({ requests: fields, ...options }, mode) => {
+          const model = new FakeModel({
+            blocks: options.blocks,
+            blockSize: 4,
+            vocabSize: 97,
+            onStep: () => {
+              launchedOverAnother += model.stepsInFlight;
+            },
+          });
+          const core = createFakeCore({ ...options, ...mode, model, blockSize: 4, maxModelLen: 128 });
+          const requests = fields.map(({ shared, own, salt, ...rest }, id) =>
+            engineRequest({
+              ...rest,
+              id,
+              seed: BigInt(id),
+              prompt: [...prompt(shared + 1), ...prompt(own, salt + 2)],
+            }),
+          );
+          const outputs = [];
+          for (let step = 0; step < 60 || core.hasWork; step++) {
+            for (const [id, { arrivalStep, abortAfter }] of fields.entries()) {
+              if (arrivalStep === step) core.add(requests[id]!);
+              if (abortAfter !== undefined && arrivalStep + abortAfter === step) core.abort(id);
+            }
+            outputs.push(...core.step());
+            core.checkIntegrity();
+            if (step > 5000) throw new Error('no progress');
           }
-          outputs.push(...core.step());
-          core.checkIntegrity();
-          if (step > 5000) throw new Error('no progress');
-        }
-        preemptions += core.gauges.preemptions;
-        acceptedTokens += core.gauges.drafts.acceptedTokens;
-        const actual = tokensByChoice(outputs);
-        for (const request of requests) {
-          const isAborted = fields[request.id]!.abortAfter !== undefined;
-          for (const [choice, expected] of aloneTokens(request, { maxModelLen: 128 }).entries()) {
-            const tokens = actual.get(`${request.id}/${choice}`) ?? [];
-            expect(tokens).toEqual(isAborted ? expected.slice(0, tokens.length) : expected);
+          expect(model.stepsInFlight).toBe(0);
+          preemptions += core.gauges.preemptions;
+          acceptedTokens += core.gauges.drafts.acceptedTokens;
+          const actual = tokensByChoice(outputs);
+          for (const request of requests) {
+            const isAborted = fields[request.id]!.abortAfter !== undefined;
+            for (const [choice, expected] of aloneTokens(request, { maxModelLen: 128 }).entries()) {
+              const tokens = actual.get(`${request.id}/${choice}`) ?? [];
+              expect(tokens).toEqual(isAborted ? expected.slice(0, tokens.length) : expected);
+            }
           }
-        }
-        expect(core.gauges).toMatchObject({ running: 0, waiting: 0, kvCacheUsage: 0 });
-      }),
-      { numRuns: 250 },
-    );
-    expect(preemptions).toBeGreaterThan(50);
-    expect(acceptedTokens).toBeGreaterThan(20);
-  });
+          expect(core.gauges).toMatchObject({ running: 0, waiting: 0, kvCacheUsage: 0 });
+        }),
+        { numRuns: least.numRuns },
+      );
+      expect(preemptions).toBeGreaterThan(least.preemptions);
+      expect(acceptedTokens).toBeGreaterThan(least.acceptedTokens);
+      expect(launchedOverAnother).toBeGreaterThan(least.launchedOverAnother);
+    },
+  );
 });

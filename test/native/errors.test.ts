@@ -33,13 +33,26 @@ describe('a step with a wrong batch throws with the argument and leaves the mode
     [/tokenIds is not an Int32Array/, () => ({ tokenIds: new Float32Array(30) as unknown as Int32Array })],
     [/sampledIds has 0 elements/, () => ({ sampledIds: new Int32Array(0) })],
     [/samplingFloats has 6 elements/, () => ({ samplingFloats: new Float32Array(6) })],
-    [/tokenIds\[3\] is 331, expected 0 to 330/, (b) => set(b.tokenIds, 3, 331)],
-    [/tokenIds\[0\] is -1/, (b) => set(b.tokenIds, 0, -1)],
+    [/tokenIds\[3\] is 331, expected -2 to 330/, (b) => set(b.tokenIds, 3, 331)],
+    [/tokenIds\[0\] is -3, expected -2 to 330/, (b) => set(b.tokenIds, 0, -3)],
     [/positions\[5\] is 9, expected 5/, (b) => set(b.positions, 5, 9)],
     [/positions\[0\] is -4/, (b) => set(b.positions, 0, -4)],
     [/slotMapping\[7\] is 0, the block table says 23/, (b) => set(b.slotMapping, 7, 0)],
-    [/blockTables\[1\] is 20, expected 0 to 19/, (b) => set(b.blockTables, 1, 20)],
-    [/blockTableStride is 1, sequence 0 needs 2 blocks/, () => ({ blockTableStride: 1 })],
+    [/tableRows\[1\] is 64, expected 0 to 63/, (b) => set(b.tableRows, 1, 64)],
+    [/row 5 of the block tables has 0 blocks, sequence 0 needs 2/, (b) => set(b.tableRows, 0, 5)],
+    [/tableDeltas has 3 elements, this step needs 18/, () => ({ tableDeltas: new Int32Array(3) })],
+    [/tableDeltaCount is negative/, () => ({ tableDeltaCount: -1 })],
+    [/tableDeltas\.row\[4\] is -1, expected 0 to 63/, (b) => set(b.tableDeltas, 12, -1)],
+    [/tableDeltas\.block\[2\] is 20, expected 0 to 19/, (b) => set(b.tableDeltas, 8, 20)],
+    [/tableDeltas\.block\[2\] is -1, expected 0 to 19/, (b) => set(b.tableDeltas, 8, -1)],
+    [/tableDeltas\.column\[2\] is 64, expected 1 to 63/, (b) => set(b.tableDeltas, 7, 64)],
+    [/tableDeltas\.column\[2\] is 0, expected 1 to 63/, (b) => set(b.tableDeltas, 7, 0)],
+    [/tableDeltas\[2\] sets column 2 of row 0, which has 1 blocks/, (b) => set(b.tableDeltas, 7, 2)],
+    [/tableDeltas\[0\] empties row 0 from column 1, expected 0/, (b) => set(b.tableDeltas, 1, 1)],
+    [
+      /tableDeltas\[3\] comes back to row 0: deltas of a row are adjacent/,
+      () => ({ tableDeltas: Int32Array.of(0, 0, -1, 0, 0, 1, 1, 0, -1, 0, 1, 2, 1, 0, 3, 1, 1, 4) }),
+    ],
     [/queryStarts\[0\] is 1/, (b) => set(b.queryStarts, 0, 1)],
     [/queryStarts\[1\] is 0, expected more than 0/, (b) => set(b.queryStarts, 1, 0)],
     [/queryStarts\[2\] is 22, expected the number of tokens, 23/, (b) => set(b.queryStarts, 2, 22)],
@@ -74,6 +87,57 @@ describe('a step with a wrong batch throws with the argument and leaves the mode
     const { positions: _, ...rest } = good();
     expect(() => model.step(rest as StepBatch)).toThrow(/positions is missing/);
     expect(() => model.step(undefined as unknown as StepBatch)).toThrow(/a batch is expected/);
+  });
+
+  it('a refused step changes no block table: the same sequence goes on in the blocks that it had', () => {
+    const tokens = prompt(40, 3, 331);
+    const logitsOfLast = (spoils: boolean) => {
+      const other = native.open(dummyPlan({ blocks: 20 }));
+      const first = batchOf([{ tokens: tokens.slice(0, 20), start: 0, blocks: [1, 2], rows: [] }]);
+      other.step(first);
+      const next = {
+        ...batchOf([{ tokens: tokens.slice(20), start: 20, blocks: [1, 2, 9] }]),
+        tableDeltas: Int32Array.of(0, 2, 9),
+        tableDeltaCount: 1,
+      };
+      const slotMapping = next.slotMapping.slice();
+      if (spoils) {
+        slotMapping[13] = 7;
+        // Empties the row and fills it with other blocks, but names a slot that is not there.
+        const tableDeltas = Int32Array.of(0, 0, -1, 0, 0, 5, 0, 1, 6, 0, 2, 7);
+        const wrong = { ...next, slotMapping, tableDeltas, tableDeltaCount: 4 };
+        expect(() => other.step(wrong)).toThrow(/slotMapping\[0\] is 36, the block table says 100/);
+      }
+      const logits = new Float32Array(331);
+      other.step(next, logits);
+      other.close();
+      return logits;
+    };
+    expect(logitsOfLast(true)).toEqual(logitsOfLast(false));
+  });
+
+  it('a third step in flight, a wait for nothing, a step between a launch and its wait', () => {
+    const other = native.open(dummyPlan({ blocks: 20 }));
+    expect(() => other.wait(good())).toThrow(/no step is in flight/);
+    other.launch(good());
+    expect(() => other.step(good())).toThrow(/another step is in flight/);
+    other.launch(good());
+    expect(() => other.launch(good())).toThrow(/two steps are in flight/);
+    expect(() => other.wait({ ...good(), sampledIds: new Int32Array(1) })).toThrow(
+      /sampledIds has 1 elements, this step needs 2/,
+    );
+    other.wait(good());
+    other.wait(good());
+    expect(() => other.wait(good())).toThrow(/no step is in flight/);
+    other.close();
+  });
+
+  it('a placeholder in the first step: there is no sample that it could stand for', () => {
+    const other = native.open(dummyPlan({ blocks: 20 }));
+    const batch = good();
+    batch.tokenIds[0] = -1;
+    expect(() => other.launch(batch)).toThrow(/tokenIds\[0\] is -1, expected 0 to 330/);
+    other.close();
   });
 
   it('an empty step does nothing', () => {

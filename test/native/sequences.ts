@@ -4,6 +4,7 @@ import {
   SAMPLING_INTS,
   SamplingFloat,
   SamplingInt,
+  TABLE_DELTA_INTS,
 } from '../../src/engine/native/native.ts';
 
 /** A plan with random weights, small enough for tests; `isa` is read by the native side in tests only. */
@@ -46,6 +47,8 @@ export function dummyPlan(changes: Partial<ModelPlan> & { readonly isa?: string 
     threads: 1,
     maxTokens: 512,
     maxSamples: 64,
+    maxSequences: 64,
+    maxSequenceBlocks: 64,
     ...changes,
   };
 }
@@ -80,7 +83,7 @@ export interface Part {
   readonly samplings?: readonly Sampling[];
 }
 
-/** Lays parts out as one step. */
+/** Lays parts out as one step, each with a whole block table of its own. */
 export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
   const tokens = parts.reduce((sum, part) => sum + part.tokens.length, 0);
   const picks = parts.flatMap((part, p) =>
@@ -90,7 +93,7 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
       sampling: part.samplings?.[i] ?? {},
     })),
   );
-  const stride = Math.max(1, ...parts.map((part) => part.blocks.length));
+  const deltas = parts.flatMap((part, row) => tableDeltas(row, part.blocks));
   const queryStarts = boundsOf(parts.map((part) => part.tokens));
   const histories = picks.map(({ sampling }) => [...(sampling.prompt ?? []), ...(sampling.output ?? [])]);
   const biases = picks.map(({ sampling }) => [...(sampling.bias ?? [])]);
@@ -104,8 +107,9 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
       parts.flatMap((part) => part.tokens.map((_, i) => slotOf(part, part.start + i))),
     ),
     queryStarts,
-    blockTables: new Int32Array(parts.length * stride),
-    blockTableStride: stride,
+    tableRows: Int32Array.from(parts.keys()),
+    tableDeltas: Int32Array.from(deltas),
+    tableDeltaCount: deltas.length / TABLE_DELTA_INTS,
     adapters: Int32Array.from(parts.map(({ adapter }) => adapter ?? -1)),
     sampleRows: Int32Array.from(picks.map(({ p, row }) => queryStarts[p]! + row)),
     samplingFloats: new Float32Array(picks.length * SAMPLING_FLOATS),
@@ -121,13 +125,17 @@ export function batchOf(parts: readonly Part[], topStride = 0): StepBatch {
     topIds: new Int32Array(picks.length * topStride),
     topLogprobs: new Float32Array(picks.length * topStride),
   };
-  for (const [p, part] of parts.entries()) batch.blockTables.set(part.blocks, p * stride);
   let historyStart = 0;
   for (const [r, { sampling }] of picks.entries()) {
     writeSampling(batch, r, sampling, historyStart);
     historyStart += histories[r]!.length;
   }
   return batch;
+}
+
+/** What makes a row of the block tables these blocks, whatever it was. */
+export function tableDeltas(row: number, blocks: readonly number[]): readonly number[] {
+  return [row, 0, -1, ...blocks.flatMap((block, column) => [row, column, block])];
 }
 
 /** `[0, a, a + b, ...]` for lists of lengths a, b, ... */

@@ -52,6 +52,13 @@ export const schedulingFlags: readonly EngineFlag[] = [
     help: 'Compute long prompts over several steps, mixed with decoding.',
   },
   {
+    name: 'async-scheduling',
+    option: 'asyncScheduling',
+    type: 'boolean',
+    default: undefined,
+    help: 'Plan and launch the next step while one is computed. Default: on a GPU, unless there is a --speculative-config.',
+  },
+  {
     name: 'scheduling-policy',
     option: 'schedulingPolicy',
     type: 'string',

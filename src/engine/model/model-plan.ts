@@ -12,6 +12,8 @@ export interface ModelPlanOptions {
   /** Upper bounds of one step. */
   readonly maxTokens: number;
   readonly maxSamples: number;
+  /** Sequences that have KV blocks at the same time; `maxTokens` unless given. */
+  readonly maxSequences?: number;
   /** Longest sequence that will be computed; the model's own limit unless given. */
   readonly maxModelLen?: number;
   /** Room for LoRA adapters, and the largest rank of one projection; none unless given. */
@@ -72,6 +74,11 @@ export function createModelPlan(
     threads: options.threads,
     maxTokens: options.maxTokens,
     maxSamples: options.maxSamples,
+    maxSequences: options.maxSequences ?? options.maxTokens,
+    maxSequenceBlocks: Math.min(
+      options.blocks,
+      Math.ceil((options.maxModelLen ?? config.maxPositionEmbeddings) / BLOCK_SIZE),
+    ),
     adapterSlots: options.adapterSlots ?? 0,
     maxAdapterRank: options.maxAdapterRank ?? 0,
   };

@@ -5,9 +5,12 @@
 
 #include "decoder.h"
 #include "guarded.h"
+#include "launched-steps.h"
 
 struct pm_model {
+  explicit pm_model(const pm_plan& plan) : decoder(plan), steps((size_t)plan.vocab_size, (size_t)plan.hidden_size) {}
   pm::Decoder decoder;
+  pm::LaunchedSteps steps;
 };
 
 extern "C" {
@@ -22,11 +25,19 @@ int pm_probe(pm_device* device, char*, size_t) {
 
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size) {
   *model = nullptr;
-  return pm::guarded(error, error_size, [&] { *model = new pm_model{pm::Decoder(*plan)}; });
+  return pm::guarded(error, error_size, [&] { *model = new pm_model(*plan); });
 }
 
-int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
-  return pm::guarded(error, error_size, [&] { model->decoder.step(*batch); });
+int pm_launch(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
+  return pm::guarded(error, error_size, [&] {
+    const pm_batch fed = model->steps.fed(*batch);
+    model->decoder.step(fed, model->steps.roomFor(*batch));
+    model->steps.launched();
+  });
+}
+
+int pm_wait(pm_model* model, const pm_results* results, char* error, size_t error_size) {
+  return pm::guarded(error, error_size, [&] { model->steps.take(*results); });
 }
 
 int pm_load_adapter(pm_model* model, int32_t slot, const pm_adapter* adapter, char* error, size_t error_size) {

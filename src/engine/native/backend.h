@@ -3,6 +3,9 @@
  * may export the same functions and be opened at run time. Plain C: pointers and counts, no exceptions, no
  * ownership passed except for pm_model. Functions that can fail return 0, or 1 with a message in `error`.
  *
+ * A step is launched, then waited for. Steps run in the order of their launches; a second one may be launched before
+ * the first is waited for, with tokens that the first is still choosing.
+ *
  * A model belongs to one thread at a time. Different models may be used from different threads at once.
  */
 #ifndef POINTSMAN_BACKEND_H
@@ -15,10 +18,12 @@
 extern "C" {
 #endif
 
-#define PM_ABI_VERSION 3
+#define PM_ABI_VERSION 4
 #define PM_BLOCK_SIZE 16
 #define PM_SAMPLING_FLOATS 6
 #define PM_SAMPLING_INTS 8
+/* Launched and not yet waited for, at most. */
+#define PM_STEPS_IN_FLIGHT 2
 
 typedef enum { PM_F32 = 0, PM_BF16 = 1, PM_F16 = 2, PM_DTYPE_AUTO = 3, PM_I8 = 4, PM_F8_E4M3 = 5 } pm_dtype;
 
@@ -110,6 +115,7 @@ typedef struct {
   pm_dtype kv_cache_dtype;
   /* max_samples may be as large as max_tokens: logits are best computed some rows at a time. */
   int32_t block_size, blocks, threads, max_tokens, max_samples;
+  int32_t max_sequences, max_sequence_blocks; /* rows and columns of the block tables */
   int32_t adapter_slots, max_adapter_rank; /* 0 slots: no adapters */
   /* Told the part of the weights that is loaded, 0 to 1, from the calling thread; may be null. */
   void (*progress)(void* context, double part);
@@ -135,12 +141,22 @@ typedef struct {
   int32_t pair_count;
 } pm_adapter;
 
-/* Shapes as in native.ts, StepBatch. Outputs belong to the caller. */
+/* The entry of a block table at (row, column) becomes `block`; block -1 at column 0 empties the row. */
+typedef struct { int32_t row, column, block; } pm_table_delta;
+
+/*
+ * What a step reads, all of it during its launch. Shapes as in native.ts, StepInputs.
+ *
+ * A token id below 0, in token_ids and history, stands for the token that sample -1 - id of the step launched before
+ * this one chooses.
+ */
 typedef struct {
   int32_t tokens, sequences, samples;
   const int32_t *token_ids, *positions, *slot_mapping, *query_starts;
-  const int32_t* block_tables;
-  int32_t block_table_stride;
+  const int32_t* table_rows; /* [sequences] row of each sequence in the block tables, which the backend keeps */
+  /* Done before the step. Those of a row are adjacent: the emptying, then columns ascending, without gaps at the end. */
+  const pm_table_delta* table_deltas;
+  int32_t table_delta_count;
   const int32_t* adapters; /* [sequences] slots, -1 = none; or null */
   const int32_t* sample_rows;
   const float* sampling_floats;
@@ -152,17 +168,22 @@ typedef struct {
   const int32_t* mask_of;    /* [samples] index of the row's mask, -1 = all tokens may come; or null */
   const uint32_t* masks;     /* [mask_count, ceil(vocab_size / 32)] bit set: the token may come */
   int32_t mask_count;
+  int32_t top_stride;         /* top_ids and top_logprobs per sample of the results */
+  int32_t keeps_logits;       /* 1: the results have logits */
+  int32_t pooled;             /* samples + pooled is at most max_samples */
+  const int32_t* pooled_rows; /* [pooled] token rows whose last hidden state is wanted */
+} pm_batch;
+
+/* Where the results of a step go, as the step's batch has it; memory of the caller. */
+typedef struct {
   int32_t* sampled_ids;
   float* sampled_logprobs;
   int32_t* sampled_ranks;
-  int32_t top_stride;
-  int32_t* top_ids;
+  int32_t* top_ids; /* [samples, top_stride] */
   float* top_logprobs;
-  float* logits; /* [samples, vocab_size] or null */
-  int32_t pooled;             /* samples + pooled is at most max_samples */
-  const int32_t* pooled_rows; /* [pooled] token rows whose last hidden state is wanted */
-  float* pooled_states;       /* [pooled, hidden_size] after the final norm */
-} pm_batch;
+  float* logits;        /* [samples, vocab_size] if the batch keeps them */
+  float* pooled_states; /* [pooled, hidden_size] after the final norm */
+} pm_results;
 
 typedef struct { uint64_t weights, kv_cache, scratch; } pm_memory_use;
 
@@ -182,9 +203,14 @@ int pm_abi_version(void);
 int pm_probe(pm_device* device, char* error, size_t error_size);
 
 int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t error_size);
-/* Trusts the batch: callers validate it first (batch-check.h). */
-int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size);
-/* Reads an adapter into a slot, in place of what was there. */
+/*
+ * Begins a step, or runs it. The batch may be gone afterwards. Trusts it: callers validate it first (step-check.h), and
+ * launch no more than PM_STEPS_IN_FLIGHT.
+ */
+int pm_launch(pm_model* model, const pm_batch* batch, char* error, size_t error_size);
+/* Waits for the earliest step that is in flight and writes what it found. A step that failed is over, too. */
+int pm_wait(pm_model* model, const pm_results* results, char* error, size_t error_size);
+/* Reads an adapter into a slot, in place of what was there. No step is in flight, here and in pm_unload_adapter. */
 int pm_load_adapter(pm_model* model, int32_t slot, const pm_adapter* adapter, char* error, size_t error_size);
 void pm_unload_adapter(pm_model* model, int32_t slot);
 void pm_memory(const pm_model* model, pm_memory_use* use);

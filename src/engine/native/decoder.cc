@@ -20,6 +20,7 @@ const char* findProblem(const pm_plan& p) {
   if (p.heads % p.kv_heads != 0) return "heads must be a multiple of kvHeads";
   if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
   if (p.blocks <= 0) return "blocks must be positive";
+  if (p.max_sequences <= 0 || p.max_sequence_blocks <= 0) return "maxSequences and maxSequenceBlocks must be positive";
   if (p.threads < 1 || p.threads > 1024) return "threads must be between 1 and 1024";
   if (p.max_tokens <= 0 || p.max_samples <= 0) return "maxTokens and maxSamples must be positive";
   if (p.kv_cache_dtype != PM_F32 && p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_I8) return "kvCacheDtype must be F32, BF16 or I8";
@@ -79,6 +80,7 @@ Decoder::Decoder(const pm_plan& plan)
       inverseFrequencies(plan.rope_inverse_frequencies,
                          plan.rope_inverse_frequencies + (size_t)plan.rope_tables * rotaryDim / 2),
       pool(plan.threads),
+      tables(plan.max_sequences, plan.max_sequence_blocks),
       adapterShape{(size_t)plan.layers, hidden, heads * headDim, kvHeads * headDim, intermediate, (size_t)plan.max_adapter_rank},
       adapters((size_t)plan.adapter_slots) {
   for (int i = 0; i < plan.rope_tables; i++)

@@ -7,6 +7,7 @@
 
 #include "adapter.h"
 #include "backend.h"
+#include "block-tables.h"
 #include "kernels/kernels.h"
 #include "kernels/sample.h"
 #include "memory.h"
@@ -25,7 +26,8 @@ constexpr size_t kLogitRows = 48;
 class Decoder {
  public:
   explicit Decoder(const pm_plan& plan);
-  void step(const pm_batch& batch);
+  // No token of the batch is a placeholder.
+  void step(const pm_batch& batch, const pm_results& results);
   void loadAdapter(int slot, const pm_adapter& source);
   void unloadAdapter(int slot);
   pm_memory_use memory() const;
@@ -111,7 +113,7 @@ class Decoder {
   void gate(const Matrix& gateUp, const Rectangle& part, int worker, const Adaptation* adaptation = nullptr, size_t row = 0);
   void mixExperts(const Layer& layer, size_t rows);
   void planExperts(const Layer& layer, size_t places);
-  void sampleRows(const pm_batch& batch);
+  void sampleRows(const pm_batch& batch, const pm_results& results);
   KvPages pagesOf(const Layer& layer) const;
 
   const Kernels* kernels;
@@ -127,6 +129,7 @@ class Decoder {
   std::vector<float> inverseFrequencies;  // [ropeTables, rotaryDim / 2]
 
   ThreadPool pool;
+  BlockTables tables;
   Matrix embedding;  // empty when tied
   Matrix head;
   Arena finalNorm;

@@ -45,7 +45,8 @@ struct Cut {
 
 }  // namespace
 
-void Decoder::step(const pm_batch& batch) {
+void Decoder::step(const pm_batch& batch, const pm_results& results) {
+  for (int32_t i = 0; i < batch.table_delta_count; i++) tables.apply(batch.table_deltas[i]);
   const size_t tokens = (size_t)batch.tokens, picks = (size_t)batch.samples + (size_t)batch.pooled;
   if (tokens == 0) return;
   growRopeTables((size_t)*std::max_element(batch.positions, batch.positions + tokens) + 1);
@@ -72,15 +73,15 @@ void Decoder::step(const pm_batch& batch) {
   }
   normalize(picked, &projected, &layers.back().mlpOutputNorm, finalNorm, picks);
   for (size_t r = 0; r < (size_t)batch.pooled; r++)
-    memcpy(batch.pooled_states + r * hidden, normed.at((size_t)batch.samples + r), hidden * sizeof(float));
-  sampleRows(batch);
+    memcpy(results.pooled_states + r * hidden, normed.at((size_t)batch.samples + r), hidden * sizeof(float));
+  sampleRows(batch, results);
 }
 
 void Decoder::planAttention(const pm_batch& batch) {
   const size_t most = std::max<size_t>(1, 24 / (heads / kvHeads));
   tiles.clear();
   sampledTiles.clear();
-  const auto tableOf = [&](size_t sequence) { return batch.block_tables + sequence * (size_t)batch.block_table_stride; };
+  const auto tableOf = [&](size_t sequence) { return tables.row(batch.table_rows[sequence]); };
   for (size_t s = 0; s < (size_t)batch.sequences; s++) {
     const size_t end = (size_t)batch.query_starts[s + 1];
     for (size_t row = (size_t)batch.query_starts[s]; row < end; row += most)
@@ -384,7 +385,7 @@ void Decoder::planExperts(const Layer& layer, size_t places) {
   }
 }
 
-void Decoder::sampleRows(const pm_batch& batch) {
+void Decoder::sampleRows(const pm_batch& batch, const pm_results& results) {
   const size_t samples = (size_t)batch.samples, most = std::min(samples, kLogitRows);
   for (size_t first = 0; first < samples; first += most) {
     const size_t count = std::min(most, samples - first);
@@ -394,7 +395,7 @@ void Decoder::sampleRows(const pm_batch& batch) {
       float* values = logits.at((size_t)row);
       if (logitSoftcap > 0.0f) kernels->softcap(values, paddedVocab, logitSoftcap);
       std::fill(values + vocab, values + paddedVocab, -std::numeric_limits<float>::infinity());
-      if (batch.logits) memcpy(batch.logits + r * vocab, values, vocab * sizeof(float));
+      if (results.logits) memcpy(results.logits + r * vocab, values, vocab * sizeof(float));
       SampleTask task{};
       task.logits = values;
       task.vocab = vocab;
@@ -408,11 +409,11 @@ void Decoder::sampleRows(const pm_batch& batch) {
       const int32_t mask = batch.mask_of ? batch.mask_of[r] : -1;
       task.allowed = mask < 0 ? nullptr : batch.masks + (size_t)mask * ((vocab + 31) / 32);
       task.forced = batch.forced_ids ? batch.forced_ids[r] : -1;
-      task.id = batch.sampled_ids + r;
-      task.logprob = batch.sampled_logprobs + r;
-      task.rank = batch.sampled_ranks + r;
-      task.topIds = batch.top_ids + r * (size_t)batch.top_stride;
-      task.topLogprobs = batch.top_logprobs + r * (size_t)batch.top_stride;
+      task.id = results.sampled_ids + r;
+      task.logprob = results.sampled_logprobs + r;
+      task.rank = results.sampled_ranks + r;
+      task.topIds = results.top_ids + r * (size_t)batch.top_stride;
+      task.topLogprobs = results.top_logprobs + r * (size_t)batch.top_stride;
       sample(*kernels, task, samplers[(size_t)worker]);
     });
   }

@@ -29,14 +29,14 @@ std::unique_ptr<Backend> load(const std::string& path) {
   if (version != PM_ABI_VERSION)
     throw std::runtime_error(path + " was built for version " + std::to_string(version) + " of the interface, this engine has " +
                              std::to_string(PM_ABI_VERSION) + ": build both again");
-  return std::make_unique<Backend>(Backend{PM_FUNCTION(pm_open), PM_FUNCTION(pm_step), PM_FUNCTION(pm_load_adapter),
+  return std::make_unique<Backend>(Backend{PM_FUNCTION(pm_open), PM_FUNCTION(pm_launch), PM_FUNCTION(pm_wait), PM_FUNCTION(pm_load_adapter),
                                            PM_FUNCTION(pm_unload_adapter), PM_FUNCTION(pm_memory), PM_FUNCTION(pm_close)});
 }
 
 }  // namespace
 
 const Backend& ownBackend() {
-  static const Backend backend{pm_open, pm_step, pm_load_adapter, pm_unload_adapter, pm_memory, pm_close};
+  static const Backend backend{pm_open, pm_launch, pm_wait, pm_load_adapter, pm_unload_adapter, pm_memory, pm_close};
   return backend;
 }
 

@@ -9,7 +9,8 @@ namespace pm {
 
 struct Backend {
   decltype(&pm_open) open;
-  decltype(&pm_step) step;
+  decltype(&pm_launch) launch;
+  decltype(&pm_wait) wait;
   decltype(&pm_load_adapter) loadAdapter;
   decltype(&pm_unload_adapter) unloadAdapter;
   decltype(&pm_memory) memory;

@@ -132,16 +132,22 @@ export interface ModelPlan {
   /** Upper bounds of one step; scratch memory is sized from them once. */
   readonly maxTokens: number;
   readonly maxSamples: number;
+  /** Rows and columns of the block tables: sequences that have blocks at the same time, and blocks of each, at most. */
+  readonly maxSequences: number;
+  readonly maxSequenceBlocks: number;
   /** LoRA adapters that can be loaded at once, and the rank of each projection; none unless given. */
   readonly adapterSlots?: number;
   readonly maxAdapterRank?: number;
 }
 
 /**
- * One engine step as flat arrays. `T` tokens of `S` sequences are computed; `R` of the rows are sampled.
+ * What one engine step reads, as flat arrays. `T` tokens of `S` sequences are computed; `R` of the rows are sampled.
  * Arrays may be longer than the counts say. Tokens of a sequence are adjacent and in position order.
+ *
+ * A token id below 0, in `tokenIds` and `history`, is a placeholder: -1 - r stands for what sample r of the step
+ * launched before this one chooses.
  */
-export interface StepBatch {
+export interface StepInputs {
   tokens: number;
   sequences: number;
   samples: number;
@@ -153,9 +159,14 @@ export interface StepBatch {
   readonly slotMapping: Int32Array;
   /** `[S + 1]` first token row of each sequence; the last entry is `T`. */
   readonly queryStarts: Int32Array;
-  /** `[S, blockTableStride]` block ids in sequence order. */
-  readonly blockTables: Int32Array;
-  blockTableStride: number;
+  /** `[S]` row of each sequence in the model's block tables: the ids of its blocks, in sequence order. */
+  readonly tableRows: Int32Array;
+  /**
+   * `[tableDeltaCount, 3]` (row, column, block): what changes in the block tables before the step. Those of a row are
+   * adjacent: first (row, 0, -1) if its former entries are void, then columns ascending, at most one beyond the last.
+   */
+  readonly tableDeltas: Int32Array;
+  tableDeltaCount: number;
   /** `[S]` adapter slot of each sequence, -1 for the base model; absent: the base model for all. */
   readonly adapters?: Int32Array;
   /** `[R]` token rows whose logits are wanted. */
@@ -177,23 +188,37 @@ export interface StepBatch {
   /** With `maskOf`: `[maskCount, ceil(vocabSize / 32)]`, a bit per token, set if it may be chosen. */
   readonly masks?: Uint32Array;
   maskCount?: number;
+  /** Most likely tokens per sample in the results, at most. */
+  topStride: number;
   /** With `pooledRows`: how many rows' hidden states are wanted; `samples + pooled` is at most `maxSamples`. */
   pooled?: number;
   /** `[pooled]` token rows. */
   readonly pooledRows?: Int32Array;
-  /** out `[pooled, hiddenSize]` hidden states after the final norm. */
-  readonly pooledStates?: Float32Array;
-  /** out `[R]` chosen token. */
+}
+
+/** Where the results of a step go; its inputs have the sizes. Arrays may be longer. */
+export interface StepResults {
+  /** `[R]` chosen token. */
   readonly sampledIds: Int32Array;
-  /** out `[R]` natural log of the chosen token's probability under the raw logits (vLLM's `raw_logprobs`). */
+  /** `[R]` natural log of the chosen token's probability under the raw logits (vLLM's `raw_logprobs`). */
   readonly sampledLogprobs: Float32Array;
-  /** out `[R]` rank of the chosen token under the raw logits, 1 = most likely. Only if logprobs are wanted. */
+  /** `[R]` rank of the chosen token under the raw logits, 1 = most likely. Only if logprobs are wanted. */
   readonly sampledRanks: Int32Array;
-  /** out `[R, topStride]` most likely tokens and their log-probabilities, best first. */
-  topStride: number;
+  /** `[R, topStride]` most likely tokens and their log-probabilities, best first. */
   readonly topIds: Int32Array;
   readonly topLogprobs: Float32Array;
+  /** `[pooled, hiddenSize]` hidden states after the final norm. */
+  readonly pooledStates?: Float32Array;
 }
+
+/** Both, for those who wait for each step at once. */
+export interface StepBatch extends StepInputs, StepResults {}
+
+/** Numbers of an entry of `StepInputs.tableDeltas`. */
+export const TABLE_DELTA_INTS = 3;
+
+/** Steps that may be launched and not yet waited for. */
+export const STEPS_IN_FLIGHT = 2;
 
 /** Columns of `samplingFloats`. */
 export const SamplingFloat = {
@@ -254,10 +279,18 @@ export interface AdapterSource {
 /** A model in native memory. */
 export interface NativeModel {
   /**
-   * Computes one step and samples. Blocks the calling thread; call it off the event loop.
-   * With `logits` (`[R, vocabSize]`, raw: before biases and penalties) they are copied out as well.
-   * Throws an Error that names the argument when an array is too short or an id out of range.
+   * Begins a step: a GPU computes it meanwhile, a CPU has done so when the call returns. Everything is read during the
+   * call. Steps run in the order of their launches, at most `STEPS_IN_FLIGHT` are in flight. With `keepsLogits` the
+   * results have logits. Throws an Error that names the argument when an array is too short or an id out of range;
+   * then nothing has changed.
    */
+  launch(batch: StepInputs, keepsLogits?: boolean): void;
+  /**
+   * Blocks until the earliest step in flight is done and writes its results, with `logits` (`[R, vocabSize]`, raw:
+   * before biases and penalties) if it keeps them. Throws what the step failed with; it is over then, too.
+   */
+  wait(results: StepResults, logits?: Float32Array): void;
+  /** Both, while nothing else is in flight. */
   step(batch: StepBatch, logits?: Float32Array): void;
   /** Reads an adapter into a slot below `ModelPlan.adapterSlots`. Throws with the reason; the slot is as before. */
   loadAdapter(slot: number, adapter: AdapterSource): void;

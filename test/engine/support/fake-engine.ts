@@ -52,6 +52,7 @@ export async function startFakeEngine(
     kvCacheDtype: 'float32',
     threads: 1,
     policy: settings.policy ?? 'fcfs',
+    hasAsyncScheduling: settings.isAsync ?? false,
     memory: { weights: 0, kvCache: 0, scratch: 0 },
     ...told,
   };

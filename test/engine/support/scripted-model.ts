@@ -1,4 +1,4 @@
-import type { StepBatch } from '../../../src/engine/native/native.ts';
+import type { StepInputs } from '../../../src/engine/native/native.ts';
 import { SAMPLING_INTS, SamplingInt } from '../../../src/engine/native/native.ts';
 import { fakeEos } from './fake-core.ts';
 import { FakeModel } from './fake-model.ts';
@@ -12,11 +12,8 @@ export class ScriptedModel extends FakeModel {
     this.#script = Buffer.from(text, 'utf8');
   }
 
-  override step(batch: StepBatch): void {
-    super.step(batch);
-    for (let sample = 0; sample < batch.samples; sample++) {
-      const draw = batch.samplingInts[sample * SAMPLING_INTS + SamplingInt.Draw]!;
-      batch.sampledIds[sample] = this.#script[draw] ?? fakeEos;
-    }
+  protected override chosen(batch: StepInputs, sample: number): number {
+    const draw = batch.samplingInts[sample * SAMPLING_INTS + SamplingInt.Draw]!;
+    return this.#script[draw] ?? fakeEos;
   }
 }

@@ -148,7 +148,7 @@ void checkPlan() {
   for (int group = 1; group <= 16; group++)
     for (uint64_t seed = 0; seed < 20; seed++) {
       const int prefillRows = seed % 2 ? kPrefillRows : kWarpgroupRows;
-      std::vector<int32_t> starts{0}, positions, pages;
+      std::vector<int32_t> starts{0}, positions, rows;
       std::vector<int> ends;
       const int sequences = 1 + (int)(pm::uniform(70, seed) * 6), stride = 5000;
       for (int s = 0; s < sequences; s++) {
@@ -159,17 +159,16 @@ void checkPlan() {
           ends.push_back(position + q + 1);
         }
         starts.push_back((int32_t)positions.size());
-        for (int p = 0; p < stride; p++) pages.push_back(s * stride + p);
+        rows.push_back(sequences - 1 - s);
       }
       pm_batch batch{};
       batch.tokens = (int32_t)positions.size();
       batch.sequences = sequences;
       batch.query_starts = starts.data();
       batch.positions = positions.data();
-      batch.block_tables = pages.data();
-      batch.block_table_stride = stride;
+      batch.table_rows = rows.data();
       StepPlan plan;
-      planStep(batch, group, prefillRows, plan);
+      planStep(batch, group, prefillRows, stride, plan);
       std::vector<int64_t> seen(positions.size(), 0);
       std::vector<int> parts((size_t)plan.partials, 0), results(positions.size(), 0);
       for (const auto* items : {&plan.decode, &plan.prefill})
@@ -182,10 +181,9 @@ void checkPlan() {
             wrong += positions[(size_t)(item.row + q)] != item.position + q;
             seen[(size_t)(item.row + q)] += std::max(0, std::min(end, item.end) - item.begin);
             if (item.partial < 0) results[(size_t)(item.row + q)]++;
-            const int page = (end - 1) / 16;
             int s = 0;
             while (starts[(size_t)s + 1] <= item.row) s++;
-            wrong += plan.tables[(size_t)(item.table + page)] != s * stride + page;
+            wrong += item.table != rows[(size_t)s] * stride;
           }
         }
       for (const MergeItem& merge : plan.merges) {

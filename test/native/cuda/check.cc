@@ -80,7 +80,8 @@ int main(int count, char** arguments) {
     if (strcmp(arguments[i], "--only") == 0 && i + 1 < count) only = arguments[++i];
   }
   const std::pair<const char*, void (*)()> parts[] = {{"rows", check::checkRows}, {"rope", check::checkRope}, {"gemm", check::checkGemm},
-                                                      {"attention", check::checkAttention}, {"sample", check::checkSample}};
+                                                      {"attention", check::checkAttention}, {"sample", check::checkSample},
+                                                      {"feed", check::checkFeed}};
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
   if (found != cudaSuccess || devices == 0) {

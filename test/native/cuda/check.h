@@ -76,5 +76,6 @@ void checkRope();
 void checkGemm();
 void checkAttention();
 void checkSample();
+void checkFeed();
 
 }  // namespace check

@@ -18,7 +18,8 @@ void calling(const Call& call) {
 
 Napi::Function NativeModel::define(Napi::Env env) {
   return DefineClass(env, "NativeModel",
-                     {InstanceMethod<&NativeModel::step>("step"), InstanceMethod<&NativeModel::memory>("memory"),
+                     {InstanceMethod<&NativeModel::launch>("launch"), InstanceMethod<&NativeModel::wait>("wait"),
+                      InstanceMethod<&NativeModel::step>("step"), InstanceMethod<&NativeModel::memory>("memory"),
                       InstanceMethod<&NativeModel::loadAdapter>("loadAdapter"),
                       InstanceMethod<&NativeModel::unloadAdapter>("unloadAdapter"), InstanceMethod<&NativeModel::close>("close")});
 }
@@ -28,7 +29,6 @@ NativeModel::NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Nati
     if (!info[0].IsObject()) throw Refusal("open: a plan is expected");
     Plan plan;
     reading("plan", [&] { readPlan(info[0].As<Napi::Object>(), plan); });
-    limits = {plan.c.vocab_size, plan.c.hidden_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples, plan.c.adapter_slots};
     Napi::Function listener;
     if (info.Length() > 1 && info[1].IsFunction()) {
       listener = info[1].As<Napi::Function>();
@@ -40,6 +40,8 @@ NativeModel::NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Nati
     }
     if (info.Length() > 2 && info[2].IsExternal()) backend = info[2].As<Napi::External<Backend>>().Data();
     calling([&](char* error, size_t size) { return backend->open(&plan.c, &model, error, size); });
+    checker.emplace(StepLimits{plan.c.vocab_size, plan.c.hidden_size, plan.c.blocks, plan.c.max_tokens, plan.c.max_samples,
+                               plan.c.max_sequences, plan.c.max_sequence_blocks, plan.c.adapter_slots});
     return info.Env().Undefined();
   });
 }
@@ -49,18 +51,68 @@ pm_model* NativeModel::opened() const {
   return model;
 }
 
+NativeModel::Results NativeModel::readResults(const Napi::CallbackInfo& info, const StepShape& shape) const {
+  Results results;
+  reading("results", [&] {
+    binding::readResults(info[0].As<Napi::Object>(), shape, results.c, results.lengths);
+    if (shape.keepsLogits) results.c.logits = array<float>(info[1], "logits", &results.lengths.logits);
+  });
+  return results;
+}
+
+void NativeModel::launch(const pm_batch& batch) {
+  try {
+    calling([&](char* error, size_t size) { return backend->launch(model, &batch, error, size); });
+  } catch (...) {
+    checker->withdraw();
+    throw;
+  }
+}
+
+void NativeModel::wait(const Results& results) {
+  checker->finish();
+  calling([&](char* error, size_t size) { return backend->wait(model, &results.c, error, size); });
+}
+
+Napi::Value NativeModel::launch(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    opened();
+    if (!info[0].IsObject()) throw Refusal("launch: a batch is expected");
+    pm_batch batch{};
+    BatchLengths lengths{};
+    reading("batch", [&] { readBatch(info[0].As<Napi::Object>(), batch, lengths); });
+    batch.keeps_logits = info.Length() > 1 && info[1].ToBoolean();
+    checker->checkLaunch(lengths, batch);
+    launch(batch);
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value NativeModel::wait(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    opened();
+    if (!info[0].IsObject()) throw Refusal("wait: results are expected");
+    const StepShape shape = checker->earliest();
+    const Results results = readResults(info, shape);
+    checker->checkResults(shape, results.lengths);
+    wait(results);
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value NativeModel::step(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    pm_model* const on = opened();
+    opened();
     if (!info[0].IsObject()) throw Refusal("step: a batch is expected");
     pm_batch batch{};
     BatchLengths lengths{};
-    reading("batch", [&] {
-      readBatch(info[0].As<Napi::Object>(), batch, lengths);
-      if (info.Length() > 1 && !info[1].IsUndefined()) batch.logits = array<float>(info[1], "logits", &lengths.logits);
-    });
-    checkBatch(limits, lengths, batch);
-    calling([&](char* error, size_t size) { return backend->step(on, &batch, error, size); });
+    reading("batch", [&] { readBatch(info[0].As<Napi::Object>(), batch, lengths); });
+    batch.keeps_logits = info.Length() > 1 && !info[1].IsUndefined();
+    if (!checker->isIdle()) throw std::logic_error("step: another step is in flight");
+    const Results results = readResults(info, shapeOf(batch));
+    checker->checkLaunch(lengths, batch, &results.lengths);
+    launch(batch);
+    wait(results);
     return info.Env().Undefined();
   });
 }

@@ -9,6 +9,8 @@ namespace {
 constexpr const char* kDtypes[] = {"F32", "BF16", "F16", "auto", "I8", "F8_E4M3"};
 constexpr const char* kStoredDtypes[PM_STORED_DTYPES] = {"F32",  "BF16", "F16",  "Q4_0", "Q4_1", "Q5_0",
                                                          "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+// Of all block tables together: a gibibyte.
+constexpr int64_t kMostTableEntries = 1 << 28;
 constexpr const char* kActivations[] = {"silu", "gelu_tanh"};
 
 pm_tensor readTensor(const Napi::Object& from) {
@@ -63,6 +65,12 @@ void readLimits(const Napi::Object& from, pm_plan& c) {
   c.threads = integer(from, "threads");
   c.max_tokens = integer(from, "maxTokens");
   c.max_samples = integer(from, "maxSamples");
+  c.max_sequences = integer(from, "maxSequences");
+  c.max_sequence_blocks = integer(from, "maxSequenceBlocks");
+  if (c.max_sequences < 1 || c.max_sequence_blocks < 1 || (int64_t)c.max_sequences * c.max_sequence_blocks > kMostTableEntries)
+    throw Refusal("maxSequences and maxSequenceBlocks are " + std::to_string(c.max_sequences) + " and " +
+                  std::to_string(c.max_sequence_blocks) + ", expected 1 or more each and a product of at most " +
+                  std::to_string(kMostTableEntries));
   c.adapter_slots = has(from, "adapterSlots") ? integer(from, "adapterSlots") : 0;
   c.max_adapter_rank = has(from, "maxAdapterRank") ? integer(from, "maxAdapterRank") : 0;
 }

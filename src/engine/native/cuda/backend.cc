@@ -10,6 +10,7 @@
 #define PM_EXPORT __attribute__((visibility("default")))
 
 struct pm_model {
+  explicit pm_model(const pm_plan& plan) : model(plan) {}
   pm::cuda::Model model;
 };
 
@@ -67,14 +68,21 @@ PM_EXPORT int pm_open(const pm_plan* plan, pm_model** model, char* error, size_t
     if (plan->kv_cache_dtype == PM_F8_E4M3 && properties.major * 10 + properties.minor < 89)
       throw std::runtime_error("--kv-cache-dtype fp8 needs compute capability 8.9 or newer, " + std::string(properties.name) + " has " +
                                std::to_string(properties.major) + "." + std::to_string(properties.minor));
-    *model = new pm_model{pm::cuda::Model(*plan)};
+    *model = new pm_model(*plan);
   });
 }
 
-PM_EXPORT int pm_step(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
+PM_EXPORT int pm_launch(pm_model* model, const pm_batch* batch, char* error, size_t error_size) {
   return pm::guarded(error, error_size, [&] {
     PM_CUDA(cudaSetDevice(0));  // the device belongs to the calling thread
-    model->model.step(*batch);
+    model->model.launch(*batch);
+  });
+}
+
+PM_EXPORT int pm_wait(pm_model* model, const pm_results* results, char* error, size_t error_size) {
+  return pm::guarded(error, error_size, [&] {
+    PM_CUDA(cudaSetDevice(0));
+    model->model.wait(*results);
   });
 }
 

@@ -1,4 +1,4 @@
-// Memory, stream and graphs of the device, freed with their owner.
+// Memory, stream, events and graphs of the device, freed with their owner.
 #pragma once
 
 #include <cstddef>
@@ -68,6 +68,19 @@ class Stream {
 
  private:
   cudaStream_t handle = nullptr;
+};
+
+// A place in a stream that the host can wait for.
+class Event {
+ public:
+  Event() { PM_CUDA(cudaEventCreateWithFlags(&handle, cudaEventDisableTiming)); }
+  Event(const Event&) = delete;
+  ~Event() { cudaEventDestroy(handle); }
+  void record(cudaStream_t stream) const { PM_CUDA(cudaEventRecord(handle, stream)); }
+  void wait() const { PM_CUDA(cudaEventSynchronize(handle)); }
+
+ private:
+  cudaEvent_t handle = nullptr;
 };
 
 // Launches recorded once and repeated as one.

@@ -1,10 +1,9 @@
 #include "model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <stdexcept>
 
-#include "../numbers.h"
+#include "kernels/feed.h"
 
 namespace pm::cuda {
 namespace {
@@ -20,7 +19,7 @@ int graphRows(int rows) { return rows <= 2 ? rows : rows <= 4 ? 4 : roundUp(rows
 std::string refusal(const pm_plan& p) {
   const auto text = [](int n) { return std::to_string(n); };
   if (p.hidden_size <= 0 || p.layers <= 0 || p.heads <= 0 || p.kv_heads <= 0 || p.intermediate_size <= 0 || p.vocab_size <= 0 ||
-      p.head_dim <= 0 || p.head_dim % 2 || p.blocks <= 0 || p.max_tokens <= 0 || p.max_samples <= 0 || p.threads <= 0 ||
+      p.head_dim <= 0 || p.head_dim % 2 || p.blocks <= 0 || p.max_tokens <= 0 || p.max_samples <= 0 || p.threads <= 0 || p.max_sequences <= 0 || p.max_sequence_blocks <= 0 ||
       p.heads % p.kv_heads)
     return "sizes must be positive, headDim even and heads a multiple of kvHeads";
   if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
@@ -59,7 +58,7 @@ Model::Model(const pm_plan& p)
     : hidden(checked(p).hidden_size), heads(p.heads), kvHeads(p.kv_heads), headDim(p.head_dim), padded(paddedHead(p.head_dim)),
       intermediate(p.intermediate_size), vocab(p.vocab_size), rotaryDim(p.rotary_dim), ropeTableCount(p.rope_tables),
       maxRows(std::max(p.max_tokens, kGraphRows)), maxSamples(std::max(p.max_samples, kGraphRows)),
-      logitRows(std::min(maxSamples, kLogitRows)), eps(p.rms_norm_eps), embeddingScale(p.embedding_scale),
+      logitRows(std::min(maxSamples, kLogitRows)), tableColumns(p.max_sequence_blocks), eps(p.rms_norm_eps), embeddingScale(p.embedding_scale),
       attentionScale(p.attention_scale), attentionSoftcap(p.attention_softcap), logitSoftcap(p.logit_softcap),
       hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH), hasWarpgroups(isHopper()),
       kvType(p.kv_cache_dtype == PM_BF16 ? KvType::Bf16 : KvType::E4m3) {
@@ -129,7 +128,9 @@ void Model::allocate(const pm_plan& p) {
   counters = DeviceMemory(kGemmCounters * sizeof(uint32_t));
   PM_CUDA(cudaMemsetAsync(marks.as<void>(), 0, marks.bytes(), stream));
   PM_CUDA(cudaMemsetAsync(counters.as<void>(), 0, counters.bytes(), stream));
-  outputs = StepOutputs(maxSamples, 0);
+  tables = DeviceMemory(product((size_t)p.max_sequences, (size_t)tableColumns, sizeof(int32_t)));
+  PM_CUDA(cudaMemsetAsync(tables.as<void>(), 0, tables.bytes(), stream));
+  outputs = StepOutputs(maxSamples);
   growPartials(1024);
 }
 
@@ -143,26 +144,24 @@ void Model::growPartials(int count) {
   generation++;
 }
 
-void Model::step(const pm_batch& batch) {
-  if (batch.tokens == 0) return;
+void Model::launch(const pm_batch& batch) {
   const int before = generation;
-  planStep(batch, heads / kvHeads, usesWarpgroups() ? kWarpgroupRows : kPrefillRows, plan);
+  planStep(batch, heads / kvHeads, usesWarpgroups() ? kWarpgroupRows : kPrefillRows, tableColumns, plan);
   growPartials(plan.partials);
-  if (batch.top_stride > outputs.topStride) {
-    stream.wait();
-    outputs = StepOutputs(maxSamples, batch.top_stride);
-    generation++;
-  }
+  if (outputs.reserveTop(batch.top_stride, stream)) generation++;
   const StepSizes sizes = sizesOf(batch);
   if (inputs.send(batch, plan, sizes, (size_t)(vocab + 31) / 32, stream)) generation++;
   if (generation != before) graphs.clear();  // they hold pointers to what has moved
+  feed(batch);
+  StepReturn& back = returns[launched % returns.size()];
+  float* logitsOut = batch.keeps_logits ? back.roomForLogits((size_t)batch.samples * (size_t)vocab) : nullptr;
   const auto all = [&] {
-    PM_CUDA(cudaMemsetAsync(outputs.notNumbers.device, 0, sizeof(uint32_t), stream));
+    PM_CUDA(cudaMemsetAsync(outputs.notNumbers, 0, sizeof(uint32_t), stream));
     compute(sizes);
-    sampleRows(sizes, batch.logits);
+    sampleRows(sizes, logitsOut);
   };
   if (!sizes.usesGraph) {
-    all();
+    if (batch.tokens > 0) all();
   } else {
     GraphSlot& slot = graphs[{sizes.rows, sizes.decodeItems, sizes.merges}];
     if (slot.uses++ < kUsesBeforeGraph) {
@@ -172,13 +171,25 @@ void Model::step(const pm_batch& batch) {
       slot.graph->launch(stream);
     }
   }
-  returnOutputs(batch);
+  back.fetch(batch, outputs, normed.as<Bf16>() + (size_t)batch.samples * (size_t)hidden, (size_t)hidden, stream);
+  launched++;
+}
+
+void Model::wait(const pm_results& results) { returns[waited++ % returns.size()].land(results, (size_t)vocab); }
+
+// Not part of a graph: how much there is changes from step to step.
+void Model::feed(const pm_batch& batch) {
+  applyDeltas({inputs.deltas, batch.table_delta_count, tables.as<int32_t>(), tableColumns}, stream);
+  const auto isChosen = [](int32_t id) { return id < 0; };
+  if (std::any_of(batch.token_ids, batch.token_ids + batch.tokens, isChosen)) feedTokens({inputs.tokens, batch.tokens, outputs.ids}, stream);
+  if (std::any_of(batch.history, batch.history + inputs.historyCount, isChosen))
+    feedTokens({inputs.history, inputs.historyCount, outputs.ids}, stream);
 }
 
 StepSizes Model::sizesOf(const pm_batch& batch) const {
   StepSizes sizes{batch.tokens, batch.samples, batch.pooled, (int)plan.decode.size(), (int)plan.prefill.size(), (int)plan.merges.size(), false};
   sizes.usesGraph = plan.prefill.empty() && batch.samples == batch.tokens && batch.sequences == batch.tokens &&
-                    batch.tokens <= kGraphRows && batch.pooled == 0 && !batch.logits;
+                    batch.tokens <= kGraphRows && batch.pooled == 0 && !batch.keeps_logits && batch.tokens > 0;
   if (!sizes.usesGraph) return sizes;
   sizes.rows = sizes.samples = graphRows(batch.tokens);
   int items = sizes.rows;
@@ -241,7 +252,7 @@ void Model::multiply(const Linear& matrix, const Bf16* in, float* out, int rows,
 }
 
 void Model::attend(const Layer& layer, const StepSizes& sizes) {
-  AttentionTask task{q.as<Bf16>(), layer.keys.as<void>(), layer.values.as<void>(), kvType, inputs.tables, inputs.decode,
+  AttentionTask task{q.as<Bf16>(), layer.keys.as<void>(), layer.values.as<void>(), kvType, tables.as<int32_t>(), inputs.decode,
                      sizes.decodeItems, attended.as<Bf16>(), partials.as<float>(), partialSums.as<float>(), heads, kvHeads, headDim,
                      padded, layer.window, attentionScale, attentionSoftcap};
   attendDecode(task, stream);
@@ -262,38 +273,13 @@ void Model::sampleRows(const StepSizes& sizes, float* logitsOut) {
     sample({logits.as<float>(), count, vocab, logitSoftcap, inputs.samplingFloats + at * PM_SAMPLING_FLOATS,
             inputs.samplingInts + at * PM_SAMPLING_INTS, inputs.history, inputs.biasStarts + at, inputs.biasIds, inputs.biasValues,
             inputs.forced + at, inputs.maskOf + at, inputs.masks,
-            marks.as<int32_t>(), raw.as<float>(), logitsOut != nullptr, outputs.ids.device + at, outputs.ranks.device + at,
-            outputs.logprobs.device + at, stride, outputs.topIds.device + at * (size_t)stride,
-            outputs.topLogprobs.device + at * (size_t)stride, outputs.notNumbers.device}, stream);
+            marks.as<int32_t>(), raw.as<float>(), logitsOut != nullptr, outputs.ids + at, outputs.ranks + at,
+            outputs.logprobs + at, stride, outputs.topIds + at * (size_t)stride,
+            outputs.topLogprobs + at * (size_t)stride, outputs.notNumbers}, stream);
     if (logitsOut)
       PM_CUDA(cudaMemcpyAsync(logitsOut + at * (size_t)vocab, raw.as<float>(), product((size_t)count, vocab, sizeof(float)),
                               cudaMemcpyDeviceToHost, stream));
   }
-}
-
-void Model::returnOutputs(const pm_batch& batch) {
-  bool wantsTop = false;
-  for (int r = 0; r < batch.samples; r++) wantsTop = wantsTop || batch.sampling_ints[r * PM_SAMPLING_INTS + 4] > 0;
-  if (batch.samples > 0) outputs.fetch(wantsTop, stream);
-  std::vector<Bf16> pooled((size_t)batch.pooled * (size_t)hidden);
-  if (batch.pooled > 0)
-    PM_CUDA(cudaMemcpyAsync(pooled.data(), normed.as<Bf16>() + (size_t)batch.samples * (size_t)hidden, pooled.size() * sizeof(Bf16),
-                            cudaMemcpyDeviceToHost, stream));
-  stream.wait();
-  for (size_t i = 0; i < pooled.size(); i++) batch.pooled_states[i] = fromBf16(pooled[i]);
-  if (batch.samples == 0) return;
-  const size_t samples = (size_t)batch.samples, stride = (size_t)outputs.topStride;
-  memcpy(batch.sampled_ids, outputs.ids.host, samples * sizeof(int32_t));
-  memcpy(batch.sampled_ranks, outputs.ranks.host, samples * sizeof(int32_t));
-  memcpy(batch.sampled_logprobs, outputs.logprobs.host, samples * sizeof(float));
-  for (size_t r = 0; r < samples && batch.top_stride > 0; r++) {
-    const size_t count = (size_t)std::max(0, batch.sampling_ints[r * PM_SAMPLING_INTS + 4]), to = r * (size_t)batch.top_stride;
-    memcpy(batch.top_ids + to, outputs.topIds.host + r * stride, count * sizeof(int32_t));
-    memcpy(batch.top_logprobs + to, outputs.topLogprobs.host + r * stride, count * sizeof(float));
-  }
-  if (const uint32_t bad = *outputs.notNumbers.host)
-    throw std::runtime_error("the logits of " + std::to_string(bad) + " of " + std::to_string(samples) +
-                             " rows are not numbers: the weights are damaged, or too large for bfloat16");
 }
 
 pm_memory_use Model::memory() const {
@@ -306,7 +292,7 @@ pm_memory_use Model::memory() const {
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
   for (const DeviceMemory* memory : {&x, &normed, &qkv, &q, &attended, &projected, &gateUp, &activated, &pickedX, &pickedAttended,
-                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &counters, &partials, &partialSums})
+                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &counters, &partials, &partialSums, &tables})
     use.scratch += memory->bytes();
   use.scratch += inputs.bytes() + outputs.bytes() + (library ? library->bytes() : 0);
   return use;

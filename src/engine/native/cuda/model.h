@@ -2,6 +2,7 @@
 // residual and all sums are float32; what meets a weight is bfloat16.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <tuple>
@@ -12,6 +13,7 @@
 #include "kernels/kernels.h"
 #include "matrix-library.h"
 #include "step-inputs.h"
+#include "step-outputs.h"
 #include "step-plan.h"
 #include "weight-upload.h"
 
@@ -20,7 +22,10 @@ namespace pm::cuda {
 class Model {
  public:
   explicit Model(const pm_plan& plan);
-  void step(const pm_batch& batch);
+  // Steps in flight end before their memory does.
+  ~Model() { cudaStreamSynchronize(stream); }
+  void launch(const pm_batch& batch);
+  void wait(const pm_results& results);
   pm_memory_use memory() const;
 
  private:
@@ -49,11 +54,13 @@ class Model {
   void multiply(const Linear& matrix, const Bf16* x, float* y, int rows, bool accumulate);
   // `hasAdded`: `projected` still waits for its own norm before it joins the residual, in models that have one.
   void normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded);
+  // Brings the block tables and the tokens that earlier steps choose up to the step.
+  void feed(const pm_batch& batch);
+  // `logitsOut`: on the host; null: nobody wants them.
   void sampleRows(const StepSizes& sizes, float* logitsOut);
-  void returnOutputs(const pm_batch& batch);
 
   int hidden, heads, kvHeads, headDim, padded, intermediate, vocab;
-  int rotaryDim, ropeTableCount, maxRows, maxSamples, logitRows;
+  int rotaryDim, ropeTableCount, maxRows, maxSamples, logitRows, tableColumns;
   float eps, embeddingScale, attentionScale, attentionSoftcap, logitSoftcap;
   bool hasOutputNorms, gelu;
   bool hasWarpgroups;  // compute capability 9.x
@@ -70,6 +77,9 @@ class Model {
   StepPlan plan;
   StepInputs inputs;
   StepOutputs outputs;
+  std::array<StepReturn, PM_STEPS_IN_FLIGHT> returns;
+  size_t launched = 0, waited = 0;
+  DeviceMemory tables;  // [max_sequences, tableColumns] blocks
   std::map<GraphKey, GraphSlot> graphs;
   int generation = 0;  // of the memory that graphs point to
   int partialCapacity = 0;

@@ -15,14 +15,14 @@ struct Cursor {
 
   // A place for `count` elements: `values` and then `filler`.
   template <class T>
-  const T* put(const T* values, size_t given, size_t count, const T& filler) {
+  T* put(const T* values, size_t given, size_t count, const T& filler) {
     const size_t start = at;
     at += aligned(count * sizeof(T));
     if (!host) return nullptr;
     T* to = reinterpret_cast<T*>(host + start);
     if (given) memcpy(to, values, given * sizeof(T));
     std::fill(to + given, to + count, filler);
-    return reinterpret_cast<const T*>(device + start);
+    return reinterpret_cast<T*>(device + start);
   }
 };
 
@@ -56,17 +56,18 @@ bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& 
     decode = c.put(plan.decode.data(), plan.decode.size(), (size_t)sizes.decodeItems, AttentionItem{});
     prefill = c.put(plan.prefill.data(), plan.prefill.size(), (size_t)sizes.prefillItems, AttentionItem{});
     merges = c.put(plan.merges.data(), plan.merges.size(), (size_t)sizes.merges, MergeItem{});
-    // From here on lengths are the step's own; nothing after it is at a fixed place.
-    tables = c.put(plan.tables.data(), plan.tables.size(), plan.tables.size(), 0);
   };
   // The parts whose length no graph can fix have the second half of the memory.
   const auto walkRest = [&](Cursor& c) {
     const size_t past = historyLength(b), biases = (size_t)b.bias_starts[b.samples];
     history = c.put(b.history, past, past, 0);
+    historyCount = (int)past;
     biasIds = c.put(b.bias_ids, biases, biases, 0);
     biasValues = c.put(b.bias_values, biases, biases, 0.0f);
     const size_t words = b.mask_of ? (size_t)b.mask_count * maskWords : 0;
     masks = c.put(b.masks, words, words, 0u);
+    const size_t changes = (size_t)b.table_delta_count;
+    deltas = c.put(b.table_deltas, changes, changes, pm_table_delta{});
   };
   Cursor measured, rest;
   walk(measured);
@@ -75,9 +76,11 @@ bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& 
   const bool grows = 2 * needed > device.bytes();
   if (grows) {
     PM_CUDA(cudaStreamSynchronize(stream));
-    host = PinnedMemory(4 * aligned(needed));
     device = DeviceMemory(4 * aligned(needed));
   }
+  // Its earlier step has been waited for.
+  PinnedMemory& host = hosts[turn++ % hosts.size()];
+  if (host.bytes() < device.bytes()) host = PinnedMemory(device.bytes());
   const size_t half = device.bytes() / 2;
   Cursor first{host.as<char>(), device.as<char>(), 0}, second{host.as<char>() + half, device.as<char>() + half, 0};
   walk(first);
@@ -85,37 +88,6 @@ bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& 
   PM_CUDA(cudaMemcpyAsync(device.as<char>(), host.as<char>(), first.at, cudaMemcpyHostToDevice, stream));
   if (second.at) PM_CUDA(cudaMemcpyAsync(device.as<char>() + half, host.as<char>() + half, second.at, cudaMemcpyHostToDevice, stream));
   return grows;
-}
-
-StepOutputs::StepOutputs(int samples, int topStride) : topStride(topStride) {
-  size_t at = 0;
-  const auto place = [&](auto& both, size_t count) {
-    using T = std::remove_pointer_t<decltype(both.device)>;
-    const size_t start = at;
-    at += aligned(count * sizeof(T));
-    if (!host.bytes()) return;
-    both.device = reinterpret_cast<T*>(device.as<char>() + start);
-    both.host = reinterpret_cast<T*>(host.as<char>() + start);
-  };
-  const auto walk = [&] {
-    at = 0;
-    const size_t n = (size_t)samples, top = n * (size_t)topStride;
-    place(notNumbers, 1);
-    place(ids, n);
-    place(ranks, n);
-    place(logprobs, n);
-    topStart = at;
-    place(topIds, top);
-    place(topLogprobs, top);
-  };
-  walk();
-  host = PinnedMemory(at);
-  device = DeviceMemory(at);
-  walk();
-}
-
-void StepOutputs::fetch(bool withTop, cudaStream_t stream) {
-  PM_CUDA(cudaMemcpyAsync(host.as<char>(), device.as<char>(), withTop ? device.bytes() : topStart, cudaMemcpyDeviceToHost, stream));
 }
 
 }  // namespace pm::cuda

@@ -1,7 +1,9 @@
-// What a step sends to the device and gets back, each in one piece of pinned memory with a copy on the device. Where an
-// array lies depends on the sizes alone, so steps of equal sizes find their inputs at equal addresses, as graphs need.
+// What a step sends to the device, in one piece of pinned memory with a copy on the device. Where an array lies depends on
+// the sizes alone, so steps of equal sizes find their inputs at equal addresses, as graphs need. Each step in flight has
+// pinned memory of its own; on the device one follows the other.
 #pragma once
 
+#include <array>
 #include <cstring>
 
 #include "../backend.h"
@@ -26,35 +28,19 @@ class StepInputs {
   size_t bytes() const { return device.bytes(); }
 
   // On the device.
-  const int32_t *tokens, *positions, *slots, *pickedRows, *samplingInts, *forced, *maskOf, *biasStarts, *history, *biasIds, *tables;
+  int32_t *tokens, *history;
+  int historyCount;
+  const int32_t *positions, *slots, *pickedRows, *samplingInts, *forced, *maskOf, *biasStarts, *biasIds;
+  const pm_table_delta* deltas;
   const float *samplingFloats, *biasValues;
   const uint32_t* masks;
   const AttentionItem *decode, *prefill;
   const MergeItem* merges;
 
  private:
-  PinnedMemory host;
+  std::array<PinnedMemory, PM_STEPS_IN_FLIGHT> hosts;
+  size_t turn = 0;
   DeviceMemory device;
-};
-
-class StepOutputs {
- public:
-  StepOutputs() = default;
-  StepOutputs(int samples, int topStride);
-  // `withTop`: also what stands in topIds and topLogprobs.
-  void fetch(bool withTop, cudaStream_t stream);
-  size_t bytes() const { return device.bytes(); }
-  int topStride = 0;
-
-  template <class T> struct Both { T *device, *host; };
-  Both<int32_t> ids, ranks, topIds;
-  Both<float> logprobs, topLogprobs;
-  Both<uint32_t> notNumbers;
-
- private:
-  PinnedMemory host;
-  DeviceMemory device;
-  size_t topStart = 0;
 };
 
 }  // namespace pm::cuda

@@ -25,17 +25,14 @@ void addDecode(AttentionItem item, StepPlan& plan) {
 
 }  // namespace
 
-void planStep(const pm_batch& batch, int group, int prefillRows, StepPlan& plan) {
+void planStep(const pm_batch& batch, int group, int prefillRows, int tableColumns, StepPlan& plan) {
   plan.decode.clear();
   plan.prefill.clear();
   plan.merges.clear();
-  plan.tables.clear();
   plan.partials = 0;
   for (int s = 0; s < batch.sequences; s++) {
     const int row = batch.query_starts[s], queries = batch.query_starts[s + 1] - row, position = batch.positions[row];
-    const int table = (int)plan.tables.size(), pages = (position + queries + kPageTokens - 1) / kPageTokens;
-    const int32_t* from = batch.block_tables + (size_t)s * (size_t)batch.block_table_stride;
-    plan.tables.insert(plan.tables.end(), from, from + pages);
+    const int table = batch.table_rows[s] * tableColumns;
     const bool isDecode = queries <= decodeQueries(group);
     const int each = isDecode ? queries : prefillRows / group;
     for (int first = 0; first < queries; first += each) {

@@ -13,7 +13,6 @@ struct StepPlan {
   std::vector<AttentionItem> decode;   // longest first
   std::vector<AttentionItem> prefill;  // longest first
   std::vector<MergeItem> merges;
-  std::vector<int32_t> tables;         // pages of all sequences, back to back
   int partials = 0;
 };
 
@@ -25,8 +24,8 @@ constexpr int splitTokens(int tokens) { return tokens <= 16384 ? 256 : tokens <=
 constexpr int decodeQueries(int group) { return 16 / group; }
 constexpr int kPrefillRows = 64, kWarpgroupRows = 128;  // of attendPrefill and attendPrefillWarpgroups
 
-// `group`: query heads per kv head, at most 16; `prefillRows`: of the kernel that takes the chunks of prompts. Clears and
-// fills `plan`.
-void planStep(const pm_batch& batch, int group, int prefillRows, StepPlan& plan);
+// `group`: query heads per kv head, at most 16; `prefillRows`: of the kernel that takes the chunks of prompts;
+// `tableColumns`: entries of a row of the block tables. Clears and fills `plan`.
+void planStep(const pm_batch& batch, int group, int prefillRows, int tableColumns, StepPlan& plan);
 
 }  // namespace pm::cuda

@@ -281,4 +281,14 @@ void sample(const SampleTask& t) {
   }
 }
 
+void applyDeltas(const DeltaTask& t) {
+  for (int i = 0; i < t.count; i++)
+    if (const auto& [row, column, block] = t.deltas[i]; block >= 0) t.tables[row * t.columns + column] = block;
+}
+
+void feedTokens(const FeedTask& t) {
+  for (int i = 0; i < t.count; i++)
+    if (t.ids[i] < 0) t.ids[i] = t.chosen[-1 - t.ids[i]];
+}
+
 }  // namespace pm::cuda::twin

@@ -2,6 +2,7 @@
 // the check on a device compare with these.
 #pragma once
 
+#include "kernels/feed.h"
 #include "kernels/kernels.h"
 
 namespace pm::cuda::twin {
@@ -17,6 +18,8 @@ void gate(const GateTask& task);
 void gatherRows(const GatherTask& task);
 void copyPages(const PageCopyTask& task);
 void sample(const SampleTask& task);
+void applyDeltas(const DeltaTask& task);
+void feedTokens(const FeedTask& task);
 
 // Element access into pages.
 double readPage(const void* pages, size_t slot, int kvHead, int channel, int kvHeads, int padded, KvType type);

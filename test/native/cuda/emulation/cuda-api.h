@@ -1,9 +1,12 @@
 // Emulation of the part of CUDA's runtime that the backend uses. "Device" memory is the host's, filled with 0xff
-// when it is allocated; a stream runs at once; a graph is a list of launches. See emulation.h for threads.
+// when it is allocated; a graph is a list of launches. A stream does nothing before somebody waits for it or for an event
+// in it, as late as a device may: what the host changes or reads too early is seen. Copies from and to memory that is
+// not pinned happen at once, after all that the stream has to do. See emulation.h for threads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 
@@ -29,11 +32,19 @@ struct EmulatedGraph {
 };
 struct EmulatedStream {
   EmulatedGraph* capturing = nullptr;
+  std::deque<std::function<void()>> pending;
+
+  // Later, or into the graph that is recorded; at once in the null stream.
+  static void add(EmulatedStream* stream, std::function<void()> work);
+};
+struct EmulatedEvent {
+  double time = 0;
+  EmulatedStream* stream = nullptr;  // in which it has not happened yet
 };
 using cudaStream_t = EmulatedStream*;
 using cudaGraph_t = EmulatedGraph*;
 using cudaGraphExec_t = EmulatedGraph*;
-using cudaEvent_t = double*;
+using cudaEvent_t = EmulatedEvent*;
 
 struct cudaDeviceProp {
   char name[256];
@@ -75,9 +86,7 @@ namespace pm::cuda {
 template <auto Kernel, class... Args>
 void launch(dim3 grid, int threads, size_t sharedBytes, cudaStream_t stream, const Args&... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  const auto run = [=] { emulation::runGrid(grid, threads, sharedBytes, [&] { Kernel(args...); }); };
-  if (stream && stream->capturing) stream->capturing->launches.push_back(run);
-  else run();
+  EmulatedStream::add(stream, [=] { emulation::runGrid(grid, threads, sharedBytes, [&] { Kernel(args...); }); });
 }
 
 }  // namespace pm::cuda
