@@ -61,6 +61,13 @@ describe('--device on a machine without a GPU', () => {
     );
   });
 
+  it('cpu: waits for each step unless told otherwise', () => {
+    opened({ device: 'cpu' }, ({ info }) => expect(info.hasAsyncScheduling).toBe(false));
+    opened({ device: 'cpu', asyncScheduling: true }, ({ info }) =>
+      expect(info.hasAsyncScheduling).toBe(true),
+    );
+  });
+
   it('refuses an fp8 cache on the CPU', () => {
     expect(() => openEngine(options({ device: 'cpu', kvCacheDtype: 'F8_E4M3' }))).toThrow(
       /fp8 is for GPUs; on a CPU use int8/,
@@ -71,6 +78,9 @@ describe('--device on a machine without a GPU', () => {
     expect(engineOptionsFromFlags('m', { device: 'cuda', 'kv-cache-dtype': 'fp8' })).toMatchObject({
       device: 'cuda',
       kvCacheDtype: 'fp8',
+    });
+    expect(engineOptionsFromFlags('m', { 'async-scheduling': false })).toMatchObject({
+      asyncScheduling: false,
     });
     expect(() => engineOptionsFromFlags('m', { device: 'tpu' })).toThrow(
       '--device must be one of auto, cpu, cuda',
@@ -132,6 +142,18 @@ describe.skipIf(!hasCompiler)('an engine on the emulated GPU', () => {
     );
   });
 
+  it('has two steps in flight unless told otherwise, and writes what it writes with one, bit for bit', () => {
+    const [one, two] = [false, undefined].map((asyncScheduling) =>
+      opened({ device: 'cuda', cudaLibrary, asyncScheduling, hasPrefixCaching: false }, ({ core, info }) => ({
+        isAsync: info.hasAsyncScheduling,
+        tokens: answers(core, 4),
+      })),
+    );
+    expect(one!.isAsync).toBe(false);
+    expect(two!.isAsync).toBe(true);
+    expect(two!.tokens).toEqual(one!.tokens);
+  }, 300_000);
+
   it('writes what the CPU writes, greedily, in a batch that joins, ends and is preempted', () => {
     const [expected, found] = (['cpu', 'cuda'] as const).map((device) =>
       opened({ device, cudaLibrary, numGpuBlocksOverride: 24 }, ({ core }) => answers(core)),
@@ -157,8 +179,8 @@ interface Token {
   readonly margin: number;
 }
 
-function answers(core: EngineCore): Map<number, Token[]> {
-  for (let id = 0; id < 10; id++) {
+function answers(core: EngineCore, requests = 10): Map<number, Token[]> {
+  for (let id = 0; id < requests; id++) {
     const prompt = Array.from({ length: 4 + id * 9 }, (_, i) => 3 + ((id * 31 + i * i * 7) % 1500));
     core.add(engineRequest({ id, prompt, maxTokens: 8, ignoreEos: true, temperature: 0, logprobs: 2 }));
   }
