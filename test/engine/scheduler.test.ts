@@ -268,7 +268,7 @@ describe('any traffic', () => {
     /** The second one makes every step wait for the one before. */
     badWords: fc.constantFrom([], [], [], [[5]], [[5, 6]]),
     stopTokenIds: fc.constantFrom([], [11, 23, 42]),
-    promptLogprobs: fc.constantFrom(undefined, undefined, 1),
+    promptLogprobs: fc.constantFrom(undefined, undefined, undefined, undefined, 1),
     priority: fc.nat(3),
     /** Arrives when this many steps have run. */
     arrivalStep: fc.nat(30),
@@ -359,5 +359,6 @@ describe('any traffic', () => {
       expect(acceptedTokens).toBeGreaterThan(least.acceptedTokens);
       expect(launchedOverAnother).toBeGreaterThan(least.launchedOverAnother);
     },
+    300_000,
   );
 });
