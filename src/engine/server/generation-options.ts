@@ -123,11 +123,13 @@ function readSampling(
   const seed = readNumber(body, 'seed', { isInteger: true });
   return {
     temperature: readNumber(body, 'temperature', { min: 0 }) ?? defaults.temperature ?? 1,
-    topP: readNumber(body, 'top_p', { above: 0, max: 1 }) ?? defaults.topP ?? 1,
-    topK: topK === -1 ? 0 : topK,
+    topP: asPositiveFloat(readNumber(body, 'top_p', { above: 0, max: 1 }) ?? defaults.topP ?? 1),
+    // All tokens are as good as no limit; native code counts in 32 bits.
+    topK: topK === -1 || topK >= vocabSize ? 0 : topK,
     minP: readNumber(body, 'min_p', { min: 0, max: 1 }) ?? defaults.minP ?? 0,
-    repetitionPenalty:
+    repetitionPenalty: asPositiveFloat(
       readNumber(body, 'repetition_penalty', { above: 0 }) ?? defaults.repetitionPenalty ?? 1,
+    ),
     presencePenalty: readNumber(body, 'presence_penalty', penalty) ?? 0,
     frequencyPenalty: readNumber(body, 'frequency_penalty', penalty) ?? 0,
     seed: seed === undefined ? undefined : BigInt(seed),
@@ -139,6 +141,13 @@ function readSampling(
     allowedTokenIds: readAllowedTokenIds(body, vocabSize),
     constraint: readConstraint(body),
   };
+}
+
+const [leastFloat, mostFloat] = [2 ** -126, 2 ** 127];
+
+/** A positive number that stays positive and finite in float32. */
+function asPositiveFloat(value: number): number {
+  return Math.min(Math.max(value, leastFloat), mostFloat);
 }
 
 function readPromptLogprobs(body: RequestBody, maxLogprobs: number): number | undefined {

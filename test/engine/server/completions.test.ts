@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import {
+  SAMPLING_FLOATS,
+  SAMPLING_INTS,
+  SamplingFloat,
+  SamplingInt,
+} from '../../../src/engine/native/native.ts';
 import type { Answer, FakeEngine } from '../support/fake-engine.ts';
 import { letters, readEvents, startFakeEngine } from '../support/fake-engine.ts';
+import { FakeModel } from '../support/fake-model.ts';
 
 let engine: FakeEngine;
 beforeAll(async () => {
@@ -326,4 +333,37 @@ describe('truncate_prompt_tokens', () => {
   });
 
   const ids = (text: string) => Array.from(text, (letter) => letter.charCodeAt(0));
+});
+
+test.each([
+  { top_k: 2 ** 31 },
+  { top_k: 1e300 },
+  { top_p: 1e-300 },
+  { repetition_penalty: 1e-300 },
+  { repetition_penalty: 1e300 },
+  { temperature: 1e300 },
+  { temperature: 1e-300 },
+])('a number that 32 bits cannot hold is answered, and the engine goes on: %j', async (fields) => {
+  const seen: number[] = [];
+  const model = new FakeModel({
+    blocks: 128,
+    blockSize: 16,
+    vocabSize: 256,
+    onStep: ({ samples, samplingFloats, samplingInts }) => {
+      for (let sample = 0; sample < samples; sample++) {
+        const floats = samplingFloats.subarray(sample * SAMPLING_FLOATS, (sample + 1) * SAMPLING_FLOATS);
+        expect(floats[SamplingFloat.TopP]).toBeGreaterThan(0);
+        expect(floats[SamplingFloat.RepetitionPenalty]).toBeGreaterThan(0);
+        expect(floats[SamplingFloat.RepetitionPenalty]).toBeLessThan(Number.POSITIVE_INFINITY);
+        seen.push(samplingInts[sample * SAMPLING_INTS + SamplingInt.TopK]!);
+      }
+    },
+  });
+  const engine = await startFakeEngine({ model });
+  const { status } = await engine.post('/v1/completions', { prompt: 'x', max_tokens: 2, ...fields });
+  expect(status).toBe(200);
+  expect(engine.crashes).toEqual([]);
+  expect(seen.length).toBeGreaterThan(0);
+  expect(seen.every((topK) => topK === 0)).toBe(true);
+  await engine.server.close();
 });
