@@ -122,7 +122,11 @@ function readSampling(
     );
   const seed = readNumber(body, 'seed', { isInteger: true });
   return {
-    temperature: readNumber(body, 'temperature', { min: 0 }) ?? defaults.temperature ?? 1,
+    // What is banned has a logit of -Infinity: an infinite divisor would make it NaN.
+    temperature: Math.min(
+      readNumber(body, 'temperature', { min: 0 }) ?? defaults.temperature ?? 1,
+      mostFloat,
+    ),
     topP: asPositiveFloat(readNumber(body, 'top_p', { above: 0, max: 1 }) ?? defaults.topP ?? 1),
     // All tokens are as good as no limit; native code counts in 32 bits.
     topK: topK === -1 || topK >= vocabSize ? 0 : topK,

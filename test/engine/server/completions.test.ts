@@ -353,6 +353,7 @@ test.each([
       for (let sample = 0; sample < samples; sample++) {
         const floats = samplingFloats.subarray(sample * SAMPLING_FLOATS, (sample + 1) * SAMPLING_FLOATS);
         expect(floats[SamplingFloat.TopP]).toBeGreaterThan(0);
+        expect(floats[SamplingFloat.Temperature]).toBeLessThan(Number.POSITIVE_INFINITY);
         expect(floats[SamplingFloat.RepetitionPenalty]).toBeGreaterThan(0);
         expect(floats[SamplingFloat.RepetitionPenalty]).toBeLessThan(Number.POSITIVE_INFINITY);
         seen.push(samplingInts[sample * SAMPLING_INTS + SamplingInt.TopK]!);
