@@ -44,6 +44,18 @@ const plans: readonly (readonly [string, Partial<ModelPlan>])[] = [
       slidingWindows: Int32Array.of(21, 0),
     },
   ],
+  [
+    'bfloat16 cache of odd heads, sliding windows, a soft cap',
+    {
+      kvCacheDtype: 'BF16',
+      attentionSoftcap: 5,
+      heads: 6,
+      kvHeads: 2,
+      headDim: 20,
+      hiddenSize: 72,
+      slidingWindows: Int32Array.of(21, 70),
+    },
+  ],
   ['8-bit weights, bfloat16 cache', { weightDtype: 'I8', kvCacheDtype: 'BF16' }],
   [
     '8-bit weights, sizes that are no multiple of a group',

@@ -20,7 +20,7 @@ const AVX512 = [...AVX2, '-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq'];
 const AMX = [...AVX512, '-mavx512vbmi', '-mavx512bf16', '-mamx-tile', '-mamx-bf16'];
 /**
  * Kernel files are compiled once per set; `portable` comes first, so that shared code is never a wide one.
- * `only`: a set that takes its other kernels from the set below it (kernels.cc).
+ * `only`: files of a set that takes its other kernels from the set below it (kernels.cc).
  */
 const SETS =
   process.arch === 'x64'
@@ -28,13 +28,13 @@ const SETS =
         { isa: 'portable', flags: BASELINE },
         { isa: 'avx2', flags: AVX2 },
         { isa: 'avx512', flags: AVX512, without: 'gemm-int8.cc' },
-        { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: 'gemm-int8.cc' },
-        { isa: 'avx512_vnni', flags: [...AVX512, '-mavx512vnni'], only: 'gemm-int8.cc' },
-        { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16'], only: 'gemm-bf16.cc' },
-        { isa: 'amx', flags: AMX, only: 'gemm-amx.cc' },
+        { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: ['gemm-int8.cc'] },
+        { isa: 'avx512_vnni', flags: [...AVX512, '-mavx512vnni'], only: ['gemm-int8.cc'] },
+        { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16'], only: ['gemm-bf16.cc'] },
+        { isa: 'amx', flags: AMX, only: ['gemm-amx.cc', 'attention-amx.cc'] },
       ]
     : [{ isa: 'portable', flags: [] }];
-const ONLY_PARTIAL = new Set(['gemm-bf16.cc', 'gemm-amx.cc']);
+const ONLY_PARTIAL = new Set(['gemm-bf16.cc', 'gemm-amx.cc', 'attention-amx.cc']);
 /** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
 const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
 
@@ -119,7 +119,9 @@ function listUnits(objects, hasAmx) {
   const sets = SETS.filter(({ isa }) => isa !== 'amx' || hasAmx);
   const perIsa = sets.flatMap(({ isa, flags, only, without }) =>
     kernels
-      .filter((file) => (only === undefined ? !ONLY_PARTIAL.has(file) && file !== without : file === only))
+      .filter((file) =>
+        only === undefined ? !ONLY_PARTIAL.has(file) && file !== without : only.includes(file),
+      )
       .map((file) => ({
         source: join(here, 'kernels', file),
         isa,

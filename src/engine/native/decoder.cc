@@ -174,7 +174,7 @@ void Decoder::allocate(const pm_plan& plan) {
 
   if (!adapters.empty()) lowered = rows(maxRows, 3 * adapterShape.maxRank);
   const size_t group = heads / kvHeads;
-  const size_t attentionFloats = attentionScratch(std::max<size_t>(24, group), paddedHeadDim);
+  const size_t attentionFloats = attentionScratch(std::max(kernels->attentionRows, group), paddedHeadDim);
   const size_t gateUpFloats = kRowBlock * (kPanelGroup | 1) * 16;
   for (int i = 0; i < plan.threads; i++)
     workerScratch.emplace_back(std::max(attentionFloats, (adapters.empty() ? 1 : 2) * gateUpFloats) * sizeof(float));

@@ -78,7 +78,7 @@ void Decoder::step(const pm_batch& batch, const pm_results& results) {
 }
 
 void Decoder::planAttention(const pm_batch& batch) {
-  const size_t most = std::max<size_t>(1, 24 / (heads / kvHeads));
+  const size_t most = std::max<size_t>(1, kernels->attentionRows / (heads / kvHeads));
   tiles.clear();
   sampledTiles.clear();
   const auto tableOf = [&](size_t sequence) { return tables.row(batch.table_rows[sequence]); };

@@ -15,8 +15,8 @@
 // Parallelization: callers cut (sequence, queries, kv head) into tasks.
 #include "attention.h"
 
+#include "online-softmax.h"
 #include "table.h"
-#include "tanh.h"
 
 namespace pm::PM_ISA {
 namespace {
@@ -27,11 +27,6 @@ constexpr int kRows = kAccumulators >= 24 ? 6 : kAccumulators >= 6 ? 3 : 1;
 constexpr int atOnce(int room, int most) { return room >= 8 && most >= 8 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1; }
 template <int R> constexpr int kPagesAtOnce = R <= 2 ? atOnce(kAccumulators / (2 * R), 4) : 1;
 template <int R> constexpr int kChannelsAtOnce = atOnce(kAccumulators / (R + 1), 8);
-constexpr size_t kPages = kAttentionTokens / kLanes;
-
-// Tokens [low, high) of the current step that a row sees, relative to the step's first token.
-struct Range { int low, high; };
-
 template <class S>
 constexpr bool kIsScaled = sizeof(typename S::Stored) == 1;
 
@@ -61,6 +56,9 @@ struct Walk {
   }
   static Vec scales(const char* tile, size_t channels) {
     return loadBf16(reinterpret_cast<const uint16_t*>(tile + kvScalesAt(channels)));
+  }
+  SoftmaxRow rowOf(size_t row) const {
+    return {scores + row * kAttentionTokens, acc + row * t.pages.paddedHeadDim, t.pages.paddedHeadDim};
   }
   const typename S::Stored* values(size_t token) const {
     return reinterpret_cast<const typename S::Stored*>(valueTile(token / kLanes)) + token % kLanes * t.pages.paddedHeadDim;
@@ -150,54 +148,6 @@ struct Walk {
   static int min(int a, int b) { return a < b ? a : b; }
 };
 
-// One row's share of a step: scores become probabilities, the accumulator is rescaled.
-template <class S>
-void soften(const Walk<S>& walk, size_t row, Range seen, float& most, float& sum) {
-  const size_t channels = walk.t.pages.paddedHeadDim;
-  const float cap = walk.t.softcap;
-  float* scores = walk.scores + row * kAttentionTokens;
-  float* acc = walk.acc + row * channels;
-  const Vec none = set1(-3.0e38f);
-  Vec s[kPages];
-  Vec top = none;
-  PM_UNROLL for (size_t page = 0; page < kPages; page++) {
-    const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
-    const Vec score = load(scores + page * kLanes);
-    s[page] = select(lanes, cap > 0.0f ? softcap(score, set1(cap)) : score, none);
-    top = max(top, s[page]);
-  }
-  const float now = reduceMax(top);
-  const float next = now > most ? now : most;
-  const Vec shift = set1(next);
-  Vec total = zero();
-  PM_UNROLL for (size_t page = 0; page < kPages; page++) {
-    const unsigned lanes = laneRange(seen.low - (int)page * kLanes, seen.high - (int)page * kLanes);
-    Vec p = select(lanes, exp(sub(s[page], shift)), zero());
-    total = add(total, p);
-    if constexpr (kIsScaled<S>)
-      if (lanes) p = mul(p, walk.scales(walk.valueTile(page), channels));
-    store(scores + page * kLanes, p);
-  }
-  if (next != most) {
-    const Vec factor = exp(sub(set1(most), shift));
-    for (size_t c = 0; c < channels; c += kLanes) store(acc + c, mul(load(acc + c), factor));
-    alignas(64) float lanes[kLanes];
-    store(lanes, factor);
-    sum *= lanes[0];
-    most = next;
-  }
-  sum += reduceAdd(total);
-}
-
-// Tokens of the step that row r of the task sees.
-Range visible(const AttentionTask& t, size_t row, size_t step) {
-  const long long start = (long long)(step * kAttentionTokens);
-  const long long position = (long long)(t.firstPosition + row / t.group);
-  const long long first = t.window && position + 1 > (long long)t.window ? position + 1 - (long long)t.window : 0;
-  const long long low = first - start, high = position + 1 - start;
-  return {(int)(low < 0 ? 0 : low > 64 ? 64 : low), (int)(high < 0 ? 0 : high > 64 ? 64 : high)};
-}
-
 template <class S, int R>
 void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
   const AttentionTask& t = walk.t;
@@ -215,7 +165,10 @@ void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
   walk.template scoreAll<R>(row, anyLow, anyHigh);
   for (int r = 0; r < R; r++)
     if (seen[r].low < seen[r].high)
-      soften(walk, row + r, seen[r], most[row + r], sum[row + r]);
+      soften(walk.rowOf(row + r), seen[r], t.softcap, most[row + r], sum[row + r], [&](size_t page, Vec p) {
+        if constexpr (kIsScaled<S>) return mul(p, walk.scales(walk.valueTile(page), t.pages.paddedHeadDim));
+        else return p;
+      });
   // Tokens that all rows see go through the tile; the ragged ends, before and after, row by row.
   if (allLow >= allHigh) {
     for (int r = 0; r < R; r++) walk.template weighAll<1>(row + r, seen[r].low, seen[r].high);
@@ -228,7 +181,7 @@ void stepRows(const Walk<S>& walk, size_t row, float* most, float* sum) {
 
 template <class S>
 void run(const AttentionTask& t) {
-  const size_t rows = t.queries * t.group, d = t.pages.headDim, channels = t.pages.paddedHeadDim;
+  const size_t rows = t.queries * t.group, channels = t.pages.paddedHeadDim;
   Walk<S> walk{t, 0, t.scratch, t.scratch + rows * kAttentionTokens};
   float* most = walk.acc + rows * channels;
   float* sum = most + (rows + 15) / 16 * 16;
@@ -251,11 +204,7 @@ void run(const AttentionTask& t) {
     pass.template operator()<2>();
     pass.template operator()<1>();
   }
-  for (size_t r = 0; r < rows; r++) {
-    float* out = t.out + r / t.group * t.outStride + r % t.group * d;
-    const float scale = 1.0f / sum[r];
-    for (size_t i = 0; i < d; i++) out[i] = walk.acc[r * channels + i] * scale;
-  }
+  for (size_t r = 0; r < rows; r++) finish(t, walk.rowOf(r), r, sum[r]);
 }
 
 }  // namespace

@@ -24,9 +24,10 @@ struct AttentionTask {
 // Tokens per step of the online softmax: four pages.
 constexpr size_t kAttentionTokens = 64;
 
-// Floats of scratch for queries * group rows: scores, accumulators, running maximum and sum.
+// Floats of scratch for queries * group rows: scores, accumulators, running maximum and sum; and, in bf16, queries of
+// whole groups of 32 and probabilities.
 constexpr size_t attentionScratch(size_t rows, size_t paddedHeadDim) {
-  return rows * (kAttentionTokens + paddedHeadDim) + 2 * ((rows + 15) / 16 * 16);
+  return (rows + 15) / 16 * 16 * (kAttentionTokens + paddedHeadDim + 2 + (paddedHeadDim + 16 + kAttentionTokens) / 2);
 }
 
 }  // namespace pm

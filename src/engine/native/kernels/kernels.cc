@@ -8,7 +8,7 @@
 namespace pm {
 
 #if defined(PM_AMX)
-namespace amx { void gemmBf16(const GemmTask& task); void gemmInt8(const GemmTask& task); }
+namespace amx { void gemmBf16(const GemmTask& task); void gemmInt8(const GemmTask& task); void attention(const AttentionTask& task); }
 #endif
 #if defined(PM_X86_SETS)
 namespace avx512_bf16 { void gemmBf16(const GemmTask& task); }
@@ -54,7 +54,10 @@ struct Found {
           tiles.isa = "amx";
           tiles.gemmBf16 = amx::gemmBf16;
           tiles.gemmInt8 = amx::gemmInt8;
+          tiles.attention = amx::attention;
+          tiles.attendsInBf16 = true;
           tiles.int8Input = Dtype::BF16;
+          tiles.attentionRows = 32;
           add(tiles);
         }
 #endif
