@@ -1,14 +1,16 @@
 // y = x W^T + bias with activations in bf16 and weights in bf16 or in groups of 8 bits, on matrix tiles (amx.h).
 //
 // Weights of 8 bits become bf16 on the way, value * scale rounded to nearest: relative to them at most 2^-8 in each
-// product beside the 2^-8 of the activation. A block of them is widened once and stays in cache for all rows; the
-// tiles then multiply eight times as fast as byte instructions, which would have to scale the sums of every group.
+// product beside the 2^-8 of the activation. Widened once for all rows, they multiply more than four times as fast as
+// by byte dot products; tiles of bytes would have to scale the sums of every group.
 //
-// k goes in blocks of 512; between blocks sums rest in y, which is exact. Every output grows by one product of 32 k
-// at a time, in order, whatever the rows beside it: few rows use the same instructions on flatter tiles. So a row's
-// bits do not depend on the batch.
+// With many rows k goes in blocks of 512 that stay in cache; between blocks sums rest in y, which is exact. Every
+// output grows by one product of 32 k at a time, in order, whatever the rows beside it: few rows use the same
+// instructions on flatter tiles. So a row's bits do not depend on the batch.
 //
 // Parallelization: callers cut rows and panels into rectangles, one GemmTask each.
+#include <type_traits>
+
 #include "simd.h"
 
 #include "amx.h"
@@ -32,41 +34,57 @@ struct Block {
   size_t count;
 };
 
+template <bool Tall, int NB>
+PM_INLINE void zeroSums() {
+  zeroTile<0>();
+  if constexpr (NB == 2) zeroTile<1>();
+  if constexpr (Tall) zeroTile<2>();
+  if constexpr (Tall && NB == 2) zeroTile<3>();
+}
+
+template <bool Tall, int NB>
+PM_INLINE void loadSums(const float* y, size_t yStride) {
+  const size_t bytes = yStride * sizeof(float);
+  loadTile<0>(y, bytes);
+  if constexpr (NB == 2) loadTile<1>(y + kLanes, bytes);
+  if constexpr (Tall) loadTile<2>(y + kTileRows * yStride, bytes);
+  if constexpr (Tall && NB == 2) loadTile<3>(y + kTileRows * yStride + kLanes, bytes);
+}
+
+template <bool Tall, int NB>
+PM_INLINE void storeSums(float* y, size_t yStride) {
+  const size_t bytes = yStride * sizeof(float);
+  storeTile<0>(y, bytes);
+  if constexpr (NB == 2) storeTile<1>(y + kLanes, bytes);
+  if constexpr (Tall) storeTile<2>(y + kTileRows * yStride, bytes);
+  if constexpr (Tall && NB == 2) storeTile<3>(y + kTileRows * yStride + kLanes, bytes);
+}
+
+// Sums of up to 32 rows and NB panels += the products of 32 k.
+template <bool Tall, int NB>
+PM_INLINE void addProducts(const char* x, size_t xStride, const char* b, size_t panelStride) {
+  loadTile<4>(x, xStride);
+  loadTile<6>(b, 64);
+  multiplyTiles<0, 4, 6>();
+  if constexpr (NB == 2) {
+    loadTile<7>(b + panelStride, 64);
+    multiplyTiles<1, 4, 7>();
+  }
+  if constexpr (Tall) {
+    loadTile<5>(x + kTileRows * xStride, xStride);
+    multiplyTiles<2, 5, 6>();
+    if constexpr (NB == 2) multiplyTiles<3, 5, 7>();
+  }
+}
+
 // y += x W^T for up to 32 rows and NB panels over one block of k.
 template <bool Tall, int NB>
 PM_INLINE void multiplyBlock(const char* x, size_t xStride, const Block& block, bool first, float* y, size_t yStride) {
-  const size_t yBytes = yStride * sizeof(float);
-  float* lower = y + kTileRows * yStride;
-  if (first) {
-    zeroTile<0>();
-    if constexpr (NB == 2) zeroTile<1>();
-    if constexpr (Tall) zeroTile<2>();
-    if constexpr (Tall && NB == 2) zeroTile<3>();
-  } else {
-    loadTile<0>(y, yBytes);
-    if constexpr (NB == 2) loadTile<1>(y + kLanes, yBytes);
-    if constexpr (Tall) loadTile<2>(lower, yBytes);
-    if constexpr (Tall && NB == 2) loadTile<3>(lower + kLanes, yBytes);
-  }
-  const char* b = block.tiles;
-  for (size_t i = 0; i < block.count; i++, x += 2 * kTileK, b += kTileBytes) {
-    loadTile<4>(x, xStride);
-    loadTile<6>(b, 64);
-    multiplyTiles<0, 4, 6>();
-    if constexpr (NB == 2) {
-      loadTile<7>(b + block.panelStride, 64);
-      multiplyTiles<1, 4, 7>();
-    }
-    if constexpr (Tall) {
-      loadTile<5>(x + kTileRows * xStride, xStride);
-      multiplyTiles<2, 5, 6>();
-      if constexpr (NB == 2) multiplyTiles<3, 5, 7>();
-    }
-  }
-  storeTile<0>(y, yBytes);
-  if constexpr (NB == 2) storeTile<1>(y + kLanes, yBytes);
-  if constexpr (Tall) storeTile<2>(lower, yBytes);
-  if constexpr (Tall && NB == 2) storeTile<3>(lower + kLanes, yBytes);
+  if (first) zeroSums<Tall, NB>();
+  else loadSums<Tall, NB>(y, yStride);
+  for (size_t i = 0; i < block.count; i++)
+    addProducts<Tall, NB>(x + i * 2 * kTileK, xStride, block.tiles + i * kTileBytes, block.panelStride);
+  storeSums<Tall, NB>(y, yStride);
 }
 
 // bf16 panels are tiles already; only a last product of fewer than 32 k is filled up with zeros.
@@ -120,25 +138,45 @@ PM_INLINE void widenGroup(const char* group, const uint16_t* scales, char* tile)
   }
 }
 
+constexpr size_t kGroupBytes = kGroup * kLanes;
+constexpr size_t kAhead = 2048;  // bytes of the stream that are asked for before they are used
+
+// Group `g` of each panel to the tiles at `to`, `tileStride` apart.
+template <int NB>
+PM_INLINE void widen(const char* panel, size_t stride, size_t k, size_t g, char* to, size_t tileStride) {
+  PM_UNROLL for (int b = 0; b < NB; b++) {
+    const char* group = panel + b * stride + g * kGroupBytes;
+    const char* scales = panel + b * stride + groupsOf(k) * kGroupBytes;
+    PM_UNROLL for (size_t line = 0; line < kGroupBytes; line += 64) __builtin_prefetch(group + kAhead + line, 0, 2);
+    widenGroup(group, reinterpret_cast<const uint16_t*>(scales) + g * kLanes, to + b * tileStride);
+  }
+}
+
 struct BytePanels {
-  static constexpr size_t kAhead = 2048;  // bytes of the stream that are asked for before they are used
   static size_t stepsOf(size_t k) { return groupsOf(k); }
 
   template <int NB>
   static Block read(const char* panel, size_t stride, size_t k, size_t from, size_t count, char* scratch) {
-    constexpr size_t groupBytes = kGroup * kLanes;
-    for (int b = 0; b < NB; b++) {
-      const char* groups = panel + b * stride;
-      const auto* scales = reinterpret_cast<const uint16_t*>(groups + groupsOf(k) * groupBytes);
-      for (size_t g = from; g < from + count; g++) {
-        const char* group = groups + g * groupBytes;
-        PM_UNROLL for (size_t line = 0; line < groupBytes; line += 64) __builtin_prefetch(group + kAhead + line, 0, 2);
-        widenGroup(group, scales + g * kLanes, scratch + b * kBlockBytes + (g - from) * kTileBytes);
-      }
-    }
+    for (size_t i = 0; i < count; i++) widen<NB>(panel, stride, k, from + i, scratch + i * kTileBytes, kBlockBytes);
     return {scratch, kBlockBytes, count};
   }
 };
+
+// Up to 32 rows and bytes: the weights pass but once, so each group is widened beside the products of the one before
+// the last, and a block is never waited for.
+template <bool Tall, int NB>
+void streamGroups(const GemmTask& t, const char* panel, size_t stride, char* scratch, float* y) {
+  constexpr size_t slots = 4, lead = 2;
+  const size_t groups = groupsOf(t.k);
+  const auto slot = [&](size_t g) { return scratch + g % slots * NB * kTileBytes; };
+  zeroSums<Tall, NB>();
+  for (size_t g = 0; g < groups + lead; g++) {
+    if (g < groups) widen<NB>(panel, stride, t.k, g, slot(g), kTileBytes);
+    if (g < lead) continue;
+    addProducts<Tall, NB>(static_cast<const char*>(t.x) + (g - lead) * 2 * kTileK, t.xStride, slot(g - lead), kTileBytes);
+  }
+  storeSums<Tall, NB>(y, t.yStride);
+}
 
 PM_INLINE void addBias(const float* bias, size_t panels, float* y, size_t yStride, size_t rows) {
   for (size_t row = 0; row < rows; row++)
@@ -157,6 +195,12 @@ void run(const GemmTask& t) {
   if (even) shapeEven();
   else shapeRest();
   const auto group = [&]<int NB>(size_t panel) {
+    if constexpr (std::is_same_v<Panels, BytePanels>)
+      if (even == 0 || t.rows == kPairRows) {
+        const char* weights = static_cast<const char*>(t.weights) + panel * stride;
+        if (t.rows > kTileRows) return streamGroups<true, NB>(t, weights, stride, scratch, t.y + panel * kLanes);
+        return streamGroups<false, NB>(t, weights, stride, scratch, t.y + panel * kLanes);
+      }
     for (size_t from = 0; from < steps; from += kBlockTiles) {
       const size_t count = steps - from < kBlockTiles ? steps - from : kBlockTiles;
       const Block block = Panels::template read<NB>(static_cast<const char*>(t.weights) + panel * stride, stride, t.k, from, count, scratch);
