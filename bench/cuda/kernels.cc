@@ -171,6 +171,21 @@ void timeGemm(cudaStream_t stream, bool tiny, int rows, int n, int k, MatrixLibr
   const double bytes = (double)weight + (double)rows * k * 2 + (double)rows * n * 4, operations = 2.0 * rows * n * k;
   const std::string shape = std::to_string(rows) + " x " + std::to_string(n) + " x " + std::to_string(k);
   row("gemm " + shape, medianInGraph(stream, tiny, tiny ? 1 : sets, [&](int turn) { gemm(task(turn), stream); }), bytes, operations);
+  // Times do not depend on what the bytes say.
+  const DeviceMemory scales = randomMemory((size_t)n * 4, stream);
+  const auto task8 = [&](int turn) {
+    GemmTask t = task(turn);
+    t.w8 = reinterpret_cast<const uint8_t*>(t.w);
+    t.scales = scales.as<float>();
+    return t;
+  };
+  if (k % 16 == 0)
+    row("  with fp8 weights", medianInGraph(stream, tiny, tiny ? 1 : sets, [&](int turn) { gemm(task8(turn), stream); }),
+        bytes - (double)weight / 2, operations);
+  cudaDeviceProp properties{};
+  PM_CUDA(cudaGetDeviceProperties(&properties, 0));
+  if (rows > kSkinnyRows && properties.major == 9)
+    row("  by warpgroups", medianInGraph(stream, tiny, tiny ? 1 : sets, [&](int turn) { gemmWarpgroups(task(turn), stream); }), bytes, operations);
   if (library && library->multiply(task(0), stream))
     row("  by cuBLASLt", medianInGraph(stream, tiny, tiny ? 1 : sets, [&](int turn) { library->multiply(task(turn), stream); }), bytes, operations);
 }
@@ -229,6 +244,7 @@ void run(bool tiny) {
     timeDecode(stream, tiny, 8, 2, 128, KvType::E4m3, 1, 40);
     timePrefill(stream, tiny, 4, 2, 64, 20, 40);
     timeGemm(stream, tiny, 4, 128, 256, nullptr);
+    timeGemm(stream, tiny, 70, 128, 256, nullptr);
     timeRows(stream, tiny, 2, 64, 128, 500);
     return;
   }

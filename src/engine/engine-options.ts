@@ -45,7 +45,7 @@ export interface EngineOptions {
   readonly loadFormat?: 'auto' | 'safetensors' | 'dummy';
   readonly dtype?: 'auto' | 'bfloat16' | 'float16' | 'float32';
   /** `int8`: projections and embeddings are quantized on load. */
-  readonly quantization?: 'int8';
+  readonly quantization?: 'int8' | 'fp8';
   /** `int8` is short for `int8_per_token_head`: 8 bits, a scale per token and head. */
   readonly kvCacheDtype?: 'auto' | 'bfloat16' | 'float32' | 'int8' | 'int8_per_token_head' | 'fp8';
   /** `auto`: a GPU where there is one that can run the model, else the CPU. */

@@ -1,5 +1,6 @@
 import type { ModelConfig } from './model/config.ts';
 import { paddedGpuHead } from './model/model-plan.ts';
+import type { ModelPlan } from './native/native.ts';
 
 /** As in vLLM: the part of the GPU's memory that the engine may use in all. */
 const defaultUtilization = 0.9;
@@ -10,16 +11,22 @@ const logitRows = 256;
 
 /**
  * Bytes that the KV cache may take on a GPU: the part of all memory that the engine may use, less what others use of
- * it, the weights as bfloat16, and scratch for the largest step. Throws if nothing is left.
+ * it, the weights, and scratch for the largest step. Throws if nothing is left.
  */
 export function gpuKvCacheBytes(
   config: ModelConfig,
-  options: { readonly gpuMemoryUtilization: number | undefined; readonly maxNumBatchedTokens: number },
+  options: {
+    readonly gpuMemoryUtilization: number | undefined;
+    readonly maxNumBatchedTokens: number;
+    readonly weightDtype?: ModelPlan['weightDtype'];
+  },
   device: { readonly memoryBytes: number; readonly freeBytes: number },
 ): number {
   const utilization = options.gpuMemoryUtilization ?? defaultUtilization;
   const used = device.memoryBytes - device.freeBytes;
-  const needed = weightBytes(config) + scratchBytes(config, options.maxNumBatchedTokens) + reservedBytes;
+  const isFp8 = options.weightDtype === 'F8_E4M3';
+  const needed =
+    weightBytes(config, isFp8) + scratchBytes(config, options.maxNumBatchedTokens, isFp8) + reservedBytes;
   const left = Math.floor(device.memoryBytes * utilization) - used - needed;
   if (left > 0) return left;
   const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
@@ -30,19 +37,28 @@ export function gpuKvCacheBytes(
   );
 }
 
-function weightBytes(config: ModelConfig): number {
+function weightBytes(config: ModelConfig, isFp8: boolean): number {
   const { hiddenSize: hidden, intermediateSize: inner, heads, kvHeads, headDim, layers, vocabSize } = config;
   const attention = hidden * headDim * (2 * heads + 2 * kvHeads);
   const embeddings = vocabSize * hidden * (config.tieWordEmbeddings ? 1 : 2);
-  return 2 * (embeddings + layers * (attention + 3 * hidden * inner));
+  const outputs = hidden * 2 + (heads + 2 * kvHeads) * headDim + 2 * inner;
+  const perLayer = attention + 3 * hidden * inner;
+  return 2 * embeddings + layers * (isFp8 ? perLayer + 4 * outputs : 2 * perLayer);
 }
 
 /** As the CUDA model allocates it, generously. */
-function scratchBytes(config: ModelConfig, rows: number): number {
+function scratchBytes(config: ModelConfig, rows: number, isFp8: boolean): number {
   const { hiddenSize: hidden, intermediateSize: inner, heads, kvHeads, headDim, vocabSize } = config;
   const padded = paddedGpuHead(headDim);
   const perRow =
     20 * hidden + 4 * (heads + 2 * kvHeads) * headDim + 6 * heads * padded + 10 * inner + 8 * headDim;
   const widest = Math.max(2 * inner, vocabSize, hidden);
-  return Math.max(rows, 256) * perRow + 12 * logitRows * vocabSize + 4 * 8 * 64 * Math.min(widest, 65_536);
+  // Of 8-bit weights the largest matrix of a layer is also held as bfloat16 while many rows meet it.
+  const expanded = isFp8 ? 2 * hidden * Math.max(2 * inner, (heads + 2 * kvHeads) * headDim) : 0;
+  return (
+    expanded +
+    Math.max(rows, 256) * perRow +
+    12 * logitRows * vocabSize +
+    4 * 8 * 64 * Math.min(widest, 65_536)
+  );
 }

@@ -48,6 +48,8 @@ function openOnCpu(
   native: NativeModule,
   onProgress: ((part: number) => void) | undefined,
 ): OpenedModel {
+  if (options.weightDtype === 'F8_E4M3')
+    throw new Error('--quantization fp8 is for GPUs; on a CPU use int8, which takes the same memory');
   if (options.kvCacheDtype === 'F8_E4M3')
     throw new Error('--kv-cache-dtype fp8 is for GPUs; on a CPU use int8, which takes the same memory');
   const { blocks, maxModelLen } = planKvCache({

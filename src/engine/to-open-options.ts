@@ -14,6 +14,8 @@ const weightDtypes: Readonly<Record<NonNullable<EngineOptions['dtype']>, 'auto' 
   float32: 'F32',
 };
 
+const quantizedDtypes = { int8: 'I8', fp8: 'F8_E4M3' } as const;
+
 const kvCacheDtypes: Readonly<Record<NonNullable<EngineOptions['kvCacheDtype']>, KvCacheDtype>> = {
   auto: 'BF16',
   bfloat16: 'BF16',
@@ -60,7 +62,10 @@ export function toOpenOptions(options: EngineOptions, eosTokenIds: readonly numb
     model: options.model,
     device: options.device ?? 'auto',
     loadFormat: options.loadFormat === 'dummy' ? 'dummy' : 'safetensors',
-    weightDtype: options.quantization === 'int8' ? 'I8' : weightDtypes[options.dtype ?? 'auto'],
+    weightDtype:
+      options.quantization === undefined
+        ? weightDtypes[options.dtype ?? 'auto']
+        : quantizedDtypes[options.quantization],
     kvCacheDtype: kvCacheDtypes[options.kvCacheDtype ?? 'auto'],
     threads: options.threads ?? computeCores(),
     maxModelLen: options.maxModelLen,

@@ -74,6 +74,14 @@ describe('--device on a machine without a GPU', () => {
     );
   });
 
+  it('refuses fp8 weights on the CPU', () => {
+    expect(() => openEngine(options({ device: 'cpu', weightDtype: 'F8_E4M3' }))).toThrow(
+      /--quantization fp8 is for GPUs; on a CPU use int8/,
+    );
+    expect(toOpenOptions({ model, quantization: 'fp8' }, []).weightDtype).toBe('F8_E4M3');
+    expect(toOpenOptions({ model, quantization: 'int8' }, []).weightDtype).toBe('I8');
+  });
+
   it('is read from the command line', () => {
     expect(engineOptionsFromFlags('m', { device: 'cuda', 'kv-cache-dtype': 'fp8' })).toMatchObject({
       device: 'cuda',
@@ -121,6 +129,12 @@ describe.skipIf(!hasCompiler)('an engine on the emulated GPU', () => {
         expect(weights + kvCache + scratch).toBeLessThan(0.9 * 2 ** 30);
       },
     );
+    const blocksWith = (weightDtype: 'BF16' | 'F8_E4M3') =>
+      opened(
+        { device: 'cuda', cudaLibrary, numGpuBlocksOverride: undefined, maxModelLen: 16, weightDtype },
+        ({ info }) => info.blocks,
+      );
+    expect(blocksWith('F8_E4M3')).toBeGreaterThan(blocksWith('BF16'));
     const tooMuch = {
       device: 'cuda' as const,
       cudaLibrary,

@@ -119,6 +119,30 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
     }
   });
 
+  it('holds weights as e4m3, half the bytes at the cost of their precision', () => {
+    const plan = gpuPlan({ vocabSize: 64, maxTokens: 520 });
+    const steps = (model: NativeModel) => {
+      // A chunk that is long enough for weights to be expanded, one of the own kernel, one of decoding.
+      const tokens = prompt(616, 5, plan.vocabSize);
+      const blocks = blocksFor(617, 2, 3);
+      const part = (from: number, to: number) => ({ tokens: tokens.slice(from, to), start: from, blocks });
+      const parts = [part(0, 515), part(515, 615), part(615, 616)];
+      return {
+        logits: parts.flatMap((each) => logitsOf(model, [each], plan.vocabSize)),
+        weights: model.memory().weights,
+      };
+    };
+    const [, bf16] = onBoth(plan, steps);
+    const fp8 = withModel(backend, { ...plan, weightDtype: 'F8_E4M3' }, steps);
+    expect(fp8.weights).toBeLessThan(0.65 * bf16.weights); // embeddings and head stay
+    for (const [i, logits] of bf16.logits.entries()) {
+      // Weights are off by up to 1/16 and by 1/40 in the root of the mean square, independently in each of two layers.
+      const difference = rootMeanSquare([...logits], fp8.logits[i]!);
+      expect(difference).toBeLessThan(0.1);
+      expect(difference).toBeGreaterThan(0.005);
+    }
+  });
+
   it('returns hidden states of the rows that are pooled', () => {
     const plan = shapes()[0].plan;
     const [expected, found] = onBoth(plan, (model) => {
@@ -133,7 +157,11 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
   });
 
   it.each([
-    [{ weightDtype: 'F32' as const }, /holds weights as bfloat16; leave out --quantization/],
+    [{ weightDtype: 'F32' as const }, /holds weights as bfloat16 or fp8; use --quantization fp8 or none/],
+    [
+      { weightDtype: 'F8_E4M3' as const, intermediateSize: 104 },
+      /with --quantization fp8 .* multiples of 16/,
+    ],
     [{ kvCacheDtype: 'F32' as const }, /KV cache as bfloat16 or fp8/],
     [{ adapterSlots: 1, maxAdapterRank: 4 }, /LoRA adapters do not run on it/],
     [{ heads: 34, kvHeads: 2 }, /17 query heads per kv head are more than its 16/],
@@ -165,6 +193,16 @@ describe('the programs for a device', () => {
       'sample greedily',
     ])
       expect(output).toMatch(new RegExp(`\\| ${kernel}.* \\| \\d+\\.\\d \\|`));
+  });
+
+  it.each([
+    [['--only', 'check,kernel'], /there is no stage kernel; see --help/],
+    [['--minutes'], /--minutes needs a value/],
+    [['--fast'], /unknown argument --fast/],
+  ])('refuse %j', (arguments_, message) => {
+    const { status, stderr } = spawnSync(join(build, '../bench/cuda/run'), arguments_, { encoding: 'utf8' });
+    expect(stderr).toMatch(message);
+    expect(status).toBe(1);
   });
 
   it.skipIf(spawnSync('nvidia-smi').status === 0)('say plainly that there is no GPU', () => {

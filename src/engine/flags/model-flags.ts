@@ -37,9 +37,9 @@ export const modelFlags: readonly EngineFlag[] = [
     name: 'quantization',
     option: 'quantization',
     type: 'string',
-    choices: ['int8'],
+    choices: ['int8', 'fp8'],
     default: undefined,
-    help: 'int8: projections and embeddings are quantized on load, in groups of 32; replaces --dtype for them.',
+    help: 'Projections are quantized on load. int8, on a CPU: in groups of 32, embeddings too. fp8, on a GPU: e4m3 with a scale per output.',
   },
   {
     name: 'threads',

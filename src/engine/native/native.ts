@@ -120,9 +120,10 @@ export interface ModelPlan {
   /**
    * How projections and embeddings are held in memory: as in the checkpoint (BF16 where that is
    * quantized), or converted on load. `I8`: 8-bit
-   * integers in groups of 32 inputs that share a scale.
+   * integers in groups of 32 inputs that share a scale, on a CPU. `F8_E4M3`: 8-bit floats with a scale per output,
+   * inside the layers, on a GPU.
    */
-  readonly weightDtype: 'auto' | WeightDtype | 'I8';
+  readonly weightDtype: 'auto' | WeightDtype | 'I8' | 'F8_E4M3';
   readonly kvCacheDtype: KvCacheDtype;
   /** Tokens per KV block. 16. */
   readonly blockSize: number;

@@ -12,6 +12,9 @@ namespace {
 constexpr int kLogitRows = 128, kGraphRows = 256;
 // A batch of one shape runs this often before it is recorded: the first launches set kernels up.
 constexpr int kUsesBeforeGraph = 2;
+// From here on fp8 weights become bfloat16 before a product: that moves 5 bytes a weight instead of 1, which by count,
+// not by measurement, a product of this many rows is worth.
+constexpr int kExpandRows = 512;
 
 int roundUp(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 int graphRows(int rows) { return rows <= 2 ? rows : rows <= 4 ? 4 : roundUp(rows, rows <= 64 ? 8 : 32); }
@@ -25,8 +28,10 @@ std::string refusal(const pm_plan& p) {
   if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
   if (p.experts > 0) return "mixtures of experts do not run on it";
   if (p.adapter_slots > 0) return "LoRA adapters do not run on it; leave out --enable-lora";
-  if (p.weight_dtype != PM_DTYPE_AUTO && p.weight_dtype != PM_BF16)
-    return "it holds weights as bfloat16; leave out --quantization and use --dtype auto or bfloat16";
+  if (p.weight_dtype != PM_DTYPE_AUTO && p.weight_dtype != PM_BF16 && p.weight_dtype != PM_F8_E4M3)
+    return "it holds weights as bfloat16 or fp8; use --quantization fp8 or none, and --dtype auto or bfloat16";
+  if (p.weight_dtype == PM_F8_E4M3 && (p.hidden_size % 16 || p.intermediate_size % 16 || p.heads * p.head_dim % 16))
+    return "with --quantization fp8 hiddenSize, intermediateSize and heads * headDim must be multiples of 16";
   if (p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_F8_E4M3) return "it holds the KV cache as bfloat16 or fp8; see --kv-cache-dtype";
   if (paddedHead(p.head_dim) == 0) return "heads of " + text(p.head_dim) + " channels are more than its 256";
   if (p.heads / p.kv_heads > 16) return text(p.heads / p.kv_heads) + " query heads per kv head are more than its 16";
@@ -101,13 +106,16 @@ void Model::loadWeights(const pm_plan& p) {
 
 void Model::allocate(const pm_plan& p) {
   const size_t cache = (size_t)p.blocks * (size_t)kvHeads * tileBytes(padded, kvType);
-  size_t space = gemmWorkspace(head.n, head.k);
+  size_t space = gemmWorkspace(head.n, head.k), expansion = 0;
   for (Layer& layer : layers) {
     layer.keys = DeviceMemory(cache);
     layer.values = DeviceMemory(cache);
     for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down})
       space = std::max(space, gemmWorkspace(matrix->n, matrix->k));
+    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down})
+      if (matrix->isFp8() && maxRows >= kExpandRows) expansion = std::max(expansion, (size_t)matrix->n * (size_t)matrix->k);
   }
+  expanded = DeviceMemory(expansion * sizeof(Bf16));
   const size_t rows = (size_t)maxRows, samples = (size_t)maxSamples, q = (size_t)heads * headDim;
   x = DeviceMemory(product(rows, hidden, sizeof(float)));
   normed = DeviceMemory(product(std::max(rows, samples), hidden, sizeof(Bf16)));
@@ -245,10 +253,19 @@ void Model::normalize(float* residual, const DeviceMemory* outputNorm, const Dev
 }
 
 void Model::multiply(const Linear& matrix, const Bf16* in, float* out, int rows, bool accumulate) {
-  const GemmTask task{in, matrix.w.as<Bf16>(), matrix.bias.as<float>(), out, rows, matrix.n, matrix.k, accumulate,
-                      workspace.as<float>(), counters.as<uint32_t>()};
-  if (library && rows > kSkinnyRows && library->multiply(task, stream)) return;
-  gemm(task, stream);
+  GemmTask task{in, matrix.w.as<Bf16>(), matrix.bias.as<float>(), out, rows, matrix.n, matrix.k, accumulate, workspace.as<float>(),
+                counters.as<uint32_t>()};
+  if (matrix.isFp8()) {
+    task.w8 = matrix.w.as<uint8_t>();
+    task.scales = matrix.scales.as<float>();
+    if (rows < kExpandRows) return gemm(task, stream);
+    expandWeights({task.w8, task.scales, expanded.as<Bf16>(), matrix.n, matrix.k}, stream);
+    task.w = expanded.as<Bf16>();
+    task.w8 = nullptr;
+  }
+  if (rows > kSkinnyRows && library && library->multiply(task, stream)) return;
+  if (rows > kSkinnyRows && hasWarpgroups) gemmWarpgroups(task, stream);
+  else gemm(task, stream);
 }
 
 void Model::attend(const Layer& layer, const StepSizes& sizes) {
@@ -292,7 +309,7 @@ pm_memory_use Model::memory() const {
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
   for (const DeviceMemory* memory : {&x, &normed, &qkv, &q, &attended, &projected, &gateUp, &activated, &pickedX, &pickedAttended,
-                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &counters, &partials, &partialSums, &tables})
+                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &expanded, &counters, &partials, &partialSums, &tables})
     use.scratch += memory->bytes();
   use.scratch += inputs.bytes() + outputs.bytes() + (library ? library->bytes() : 0);
   return use;

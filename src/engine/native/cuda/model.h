@@ -1,4 +1,4 @@
-// A decoder-only transformer on one GPU: bfloat16 weights, paged KV cache, scratch, and one step over a batch. The
+// A decoder-only transformer on one GPU: bfloat16 or e4m3 weights, paged KV cache, scratch, and one step over a batch. The
 // residual and all sums are float32; what meets a weight is bfloat16.
 #pragma once
 
@@ -73,7 +73,7 @@ class Model {
   std::vector<Layer> layers;
 
   DeviceMemory x, normed, qkv, q, attended, projected, gateUp, activated, pickedX, pickedAttended;
-  DeviceMemory cosines, sines, logits, raw, marks, workspace, counters, partials, partialSums;
+  DeviceMemory cosines, sines, logits, raw, marks, workspace, expanded, counters, partials, partialSums;
   StepPlan plan;
   StepInputs inputs;
   StepOutputs outputs;

@@ -8,6 +8,7 @@
 
 #include "../backend.h"
 #include "../numbers.h"
+#include "fp8.h"
 
 namespace pm::cuda::twin {
 namespace {
@@ -166,11 +167,20 @@ void mergePartials(const MergeTask& t) {
 void gemm(const GemmTask& t) {
   for (int row = 0; row < t.rows; row++)
     for (int n = 0; n < t.n; n++) {
+      const auto weight = [&](int k) {
+        return t.w8 ? fromE4m3(t.w8[(size_t)n * t.k + fp8Place(k)]) * t.scales[n] : (double)fromBf16(t.w[(size_t)n * t.k + k]);
+      };
       double sum = t.bias ? t.bias[n] : 0;
-      for (int k = 0; k < t.k; k++) sum += (double)fromBf16(t.x[(size_t)row * t.k + k]) * fromBf16(t.w[(size_t)n * t.k + k]);
+      for (int k = 0; k < t.k; k++) sum += (double)fromBf16(t.x[(size_t)row * t.k + k]) * weight(k);
       float& y = t.y[(size_t)row * t.n + n];
       y = (float)(t.accumulate ? y + sum : sum);
     }
+}
+
+void expandWeights(const ExpandTask& t) {
+  for (int n = 0; n < t.n; n++)
+    for (int k = 0; k < t.k; k++)
+      t.out[(size_t)n * t.k + k] = toBf16((float)(fromE4m3(t.w8[(size_t)n * t.k + fp8Place(k)]) * t.scales[n]));
 }
 
 void gate(const GateTask& t) {

@@ -14,6 +14,7 @@ void rope(const RopeTask& task);
 void attend(const AttentionTask& task);
 void mergePartials(const MergeTask& task);
 void gemm(const GemmTask& task);
+void expandWeights(const ExpandTask& task);
 void gate(const GateTask& task);
 void gatherRows(const GatherTask& task);
 void copyPages(const PageCopyTask& task);

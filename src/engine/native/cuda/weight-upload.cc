@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../numbers.h"
+#include "fp8.h"
 
 namespace pm::cuda {
 namespace {
@@ -12,19 +13,25 @@ constexpr size_t kChunkBytes = size_t{32} << 20, kRowsAtOnce = 16;
 
 }  // namespace
 
-WeightUpload::WeightUpload(const pm_plan& plan, cudaStream_t stream) : source(plan), stream(stream), pool(plan.threads) {}
+WeightUpload::WeightUpload(const pm_plan& plan, cudaStream_t stream) 
+    : source(plan), quantizes(plan.weight_dtype == PM_F8_E4M3), stream(stream), pool(plan.threads) {}
 
 Linear WeightUpload::linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer,
                             const std::vector<size_t>& rows, size_t columns) {
   Linear result;
   for (const size_t count : rows) result.n += (int)count;
   result.k = (int)columns;
-  result.w = DeviceMemory((size_t)result.n * columns * sizeof(uint16_t));
-  uint16_t* to = result.w.as<uint16_t>();
+  const bool isFp8 = quantizes && layer >= 0;
+  const size_t rowBytes = isFp8 ? columns : columns * sizeof(uint16_t);
+  result.w = DeviceMemory((size_t)result.n * rowBytes);
+  std::vector<float> scales(isFp8 ? (size_t)result.n : 0);
+  size_t first = 0;
   for (size_t i = 0; i < roles.size(); i++) {
-    copyRows(source.find(roles[i], layer, -1, rows[i], columns), rows[i], columns, to);
-    to += rows[i] * columns;
+    copyRows(source.find(roles[i], layer, -1, rows[i], columns), rows[i], columns, result.w.as<char>() + first * rowBytes,
+             isFp8 ? scales.data() + first : nullptr);
+    first += rows[i];
   }
+  if (isFp8) result.scales = floats(scales.data(), scales.size());
   const auto isThere = [&](pm_role role) { return source.has(role, layer); };
   if (std::any_of(biases.begin(), biases.end(), isThere)) {
     std::vector<float> values;
@@ -38,9 +45,9 @@ Linear WeightUpload::linear(const std::vector<pm_role>& roles, const std::vector
   return result;
 }
 
-void WeightUpload::copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, uint16_t* to) {
-  const size_t rowBytes = columns * sizeof(uint16_t), each = std::max<size_t>(1, kChunkBytes / rowBytes);
-  const bool isReady = tensor.data && tensor.dtype == PM_STORED_BF16 && tensor.interleavedHead == 0;
+void WeightUpload::copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, char* to, float* scales) {
+  const size_t rowBytes = scales ? columns : columns * sizeof(uint16_t), each = std::max<size_t>(1, kChunkBytes / rowBytes);
+  const bool isReady = !scales && tensor.data && tensor.dtype == PM_STORED_BF16 && tensor.interleavedHead == 0;
   std::vector<std::vector<float>> scratch((size_t)pool.threads(), std::vector<float>(isReady ? 0 : columns));
   size_t turn = 0;
   for (size_t first = 0; first < rows; first += each, turn++) {
@@ -48,19 +55,20 @@ void WeightUpload::copyRows(const WeightSource::Tensor& tensor, size_t rows, siz
     PinnedMemory& chunk = chunks[turn % 2];
     if (turn % 2 == 0) PM_CUDA(cudaStreamSynchronize(stream));  // both chunks are free again
     if (chunk.bytes() < count * rowBytes) chunk = PinnedMemory(std::max(kChunkBytes, count * rowBytes));
-    uint16_t* out = chunk.as<uint16_t>();
     pool.run((int)((count + kRowsAtOnce - 1) / kRowsAtOnce), [&](int part, int worker) {
       for (size_t row = (size_t)part * kRowsAtOnce; row < std::min(count, ((size_t)part + 1) * kRowsAtOnce); row++) {
+        char* out = chunk.as<char>() + row * rowBytes;
         if (isReady) {
-          memcpy(out + row * columns, static_cast<const char*>(tensor.data) + (first + row) * rowBytes, rowBytes);
+          memcpy(out, static_cast<const char*>(tensor.data) + (first + row) * rowBytes, rowBytes);
           continue;
         }
         float* floats = scratch[(size_t)worker].data();
         WeightSource::readRow(tensor, first + row, columns, floats);
-        for (size_t i = 0; i < columns; i++) out[row * columns + i] = toBf16(floats[i]);
+        if (scales) scales[first + row] = quantizeRow(floats, (int)columns, reinterpret_cast<uint8_t*>(out));
+        else for (size_t i = 0; i < columns; i++) reinterpret_cast<uint16_t*>(out)[i] = toBf16(floats[i]);
       }
     });
-    PM_CUDA(cudaMemcpyAsync(to + first * columns, out, count * rowBytes, cudaMemcpyHostToDevice, stream));
+    PM_CUDA(cudaMemcpyAsync(to + first * rowBytes, chunk.as<char>(), count * rowBytes, cudaMemcpyHostToDevice, stream));
   }
   PM_CUDA(cudaStreamSynchronize(stream));
 }

@@ -1,5 +1,5 @@
-// Weights from files, or random ones, to the device as bfloat16: a chunk is filled by all threads in pinned memory
-// while the one before it is copied.
+// Weights from files, or random ones, to the device as bfloat16 or e4m3: a chunk is filled by all threads in pinned
+// memory while the one before it is copied.
 #pragma once
 
 #include <vector>
@@ -13,16 +13,19 @@ namespace pm::cuda {
 // y = x w^T + bias
 struct Linear {
   int n = 0, k = 0;
-  DeviceMemory w;     // [n, k] bfloat16
-  DeviceMemory bias;  // [n] float, or empty
-  size_t bytes() const { return w.bytes() + bias.bytes(); }
+  DeviceMemory w;       // [n, k] bfloat16, or as in fp8.h where there are scales
+  DeviceMemory scales;  // [n] float, or empty
+  DeviceMemory bias;    // [n] float, or empty
+  bool isFp8() const { return scales.bytes() > 0; }
+  size_t bytes() const { return w.bytes() + scales.bytes() + bias.bytes(); }
 };
 
 class WeightUpload {
  public:
   WeightUpload(const pm_plan& plan, cudaStream_t stream);
 
-  // The rows of `roles` one after the other; `biases` match them, absent ones count as zero.
+  // The rows of `roles` one after the other; `biases` match them, absent ones count as zero. Inside the layers with 8 bits,
+  // if the plan says so.
   Linear linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer, const std::vector<size_t>& rows,
                 size_t columns);
   // A norm's weights, with the plan's offset added.
@@ -30,9 +33,11 @@ class WeightUpload {
   DeviceMemory floats(const float* values, size_t length);
 
  private:
-  void copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, uint16_t* to);
+  // `scales`: [rows] out, for rows of 8 bits; null for bfloat16.
+  void copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, char* to, float* scales);
 
   WeightSource source;
+  bool quantizes;
   cudaStream_t stream;
   ThreadPool pool;
   PinnedMemory chunks[2];

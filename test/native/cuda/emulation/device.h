@@ -100,6 +100,8 @@ inline uint32_t packF16(float low, float high) { return toF16(low) | (uint32_t)t
 inline float lowBf16(uint32_t pair) { return fromBf16((uint16_t)pair); }
 inline float highBf16(uint32_t pair) { return fromBf16((uint16_t)(pair >> 16)); }
 
+inline uint32_t multiplyPairBf16(uint32_t a, uint32_t b) { return packBf16(lowBf16(a) * lowBf16(b), highBf16(a) * highBf16(b)); }
+
 uint16_t packE4m3(float low, float high);
 uint32_t e4m3ToF16(uint16_t pair);
 

@@ -87,6 +87,13 @@ PM_DEVICE uint32_t packF16(float low, float high) {
 PM_DEVICE float lowBf16(uint32_t pair) { return __uint_as_float(pair << 16); }
 PM_DEVICE float highBf16(uint32_t pair) { return __uint_as_float(pair & 0xffff0000u); }
 
+// Products of both halves, rounded to nearest even; subnormal numbers count.
+PM_DEVICE uint32_t multiplyPairBf16(uint32_t a, uint32_t b) {
+  uint32_t r;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(r) : "r"(a), "r"(b), "r"(0x80008000u));  // a b - 0
+  return r;
+}
+
 // Pairs of 8-bit floats e4m3, `low` in the low byte; beyond 448 saturates.
 PM_DEVICE uint16_t packE4m3(float low, float high) {
 #if __CUDA_ARCH__ >= 890

@@ -1,4 +1,5 @@
-// y[rows, n] = x[rows, k] w[n, k]^T + bias, bfloat16 in, float32 sums and out.
+// y[rows, n] = x[rows, k] w[n, k]^T + bias, bfloat16 in, float32 sums and out. Weights may have 8 bits (fp8.h): they become
+// bfloat16 in registers, exactly, and the sums are scaled.
 //
 // A block computes TM rows by TN outputs. Slices of 64 along k pass through shared memory, several under way at a time;
 // a row of a slice is 128 bytes, its 16-byte chunk c lies at c ^ (row & 7), so matrix loads meet no bank twice.
@@ -14,8 +15,10 @@ namespace pm::cuda {
 namespace {
 
 constexpr int kSlice = 64, kRowBytes = kSlice * 2, kChunks = kRowBytes / 16;
+constexpr int kRowBytes8 = kSlice, kChunks8 = kRowBytes8 / 16;  // of 8-bit weights
 // Blocks that keep 132 multiprocessors busy three times over. Fixed, so that sums do not depend on the card.
 constexpr int kWantedBlocks = 396, kSkinnyTile = 64, kMaxSplits = 8, kLeastSlices = 4;
+constexpr int kExpandThreads = 256;
 
 struct Ranges {
   int slices, perSplit;
@@ -25,12 +28,13 @@ PM_BOTH Ranges rangesOf(int k, int splits) {
   return {slices, (slices + splits - 1) / splits};
 }
 
-template <int TM, int TN, int WM, int WN, int STAGES, bool SERIAL>
+template <int TM, int TN, int WM, int WN, int STAGES, bool SERIAL, bool FP8>
 struct Shape {
   static constexpr int kThreads = WM * WN * 32, kRows = TM, kOutputs = TN, kStages = STAGES;
   static constexpr int kWarpRows = TM / WM / 16, kWarpTiles = TN / WN / 8;  // 16-row and 8-output tiles of a warp
-  static constexpr int kStageBytes = (TM + TN) * kRowBytes, kSharedBytes = STAGES * kStageBytes + 16;
-  static constexpr bool kSerial = SERIAL;
+  static constexpr int kWeightRow = FP8 ? kRowBytes8 : kRowBytes;
+  static constexpr int kStageBytes = TM * kRowBytes + TN * kWeightRow, kSharedBytes = STAGES * kStageBytes + 16;
+  static constexpr bool kSerial = SERIAL, kFp8 = FP8;
   static constexpr int kWarpsN = WN;
 };
 
@@ -44,6 +48,19 @@ PM_DEVICE void fetch(char* to, const Bf16* from, int first, int limit, int k, in
     const bool valid = first + row < limit && column < k;
     const Bf16* source = from + (valid ? (size_t)(first + row) * k + column : 0);
     copyAsync(to + row * kRowBytes + ((chunk ^ (row & 7)) << 4), source, valid);
+  }
+}
+
+// The same of 8-bit weights. Two rows share a line of banks.
+PM_BOTH constexpr int chunk8(int row, int chunk) { return row * kRowBytes8 + ((chunk ^ (row >> 1 & 3)) << 4); }
+template <int ROWS, int THREADS>
+PM_DEVICE void fetch8(char* to, const uint8_t* from, int first, int limit, int k, int slice) {
+  PM_UNROLL
+  for (int i = 0; i < ROWS * kChunks8 / THREADS; i++) {
+    const int at = i * THREADS + (int)threadIdx.x, row = at / kChunks8, chunk = at % kChunks8;
+    const int column = slice * kSlice + chunk * 16;
+    const bool valid = first + row < limit && column < k;
+    copyAsync(to + chunk8(row, chunk), from + (valid ? (size_t)(first + row) * k + column : 0), valid);
   }
 }
 
@@ -61,7 +78,9 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
   const auto issue = [&](int slice) {
     if (slice < to) {
       fetch<S::kRows, S::kThreads>(stage(slice), t.x, firstRow, t.rows, t.k, slice);
-      fetch<S::kOutputs, S::kThreads>(stage(slice) + S::kRows * kRowBytes, t.w, firstOut, t.n, t.k, slice);
+      char* weights = stage(slice) + S::kRows * kRowBytes;
+      if constexpr (S::kFp8) fetch8<S::kOutputs, S::kThreads>(weights, t.w8, firstOut, t.n, t.k, slice);
+      else fetch<S::kOutputs, S::kThreads>(weights, t.w, firstOut, t.n, t.k, slice);
     }
     commitCopies();
   };
@@ -74,7 +93,7 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
     syncThreads();
     issue(slice + S::kStages - 1);
     const char* x = stage(slice) + warpM * MT * 16 * kRowBytes;
-    const char* w = stage(slice) + (S::kRows + warpN * NT * 8) * kRowBytes;
+    const char* w = stage(slice) + S::kRows * kRowBytes + warpN * NT * 8 * S::kWeightRow;
     PM_UNROLL
     for (int step = 0; step < kSlice / 16; step++) {
       uint32_t a[MT][4], b[NT / 2][4];
@@ -85,8 +104,16 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
       }
       PM_UNROLL
       for (int i = 0; i < NT / 2; i++) {
-        const int row = i * 16 + (lane & 7) + ((lane >> 4) << 3), chunk = step * 2 + ((lane >> 3) & 1);
-        loadMatrices(b[i], w + row * kRowBytes + ((chunk ^ (row & 7)) << 4));
+        if constexpr (S::kFp8) {
+          PM_UNROLL
+          for (int half = 0; half < 2; half++) {
+            const int row = i * 16 + half * 8 + (lane >> 2);
+            e4m3ToBf16(*reinterpret_cast<const uint32_t*>(w + chunk8(row, step) + (lane & 3) * 4), b[i][half * 2], b[i][half * 2 + 1]);
+          }
+        } else {
+          const int row = i * 16 + (lane & 7) + ((lane >> 4) << 3), chunk = step * 2 + ((lane >> 3) & 1);
+          loadMatrices(b[i], w + row * kRowBytes + ((chunk ^ (row & 7)) << 4));
+        }
       }
       PM_UNROLL
       for (int i = 0; i < MT; i++)
@@ -124,6 +151,7 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
   };
   const auto store = [&](int row, int out, float value) {
     float* y = t.y + (size_t)row * t.n + out;
+    if constexpr (S::kFp8) value *= t.scales[out];
     if (t.bias) value += t.bias[out];
     *y = t.accumulate ? *y + value : value;
   };
@@ -177,11 +205,38 @@ size_t gemmWorkspace(int n, int k) {
   return splits == 1 ? 0 : (size_t)splits * kSkinnyRows * n;
 }
 
+namespace {
+
+template <bool FP8>
+void launchFor(const GemmTask& t, cudaStream_t stream) {
+  if (t.rows <= 16) launchShape<Shape<16, kSkinnyTile, 1, 4, 6, false, FP8>>(t, stream);
+  else if (t.rows <= 32) launchShape<Shape<32, kSkinnyTile, 1, 4, 6, false, FP8>>(t, stream);
+  else if (t.rows <= kSkinnyRows) launchShape<Shape<64, kSkinnyTile, 1, 4, 5, false, FP8>>(t, stream);
+  else launchShape<Shape<128, 64, 4, 2, 4, true, FP8>>(t, stream);
+}
+
+// One thread per word of four weights.
+PM_KERNEL expandKernel(ExpandTask t) {
+  const int word = (int)(blockIdx.y * kExpandThreads + threadIdx.x), row = (int)blockIdx.x;
+  if (word >= t.k / 4) return;
+  uint32_t even, odd;
+  e4m3ToBf16(reinterpret_cast<const uint32_t*>(t.w8 + (size_t)row * t.k)[word], even, odd);
+  const float scale = t.scales[row];
+  uint32_t* to = reinterpret_cast<uint32_t*>(t.out + (size_t)row * t.k + word / 4 * 16 + word % 4 * 2);
+  to[0] = packBf16(lowBf16(even) * scale, highBf16(even) * scale);
+  to[4] = packBf16(lowBf16(odd) * scale, highBf16(odd) * scale);
+}
+
+}  // namespace
+
 void gemm(const GemmTask& t, cudaStream_t stream) {
-  if (t.rows <= 16) launchShape<Shape<16, kSkinnyTile, 1, 4, 6, false>>(t, stream);
-  else if (t.rows <= 32) launchShape<Shape<32, kSkinnyTile, 1, 4, 6, false>>(t, stream);
-  else if (t.rows <= kSkinnyRows) launchShape<Shape<64, kSkinnyTile, 1, 4, 5, false>>(t, stream);
-  else launchShape<Shape<128, 64, 4, 2, 4, true>>(t, stream);
+  if (t.w8) launchFor<true>(t, stream);
+  else launchFor<false>(t, stream);
+}
+
+void expandWeights(const ExpandTask& t, cudaStream_t stream) {
+  const unsigned parts = (unsigned)((t.k / 4 + kExpandThreads - 1) / kExpandThreads);
+  launch<expandKernel>(dim3((unsigned)t.n, parts), kExpandThreads, 0, stream, t);
 }
 
 }  // namespace pm::cuda

@@ -118,12 +118,25 @@ struct GemmTask {
   bool accumulate;
   float* workspace;    // gemmWorkspace(n, k) floats
   uint32_t* counters;  // [kGemmCounters], zero before and after
+  const uint8_t* w8 = nullptr;    // [n, k] in place of w, as in fp8.h; k a multiple of 16
+  const float* scales = nullptr;  // [n], with w8
 };
 constexpr int kSkinnyRows = 64;
 constexpr int kGemmCounters = 4096;
 size_t gemmWorkspace(int n, int k);
 int gemmSplits(int n, int k);
 void gemm(const GemmTask& task, cudaStream_t stream);
+// The same on compute capability 9.x, for many rows and bfloat16 weights.
+void gemmWarpgroups(const GemmTask& task, cudaStream_t stream);
+
+// out = w8 * scales as bfloat16
+struct ExpandTask {
+  const uint8_t* w8;    // [n, k], as in fp8.h
+  const float* scales;  // [n]
+  Bf16* out;            // [n, k]
+  int n, k;             // k a multiple of 16
+};
+void expandWeights(const ExpandTask& task, cudaStream_t stream);
 
 // out = activation(gate) * up
 struct GateTask {

@@ -43,4 +43,12 @@ PM_DEVICE float blockMax(float x, float* scratch) {
   return most;
 }
 
+// Four e4m3 as two pairs of bfloat16, exactly: bytes 0 and 2, bytes 1 and 3. Their bits are those of a bfloat16 with an
+// exponent 120 too small, subnormal ones included.
+PM_DEVICE void e4m3ToBf16(uint32_t four, uint32_t& even, uint32_t& odd) {
+  constexpr uint32_t kTwoTo120 = 0x7b807b80u;
+  even = multiplyPairBf16((four << 8 & 0x80008000u) | (four << 4 & 0x07f007f0u), kTwoTo120);
+  odd = multiplyPairBf16((four & 0x80008000u) | (four >> 4 & 0x07f007f0u), kTwoTo120);
+}
+
 }  // namespace pm::cuda
