@@ -39,19 +39,35 @@ export function gpuKvCacheBytes(
 
 function weightBytes(config: ModelConfig, isFp8: boolean): number {
   const { hiddenSize: hidden, intermediateSize: inner, heads, kvHeads, headDim, layers, vocabSize } = config;
+  const { experts } = config;
   const attention = hidden * headDim * (2 * heads + 2 * kvHeads);
   const embeddings = vocabSize * hidden * (config.tieWordEmbeddings ? 1 : 2);
-  const outputs = hidden * 2 + (heads + 2 * kvHeads) * headDim + 2 * inner;
-  const perLayer = attention + 3 * hidden * inner;
-  return 2 * embeddings + layers * (isFp8 ? perLayer + 4 * outputs : 2 * perLayer);
+  const bytesOf = (weights: number, outputs: number) => (isFp8 ? weights + 4 * outputs : 2 * weights);
+  const mlpOf = (size: number, count: number) =>
+    bytesOf(count * 3 * hidden * size, count * (2 * size + hidden));
+  const mixtures = experts?.layers.filter(Boolean).length ?? 0;
+  const mixed =
+    experts === undefined ? 0 : mlpOf(experts.intermediateSize, experts.count) + 2 * hidden * experts.count;
+  return (
+    2 * embeddings +
+    layers * bytesOf(attention, hidden + (heads + 2 * kvHeads) * headDim) +
+    (layers - mixtures) * mlpOf(inner, 1) +
+    mixtures * mixed
+  );
 }
 
 /** As the CUDA model allocates it, generously. */
 function scratchBytes(config: ModelConfig, rows: number, isFp8: boolean): number {
   const { hiddenSize: hidden, intermediateSize: inner, heads, kvHeads, headDim, vocabSize } = config;
   const padded = paddedGpuHead(headDim);
+  const { experts } = config;
+  // Of a pair of row and expert: gate, up and their product, the output, and lists.
+  const mixed =
+    experts === undefined
+      ? 0
+      : experts.perToken * (10 * experts.intermediateSize + 4 * hidden + 16) + 4 * experts.count;
   const perRow =
-    20 * hidden + 4 * (heads + 2 * kvHeads) * headDim + 6 * heads * padded + 10 * inner + 8 * headDim;
+    20 * hidden + 4 * (heads + 2 * kvHeads) * headDim + 6 * heads * padded + 10 * inner + 8 * headDim + mixed;
   const widest = Math.max(2 * inner, vocabSize, hidden);
   // Of 8-bit weights the largest matrix of a layer is also held as bfloat16 while many rows meet it.
   const expanded = isFp8 ? 2 * hidden * Math.max(2 * inner, (heads + 2 * kvHeads) * headDim) : 0;

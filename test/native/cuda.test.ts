@@ -9,10 +9,10 @@ import { emulatedLibrary, hasCompiler } from './cuda/emulated-library.ts';
 import { differences, type ExpectedLogits, rootMeanSquare } from './expected-logits.ts';
 import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt, withModel } from './sequences.ts';
 
-/** Dense models of every architecture, see test/fixtures/make-parity-fixtures.py. */
+/** Models of every architecture, see test/fixtures/make-parity-fixtures.py. */
 const parity = join(import.meta.dirname, '../fixtures/parity');
 const parityFixtures = readdirSync(parity, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory() && !/moe|mixtral/.test(entry.name))
+  .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 /** Models that amplify rounding, on the CPU with the same dtypes alike (5.5e-2 and 3.2e-2). */
 const AMPLIFICATION: Readonly<Record<string, number>> = { 'phi3-long': 5, 'llama-biases': 1.5 };

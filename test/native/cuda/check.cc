@@ -1,4 +1,4 @@
-// cuda-check [--full] [--only rows|rope|gemm|attention|sample]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says if all passed.
+// cuda-check [--full] [--only rows|rope|gemm|experts|attention|sample]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says if all passed.
 #include "check.h"
 
 #include <algorithm>
@@ -79,7 +79,7 @@ int main(int count, char** arguments) {
     check::full = check::full || strcmp(arguments[i], "--full") == 0;
     if (strcmp(arguments[i], "--only") == 0 && i + 1 < count) only = arguments[++i];
   }
-  const std::pair<const char*, void (*)()> parts[] = {{"rows", check::checkRows}, {"rope", check::checkRope}, {"gemm", check::checkGemm},
+  const std::pair<const char*, void (*)()> parts[] = {{"rows", check::checkRows}, {"rope", check::checkRope}, {"gemm", check::checkGemm}, {"experts", check::checkExperts},
                                                       {"attention", check::checkAttention}, {"sample", check::checkSample},
                                                       {"feed", check::checkFeed}};
   int devices = 0;

@@ -74,6 +74,7 @@ bool isFull();  // larger shapes, for a device
 void checkRows();
 void checkRope();
 void checkGemm();
+void checkExperts();
 void checkAttention();
 void checkSample();
 void checkFeed();

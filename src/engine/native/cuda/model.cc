@@ -26,12 +26,16 @@ std::string refusal(const pm_plan& p) {
       p.heads % p.kv_heads)
     return "sizes must be positive, headDim even and heads a multiple of kvHeads";
   if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
-  if (p.experts > 0) return "mixtures of experts do not run on it";
+  if (p.experts > kMaxExperts || p.experts_per_token > kMaxExpertsPerToken)
+    return "its mixtures have at most " + text(kMaxExperts) + " experts, " + text(kMaxExpertsPerToken) + " per token";
+  if (p.experts > 0 && (p.experts_per_token <= 0 || p.experts_per_token > p.experts || p.expert_size <= 0 || p.expert_size % 8))
+    return "experts.perToken must be between 1 and experts.count, and experts.intermediateSize a multiple of 8";
   if (p.adapter_slots > 0) return "LoRA adapters do not run on it; leave out --enable-lora";
   if (p.weight_dtype != PM_DTYPE_AUTO && p.weight_dtype != PM_BF16 && p.weight_dtype != PM_F8_E4M3)
     return "it holds weights as bfloat16 or fp8; use --quantization fp8 or none, and --dtype auto or bfloat16";
-  if (p.weight_dtype == PM_F8_E4M3 && (p.hidden_size % 16 || p.intermediate_size % 16 || p.heads * p.head_dim % 16))
-    return "with --quantization fp8 hiddenSize, intermediateSize and heads * headDim must be multiples of 16";
+  if (p.weight_dtype == PM_F8_E4M3 && (p.hidden_size % 16 || p.intermediate_size % 16 || p.heads * p.head_dim % 16 ||
+                                       (p.experts > 0 && p.expert_size % 16)))
+    return "with --quantization fp8 hiddenSize, intermediateSize of MLP and experts, and heads * headDim must be multiples of 16";
   if (p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_F8_E4M3) return "it holds the KV cache as bfloat16 or fp8; see --kv-cache-dtype";
   if (paddedHead(p.head_dim) == 0) return "heads of " + text(p.head_dim) + " channels are more than its 256";
   if (p.heads / p.kv_heads > 16) return text(p.heads / p.kv_heads) + " query heads per kv head are more than its 16";
@@ -65,7 +69,9 @@ Model::Model(const pm_plan& p)
       maxRows(std::max(p.max_tokens, kGraphRows)), maxSamples(std::max(p.max_samples, kGraphRows)),
       logitRows(std::min(maxSamples, kLogitRows)), tableColumns(p.max_sequence_blocks), eps(p.rms_norm_eps), embeddingScale(p.embedding_scale),
       attentionScale(p.attention_scale), attentionSoftcap(p.attention_softcap), logitSoftcap(p.logit_softcap),
-      hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH), hasWarpgroups(isHopper()),
+      hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH), experts(p.experts),
+      expertsPerToken(p.experts_per_token), expertSize(p.expert_size), renormalizesExperts(p.renormalize_experts != 0),
+      hasWarpgroups(isHopper()),
       kvType(p.kv_cache_dtype == PM_BF16 ? KvType::Bf16 : KvType::E4m3) {
   loadWeights(p);
   allocate(p);
@@ -86,8 +92,15 @@ void Model::loadWeights(const pm_plan& p) {
     Layer& layer = layers[(size_t)i];
     layer.qkv = upload.linear({PM_Q_PROJ, PM_K_PROJ, PM_V_PROJ}, {PM_Q_BIAS, PM_K_BIAS, PM_V_BIAS}, i, {q, kv, kv}, n);
     layer.output = upload.linear({PM_O_PROJ}, {PM_O_BIAS}, i, {n}, q);
-    layer.gateUp = upload.linear({PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i, {inner, inner}, n);
-    layer.down = upload.linear({PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {n}, inner);
+    if (experts > 0 && p.moe_layers[i]) {
+      const size_t size = (size_t)expertSize;
+      layer.router = upload.router(i, experts, n);
+      layer.gateUp = upload.experts({PM_GATE_PROJ, PM_UP_PROJ}, i, experts, {size, size}, n);
+      layer.down = upload.experts({PM_DOWN_PROJ}, i, experts, {n}, size);
+    } else {
+      layer.gateUp = upload.linear({PM_GATE_PROJ, PM_UP_PROJ}, {PM_GATE_BIAS, PM_UP_BIAS}, i, {inner, inner}, n);
+      layer.down = upload.linear({PM_DOWN_PROJ}, {PM_DOWN_BIAS}, i, {n}, inner);
+    }
     layer.inputNorm = upload.norm(PM_INPUT_NORM, i, n);
     layer.mlpNorm = upload.norm(PM_MLP_NORM, i, n);
     if (hasOutputNorms) {
@@ -110,10 +123,10 @@ void Model::allocate(const pm_plan& p) {
   for (Layer& layer : layers) {
     layer.keys = DeviceMemory(cache);
     layer.values = DeviceMemory(cache);
+    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down, &layer.router})
+      if (matrix->n > 0) space = std::max(space, gemmWorkspace(matrix->n, matrix->k));
     for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down})
-      space = std::max(space, gemmWorkspace(matrix->n, matrix->k));
-    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down})
-      if (matrix->isFp8() && maxRows >= kExpandRows) expansion = std::max(expansion, (size_t)matrix->n * (size_t)matrix->k);
+      if (matrix->isFp8() && layer.router.n == 0 && maxRows >= kExpandRows) expansion = std::max(expansion, (size_t)matrix->n * (size_t)matrix->k);
   }
   expanded = DeviceMemory(expansion * sizeof(Bf16));
   const size_t rows = (size_t)maxRows, samples = (size_t)maxSamples, q = (size_t)heads * headDim;
@@ -123,8 +136,17 @@ void Model::allocate(const pm_plan& p) {
   this->q = DeviceMemory(product(rows, (size_t)heads * padded, sizeof(Bf16)));
   attended = DeviceMemory(product(rows, q, sizeof(Bf16)));
   if (hasOutputNorms) projected = DeviceMemory(product(std::max(rows, samples), hidden, sizeof(float)));
-  gateUp = DeviceMemory(product(std::max(rows, samples), 2 * (size_t)intermediate, sizeof(float)));
-  activated = DeviceMemory(product(std::max(rows, samples), intermediate, sizeof(Bf16)));
+  const size_t most = std::max(rows, samples), pairs = most * (size_t)expertsPerToken;
+  const size_t inner = std::max(most * (size_t)intermediate, experts > 0 ? pairs * (size_t)expertSize : 0);
+  gateUp = DeviceMemory(2 * inner * sizeof(float));
+  activated = DeviceMemory(inner * sizeof(Bf16));
+  if (experts > 0) {
+    routed = DeviceMemory(product(most, (size_t)experts, sizeof(float)));
+    for (DeviceMemory* list : {&expertIds, &expertPlaces, &expertRows}) *list = DeviceMemory(pairs * sizeof(int32_t));
+    expertWeights = DeviceMemory(pairs * sizeof(float));
+    expertStarts = DeviceMemory(((size_t)experts + 1) * sizeof(int32_t));
+    expertOut = DeviceMemory(product(pairs, hidden, sizeof(float)));
+  }
   pickedX = DeviceMemory(product(samples, hidden, sizeof(float)));
   pickedAttended = DeviceMemory(product(samples, q, sizeof(Bf16)));
   cosines = DeviceMemory(product((size_t)ropeTableCount * rows, (size_t)rotaryDim / 2, sizeof(float)));
@@ -239,11 +261,40 @@ void Model::compute(const StepSizes& sizes) {
     float* added = hasOutputNorms ? projected.as<float>() : residual;
     multiply(layer.output, mixed, added, count, !hasOutputNorms);
     normalize(residual, &layer.attentionOutputNorm, layer.mlpNorm, count, true);
-    multiply(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), count, false);
-    gate({gateUp.as<float>(), activated.as<Bf16>(), count, intermediate, gelu}, stream);
-    multiply(layer.down, activated.as<Bf16>(), added, count, !hasOutputNorms);
+    if (layer.router.n > 0) mixExperts(layer, added, count);
+    else feedForward(layer, added, count);
   }
   normalize(pickedX.as<float>(), &layers.back().mlpOutputNorm, finalNorm, sizes.samples + sizes.pooled, true);
+}
+
+void Model::feedForward(const Layer& layer, float* out, int rows) {
+  multiply(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), rows, false);
+  gate({gateUp.as<float>(), activated.as<Bf16>(), rows, intermediate, gelu}, stream);
+  multiply(layer.down, activated.as<Bf16>(), out, rows, !hasOutputNorms);
+}
+
+// Rows go to their experts through a list, so that an expert's weights are read once for all of its rows.
+void Model::mixExperts(const Layer& layer, float* out, int rows) {
+  const int pairs = rows * expertsPerToken;
+  int32_t *ids = expertIds.as<int32_t>(), *starts = expertStarts.as<int32_t>(), *places = expertPlaces.as<int32_t>();
+  multiply(layer.router, normed.as<Bf16>(), routed.as<float>(), rows, false);
+  route({routed.as<float>(), ids, expertWeights.as<float>(), rows, experts, expertsPerToken, renormalizesExperts}, stream);
+  sortByExpert({ids, starts, places, expertRows.as<int32_t>(), rows, experts, expertsPerToken}, stream);
+  const auto multiplyExperts = [&](const Linear& matrix, const Bf16* in, float* to, const int32_t* rowsOf) {
+    GemmTask task{in, matrix.w.as<Bf16>(), nullptr, to, pairs, matrix.n, matrix.k, false, nullptr, nullptr};
+    if (matrix.isFp8()) {
+      task.w8 = matrix.w.as<uint8_t>();
+      task.scales = matrix.scales.as<float>();
+    }
+    task.experts = experts;
+    task.starts = starts;
+    task.rowsOf = rowsOf;
+    gemm(task, stream);
+  };
+  multiplyExperts(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), expertRows.as<int32_t>());
+  gate({gateUp.as<float>(), activated.as<Bf16>(), pairs, expertSize, gelu}, stream);
+  multiplyExperts(layer.down, activated.as<Bf16>(), expertOut.as<float>(), nullptr);
+  combineExperts({expertOut.as<float>(), places, expertWeights.as<float>(), out, rows, hidden, expertsPerToken, !hasOutputNorms}, stream);
 }
 
 void Model::normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded) {
@@ -303,13 +354,14 @@ pm_memory_use Model::memory() const {
   pm_memory_use use{};
   use.weights = embedding.bytes() + head.bytes() + finalNorm.bytes() + ropeFrequencies.bytes() + ropeFactors.bytes();
   for (const Layer& layer : layers) {
-    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down}) use.weights += matrix->bytes();
+    for (const Linear* matrix : {&layer.qkv, &layer.output, &layer.gateUp, &layer.down, &layer.router}) use.weights += matrix->bytes();
     for (const DeviceMemory* norm : {&layer.inputNorm, &layer.attentionOutputNorm, &layer.mlpNorm, &layer.mlpOutputNorm, &layer.qNorm, &layer.kNorm})
       use.weights += norm->bytes();
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
   for (const DeviceMemory* memory : {&x, &normed, &qkv, &q, &attended, &projected, &gateUp, &activated, &pickedX, &pickedAttended,
-                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &expanded, &counters, &partials, &partialSums, &tables})
+                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &expanded, &counters, &partials, &partialSums, &tables,
+                                     &routed, &expertIds, &expertWeights, &expertStarts, &expertPlaces, &expertRows, &expertOut})
     use.scratch += memory->bytes();
   use.scratch += inputs.bytes() + outputs.bytes() + (library ? library->bytes() : 0);
   return use;

@@ -30,7 +30,8 @@ class Model {
 
  private:
   struct Layer {
-    Linear qkv, output, gateUp, down;
+    Linear qkv, output, gateUp, down;  // the last two: of all experts, where the layer has a router
+    Linear router;
     DeviceMemory inputNorm, attentionOutputNorm, mlpNorm, mlpOutputNorm, qNorm, kNorm;
     DeviceMemory keys, values;
     int window = 0, ropeTable = 0;
@@ -51,6 +52,8 @@ class Model {
   StepSizes sizesOf(const pm_batch& batch) const;
   void compute(const StepSizes& sizes);
   void attend(const Layer& layer, const StepSizes& sizes);
+  void feedForward(const Layer& layer, float* out, int rows);
+  void mixExperts(const Layer& layer, float* out, int rows);
   void multiply(const Linear& matrix, const Bf16* x, float* y, int rows, bool accumulate);
   // `hasAdded`: `projected` still waits for its own norm before it joins the residual, in models that have one.
   void normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded);
@@ -63,6 +66,8 @@ class Model {
   int rotaryDim, ropeTableCount, maxRows, maxSamples, logitRows, tableColumns;
   float eps, embeddingScale, attentionScale, attentionSoftcap, logitSoftcap;
   bool hasOutputNorms, gelu;
+  int experts, expertsPerToken, expertSize;
+  bool renormalizesExperts;
   bool hasWarpgroups;  // compute capability 9.x
   KvType kvType;
 
@@ -74,6 +79,7 @@ class Model {
 
   DeviceMemory x, normed, qkv, q, attended, projected, gateUp, activated, pickedX, pickedAttended;
   DeviceMemory cosines, sines, logits, raw, marks, workspace, expanded, counters, partials, partialSums;
+  DeviceMemory routed, expertIds, expertWeights, expertStarts, expertPlaces, expertRows, expertOut;
   StepPlan plan;
   StepInputs inputs;
   StepOutputs outputs;

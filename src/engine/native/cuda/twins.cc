@@ -165,6 +165,23 @@ void mergePartials(const MergeTask& t) {
 }
 
 void gemm(const GemmTask& t) {
+  if (t.starts) {
+    for (int expert = 0; expert < t.experts; expert++)
+      for (int row = t.starts[expert]; row < t.starts[expert + 1]; row++) {
+        GemmTask one = t;
+        one.starts = one.rowsOf = nullptr;
+        one.x += (size_t)(t.rowsOf ? t.rowsOf[row] : row) * (size_t)t.k;
+        one.y += (size_t)row * (size_t)t.n;
+        one.w += (size_t)expert * (size_t)t.n * (size_t)t.k;
+        if (t.w8) {
+          one.w8 += (size_t)expert * (size_t)t.n * (size_t)t.k;
+          one.scales += (size_t)expert * (size_t)t.n;
+        }
+        one.rows = 1;
+        gemm(one);
+      }
+    return;
+  }
   for (int row = 0; row < t.rows; row++)
     for (int n = 0; n < t.n; n++) {
       const auto weight = [&](int k) {
@@ -181,6 +198,47 @@ void expandWeights(const ExpandTask& t) {
   for (int n = 0; n < t.n; n++)
     for (int k = 0; k < t.k; k++)
       t.out[(size_t)n * t.k + k] = toBf16((float)(fromE4m3(t.w8[(size_t)n * t.k + fp8Place(k)]) * t.scales[n]));
+}
+
+void route(const RouteTask& t) {
+  for (int row = 0; row < t.rows; row++) {
+    const float* logits = t.logits + (size_t)row * t.experts;
+    std::vector<int> order((size_t)t.experts);
+    for (int i = 0; i < t.experts; i++) order[(size_t)i] = i;
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return logits[a] > logits[b]; });
+    double total = 0;
+    for (int i = 0; i < (t.renormalizes ? t.perToken : t.experts); i++) total += std::exp((double)logits[order[(size_t)i]] - logits[order[0]]);
+    for (int rank = 0; rank < t.perToken; rank++) {
+      t.ids[(size_t)row * t.perToken + rank] = order[(size_t)rank];
+      t.weights[(size_t)row * t.perToken + rank] = (float)(std::exp((double)logits[order[(size_t)rank]] - logits[order[0]]) / total);
+    }
+  }
+}
+
+void sortByExpert(const ExpertSortTask& t) {
+  int place = 0;
+  for (int expert = 0; expert < t.experts; expert++) {
+    t.starts[expert] = place;
+    for (int i = 0; i < t.rows * t.perToken; i++)
+      if (t.ids[i] == expert) {
+        t.places[i] = place;
+        t.rowsOf[place++] = i / t.perToken;
+      }
+  }
+  t.starts[t.experts] = place;
+}
+
+void combineExperts(const CombineTask& t) {
+  for (int row = 0; row < t.rows; row++)
+    for (int i = 0; i < t.n; i++) {
+      double sum = 0;
+      for (int rank = 0; rank < t.perToken; rank++) {
+        const size_t pair = (size_t)row * t.perToken + rank;
+        sum += (double)t.weights[pair] * t.outputs[(size_t)t.places[pair] * t.n + i];
+      }
+      float& out = t.out[(size_t)row * t.n + i];
+      out = (float)(t.accumulate ? out + sum : sum);
+    }
 }
 
 void gate(const GateTask& t) {

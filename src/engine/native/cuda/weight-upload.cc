@@ -16,22 +16,36 @@ constexpr size_t kChunkBytes = size_t{32} << 20, kRowsAtOnce = 16;
 WeightUpload::WeightUpload(const pm_plan& plan, cudaStream_t stream) 
     : source(plan), quantizes(plan.weight_dtype == PM_F8_E4M3), stream(stream), pool(plan.threads) {}
 
+Linear WeightUpload::stack(const std::vector<pm_role>& roles, int layer, int first, int count, const std::vector<size_t>& rows,
+                           size_t columns, bool isFp8) {
+  Linear result;
+  for (const size_t each : rows) result.n += (int)each;
+  result.k = (int)columns;
+  const size_t rowBytes = isFp8 ? columns : columns * sizeof(uint16_t), all = (size_t)count * (size_t)result.n;
+  result.w = DeviceMemory(all * rowBytes);
+  std::vector<float> scales(isFp8 ? all : 0);
+  size_t at = 0;
+  for (int expert = first; expert < first + count; expert++)
+    for (size_t i = 0; i < roles.size(); i++) {
+      copyRows(source.find(roles[i], layer, expert, rows[i], columns), rows[i], columns, result.w.as<char>() + at * rowBytes,
+               isFp8 ? scales.data() + at : nullptr);
+      at += rows[i];
+    }
+  if (isFp8) result.scales = floats(scales.data(), scales.size());
+  return result;
+}
+
+Linear WeightUpload::experts(const std::vector<pm_role>& roles, int layer, int count, const std::vector<size_t>& rows, size_t columns) {
+  return stack(roles, layer, 0, count, rows, columns, quantizes);
+}
+
+Linear WeightUpload::router(int layer, int experts, size_t columns) {
+  return stack({PM_ROUTER}, layer, -1, 1, {(size_t)experts}, columns, false);
+}
+
 Linear WeightUpload::linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer,
                             const std::vector<size_t>& rows, size_t columns) {
-  Linear result;
-  for (const size_t count : rows) result.n += (int)count;
-  result.k = (int)columns;
-  const bool isFp8 = quantizes && layer >= 0;
-  const size_t rowBytes = isFp8 ? columns : columns * sizeof(uint16_t);
-  result.w = DeviceMemory((size_t)result.n * rowBytes);
-  std::vector<float> scales(isFp8 ? (size_t)result.n : 0);
-  size_t first = 0;
-  for (size_t i = 0; i < roles.size(); i++) {
-    copyRows(source.find(roles[i], layer, -1, rows[i], columns), rows[i], columns, result.w.as<char>() + first * rowBytes,
-             isFp8 ? scales.data() + first : nullptr);
-    first += rows[i];
-  }
-  if (isFp8) result.scales = floats(scales.data(), scales.size());
+  Linear result = stack(roles, layer, -1, 1, rows, columns, quantizes && layer >= 0);
   const auto isThere = [&](pm_role role) { return source.has(role, layer); };
   if (std::any_of(biases.begin(), biases.end(), isThere)) {
     std::vector<float> values;

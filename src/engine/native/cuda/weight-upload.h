@@ -28,11 +28,17 @@ class WeightUpload {
   // if the plan says so.
   Linear linear(const std::vector<pm_role>& roles, const std::vector<pm_role>& biases, int layer, const std::vector<size_t>& rows,
                 size_t columns);
+  // The same of all experts, one after the other; n is of one. No biases.
+  Linear experts(const std::vector<pm_role>& roles, int layer, int count, const std::vector<size_t>& rows, size_t columns);
+  // bfloat16 whatever the plan says: small, and an error in it picks another expert.
+  Linear router(int layer, int experts, size_t columns);
   // A norm's weights, with the plan's offset added.
   DeviceMemory norm(pm_role role, int layer, size_t length);
   DeviceMemory floats(const float* values, size_t length);
 
  private:
+  // What `experts` and `linear` share: the rows of experts [first, first + count); -1 for a plain one.
+  Linear stack(const std::vector<pm_role>& roles, int layer, int first, int count, const std::vector<size_t>& rows, size_t columns, bool isFp8);
   // `scales`: [rows] out, for rows of 8 bits; null for bfloat16.
   void copyRows(const WeightSource::Tensor& tensor, size_t rows, size_t columns, char* to, float* scales);
 

@@ -73,6 +73,8 @@ inline uint32_t ballot(bool vote) {
   return mine.out;
 }
 
+inline int countBits(uint32_t bits) { return __builtin_popcount(bits); }
+
 template <class T>
 T addAtomic(T* at, T value) {
   const T before = *at;

@@ -27,6 +27,7 @@ PM_DEVICE uint32_t shuffleXor(uint32_t x, int mask) { return __shfl_xor_sync(kFu
 PM_DEVICE int shuffleXor(int x, int mask) { return __shfl_xor_sync(kFullWarp, x, mask); }
 PM_DEVICE double shuffleUp(double x, int by) { return __shfl_up_sync(kFullWarp, x, by); }
 PM_DEVICE uint32_t ballot(bool vote) { return __ballot_sync(kFullWarp, vote); }
+PM_DEVICE int countBits(uint32_t bits) { return __popc(bits); }
 PM_DEVICE uint32_t addAtomic(uint32_t* at, uint32_t value) { return atomicAdd(at, value); }
 PM_DEVICE uint64_t addAtomic(uint64_t* at, uint64_t value) {
   return atomicAdd(reinterpret_cast<unsigned long long*>(at), (unsigned long long)value);

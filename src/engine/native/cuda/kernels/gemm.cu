@@ -5,7 +5,7 @@
 // a row of a slice is 128 bytes, its 16-byte chunk c lies at c ^ (row & 7), so matrix loads meet no bank twice.
 // k is cut into gemmSplits(n, k) ranges. For few rows (decoding, bound by the bytes of w) each range has blocks of
 // its own, so that all multiprocessors stream weights; the block that finishes a tile last adds the ranges up. For many
-// rows one block walks all ranges. Both add in the same order: a row's result does not depend on the other rows.
+// rows, and for experts, whose rows are few but whose matrices are many, one block walks all ranges. Both add in the same order: a row's result does not depend on the other rows.
 #include <algorithm>
 
 #include "kernels.h"
@@ -19,6 +19,7 @@ constexpr int kRowBytes8 = kSlice, kChunks8 = kRowBytes8 / 16;  // of 8-bit weig
 // Blocks that keep 132 multiprocessors busy three times over. Fixed, so that sums do not depend on the card.
 constexpr int kWantedBlocks = 396, kSkinnyTile = 64, kMaxSplits = 8, kLeastSlices = 4;
 constexpr int kExpandThreads = 256;
+constexpr int kFewRowsOfExpert = 32;  // on average
 
 struct Ranges {
   int slices, perSplit;
@@ -28,25 +29,27 @@ PM_BOTH Ranges rangesOf(int k, int splits) {
   return {slices, (slices + splits - 1) / splits};
 }
 
-template <int TM, int TN, int WM, int WN, int STAGES, bool SERIAL, bool FP8>
+template <int TM, int TN, int WM, int WN, int STAGES, bool SERIAL, bool FP8, bool GROUPED = false>
 struct Shape {
   static constexpr int kThreads = WM * WN * 32, kRows = TM, kOutputs = TN, kStages = STAGES;
   static constexpr int kWarpRows = TM / WM / 16, kWarpTiles = TN / WN / 8;  // 16-row and 8-output tiles of a warp
   static constexpr int kWeightRow = FP8 ? kRowBytes8 : kRowBytes;
   static constexpr int kStageBytes = TM * kRowBytes + TN * kWeightRow, kSharedBytes = STAGES * kStageBytes + 16;
-  static constexpr bool kSerial = SERIAL, kFp8 = FP8;
+  static constexpr bool kSerial = SERIAL, kFp8 = FP8, kGrouped = GROUPED;
   static constexpr int kWarpsN = WN;
 };
 
-// Rows [first, first + ROWS) of a matrix [limit, k] at slice `slice`; zeros outside of it.
+// Rows [first, first + ROWS) of a matrix [limit, k] at slice `slice`; zeros outside of it. `rowsOf`: where rows lie, or
+// null: as they are numbered.
 template <int ROWS, int THREADS>
-PM_DEVICE void fetch(char* to, const Bf16* from, int first, int limit, int k, int slice) {
+PM_DEVICE void fetch(char* to, const Bf16* from, int first, int limit, int k, int slice, const int32_t* rowsOf = nullptr) {
   PM_UNROLL
   for (int i = 0; i < ROWS * kChunks / THREADS; i++) {
     const int at = i * THREADS + (int)threadIdx.x, row = at / kChunks, chunk = at % kChunks;
     const int column = slice * kSlice + chunk * 8;
     const bool valid = first + row < limit && column < k;
-    const Bf16* source = from + (valid ? (size_t)(first + row) * k + column : 0);
+    const size_t sourceRow = valid ? (size_t)(rowsOf ? rowsOf[first + row] : first + row) : 0;
+    const Bf16* source = from + (valid ? sourceRow * (size_t)k + (size_t)column : 0);
     copyAsync(to + row * kRowBytes + ((chunk ^ (row & 7)) << 4), source, valid);
   }
 }
@@ -69,7 +72,25 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
   PM_SHARED(shared);
   constexpr int MT = S::kWarpRows, NT = S::kWarpTiles;
   const int lane = laneOf(), warpM = warpOf() / S::kWarpsN, warpN = warpOf() % S::kWarpsN;
-  const int firstRow = (int)blockIdx.y * S::kRows, firstOut = (int)blockIdx.x * S::kOutputs;
+  const int firstOut = (int)blockIdx.x * S::kOutputs;
+  int firstRow = (int)blockIdx.y * S::kRows;
+  if constexpr (S::kGrouped) {
+    // The tiles of all experts, one after the other.
+    int tile = (int)blockIdx.y, expert = 0;
+    for (; expert < t.experts; expert++) {
+      const int tiles = (t.starts[expert + 1] - t.starts[expert] + S::kRows - 1) / S::kRows;
+      if (tile < tiles) break;
+      tile -= tiles;
+    }
+    if (expert == t.experts) return;
+    firstRow = t.starts[expert] + tile * S::kRows;
+    t.rows = t.starts[expert + 1];
+    t.w += (size_t)expert * t.n * t.k;
+    if constexpr (S::kFp8) {
+      t.w8 += (size_t)expert * t.n * t.k;
+      t.scales += (size_t)expert * t.n;
+    }
+  }
   const Ranges ranges = rangesOf(t.k, splits);
   const int from = S::kSerial ? 0 : (int)blockIdx.z * ranges.perSplit;
   const int to = S::kSerial ? ranges.slices : min(ranges.slices, from + ranges.perSplit);
@@ -77,7 +98,7 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
   const auto stage = [&](int slice) { return shared + (slice - from) % S::kStages * S::kStageBytes; };
   const auto issue = [&](int slice) {
     if (slice < to) {
-      fetch<S::kRows, S::kThreads>(stage(slice), t.x, firstRow, t.rows, t.k, slice);
+      fetch<S::kRows, S::kThreads>(stage(slice), t.x, firstRow, t.rows, t.k, slice, S::kGrouped ? t.rowsOf : nullptr);
       char* weights = stage(slice) + S::kRows * kRowBytes;
       if constexpr (S::kFp8) fetch8<S::kOutputs, S::kThreads>(weights, t.w8, firstOut, t.n, t.k, slice);
       else fetch<S::kOutputs, S::kThreads>(weights, t.w, firstOut, t.n, t.k, slice);
@@ -186,7 +207,8 @@ PM_KERNEL PM_BOUNDS(S::kThreads, 1) gemmKernel(GemmTask t, int splits) {
 template <class S>
 void launchShape(const GemmTask& t, cudaStream_t stream) {
   const int splits = gemmSplits(t.n, t.k);
-  const dim3 grid((unsigned)((t.n + S::kOutputs - 1) / S::kOutputs), (unsigned)((t.rows + S::kRows - 1) / S::kRows),
+  const int tiles = (t.rows + S::kRows - 1) / S::kRows + (S::kGrouped ? t.experts : 0);
+  const dim3 grid((unsigned)((t.n + S::kOutputs - 1) / S::kOutputs), (unsigned)tiles,
                   S::kSerial ? 1u : (unsigned)splits);
   launch<gemmKernel<S>>(grid, S::kThreads, S::kSharedBytes, stream, t, splits);
 }
@@ -209,6 +231,8 @@ namespace {
 
 template <bool FP8>
 void launchFor(const GemmTask& t, cudaStream_t stream) {
+  if (t.starts && t.rows <= kFewRowsOfExpert * t.experts) return launchShape<Shape<16, kSkinnyTile, 1, 4, 6, true, FP8, true>>(t, stream);
+  if (t.starts) return launchShape<Shape<128, 64, 4, 2, 4, true, FP8, true>>(t, stream);
   if (t.rows <= 16) launchShape<Shape<16, kSkinnyTile, 1, 4, 6, false, FP8>>(t, stream);
   else if (t.rows <= 32) launchShape<Shape<32, kSkinnyTile, 1, 4, 6, false, FP8>>(t, stream);
   else if (t.rows <= kSkinnyRows) launchShape<Shape<64, kSkinnyTile, 1, 4, 5, false, FP8>>(t, stream);

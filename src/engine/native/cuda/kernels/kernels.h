@@ -120,6 +120,11 @@ struct GemmTask {
   uint32_t* counters;  // [kGemmCounters], zero before and after
   const uint8_t* w8 = nullptr;    // [n, k] in place of w, as in fp8.h; k a multiple of 16
   const float* scales = nullptr;  // [n], with w8
+  // Of experts, whose matrices, scales included, lie one after the other: expert e has the rows [starts[e], starts[e + 1])
+  // of y, and row i of y takes row rowsOf[i] of x, or i where rowsOf is null. No bias, no workspace.
+  int experts = 0;
+  const int32_t* starts = nullptr;  // [experts + 1]
+  const int32_t* rowsOf = nullptr;  // [rows]
 };
 constexpr int kSkinnyRows = 64;
 constexpr int kGemmCounters = 4096;
@@ -137,6 +142,38 @@ struct ExpandTask {
   int n, k;             // k a multiple of 16
 };
 void expandWeights(const ExpandTask& task, cudaStream_t stream);
+
+// The experts of each row, best first, and their weights, as kernels/experts.h has them.
+constexpr int kMaxExperts = 512, kMaxExpertsPerToken = 32;
+struct RouteTask {
+  const float* logits;  // [rows, experts]
+  int32_t* ids;         // [rows, perToken]
+  float* weights;       // [rows, perToken]
+  int rows, experts, perToken;
+  bool renormalizes;
+};
+void route(const RouteTask& task, cudaStream_t stream);
+
+// Pairs (row, rank) sorted by expert, in the order of rows.
+struct ExpertSortTask {
+  const int32_t* ids;  // [rows, perToken]
+  int32_t* starts;     // [experts + 1]
+  int32_t* places;     // [rows, perToken] of each pair
+  int32_t* rowsOf;     // [rows * perToken] row of each place
+  int rows, experts, perToken;
+};
+void sortByExpert(const ExpertSortTask& task, cudaStream_t stream);
+
+// out[row] (+)= sum over ranks of weights * outputs[places]
+struct CombineTask {
+  const float* outputs;    // [rows * perToken, n]
+  const int32_t* places;   // [rows, perToken]
+  const float* weights;    // [rows, perToken]
+  float* out;              // [rows, n]
+  int rows, n, perToken;
+  bool accumulate;
+};
+void combineExperts(const CombineTask& task, cudaStream_t stream);
 
 // out = activation(gate) * up
 struct GateTask {
