@@ -14,6 +14,7 @@ import {
 } from './http2-error.ts';
 import { Http2Stream, type StreamHandler, type StreamHost } from './http2-stream.ts';
 import type { Http2Limits } from './limits.ts';
+import { longHeadAnswer } from './long-head.ts';
 import { OpenStreams, streamFailed } from './open-streams.ts';
 import { Output } from './output.ts';
 import { Patience } from './patience.ts';
@@ -269,10 +270,8 @@ export class Http2Connection implements StreamHost, FrameSink {
       this.#onTrailers(id, fields, endsStream);
       return;
     }
-    if (fields === undefined) {
-      this.#ids.opened(id);
-      this.spendControl();
-      this.#refuse(id, ErrorCode.EnhanceYourCalm);
+    if (this.#decoder.isListTooLong) {
+      this.#refuseLongHead(id, fields, endsStream);
       return;
     }
     const head = requestHead(fields);
@@ -281,15 +280,21 @@ export class Http2Connection implements StreamHost, FrameSink {
     this.#open(id, head, endsStream);
   }
 
-  /** `fields` is undefined if there are too many. */
-  #onTrailers(id: number, fields: readonly HeaderField[] | undefined, endsStream: boolean): void {
+  #refuseLongHead(id: number, fields: readonly HeaderField[], endsStream: boolean): void {
+    this.#ids.opened(id);
+    this.spendControl();
+    if (this.#isDraining) this.#refuse(id, ErrorCode.RefusedStream);
+    else this.#add(id, endsStream).finish(longHeadAnswer(fields, this.#options.limits.maxHeaderListBytes));
+  }
+
+  #onTrailers(id: number, fields: readonly HeaderField[], endsStream: boolean): void {
     const stream = this.#streams.find(id);
     if (stream === undefined) {
       this.#ids.checkLate(id, 'HEADERS');
       return;
     }
     if (stream.isRemoteEnded) this.#resetStream(stream, ErrorCode.StreamClosed);
-    else if (fields === undefined) this.#resetStream(stream, ErrorCode.EnhanceYourCalm);
+    else if (this.#decoder.isListTooLong) this.#resetStream(stream, ErrorCode.EnhanceYourCalm);
     else if (!endsStream || !areTrailersValid(fields) || (stream.bodyLeft ?? 0) !== 0)
       this.#resetStream(stream, ErrorCode.ProtocolError);
     else {
@@ -315,17 +320,22 @@ export class Http2Connection implements StreamHost, FrameSink {
       this.#refuse(id, ErrorCode.ProtocolError);
       return;
     }
+    const stream = this.#add(id, endsStream);
+    stream.bodyLeft = head.contentLength;
+    const handler = this.#options.onRequest(stream, head);
+    stream.handler = handler;
+    if (endsStream && !stream.isClosed) handler?.onEnd();
+  }
+
+  #add(id: number, isRemoteEnded: boolean): Http2Stream {
     const stream = new Http2Stream(this, {
       id,
       sendWindow: this.#streams.initialWindow,
       receiveWindow: this.#options.limits.streamWindowBytes,
     });
-    stream.isRemoteEnded = endsStream;
-    stream.bodyLeft = head.contentLength;
+    stream.isRemoteEnded = isRemoteEnded;
     this.#streams.add(stream);
-    const handler = this.#options.onRequest(stream, head);
-    stream.handler = handler;
-    if (endsStream && !stream.isClosed) handler?.onEnd();
+    return stream;
   }
 
   #refuse(id: number, code: ErrorCodeValue): void {

@@ -210,7 +210,11 @@ function grow(part: Part, needed: number): void {
 
 /** Whether a request is gRPC at all; otherwise HTTP status 415 is the answer the protocol asks for. */
 export function isGrpc({ method, contentType }: RequestHead): boolean {
-  return method === 'POST' && contentType !== undefined && /^application\/grpc([+;]|$)/.test(contentType);
+  return method === 'POST' && isGrpcType(contentType);
+}
+
+export function isGrpcType(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/grpc([+;]|$)/.test(contentType);
 }
 
 /** Answer to a request that is not gRPC. */
@@ -218,7 +222,8 @@ export function refuseNonGrpc(stream: Http2Stream): void {
   stream.finish(headerBlock([[':status', '415']]));
 }
 
-function trailersOnly(status: number, message: string): Uint8Array {
+/** The whole of a response that is a status. */
+export function trailersOnly(status: number, message: string): Uint8Array {
   return headerBlock([
     [':status', '200'],
     ['content-type', 'application/grpc'],
@@ -235,7 +240,7 @@ function statusFields(status: number, message: string): [string, string][] {
 }
 
 /** Literals without indexing (RFC 7541, 6.2.2): stateless, so blocks can be made once and sent on any connection. */
-function headerBlock(fields: readonly (readonly [string, string])[]): Uint8Array {
+export function headerBlock(fields: readonly (readonly [string, string])[]): Uint8Array {
   const bytes: number[] = [];
   for (const field of fields) {
     bytes.push(0);

@@ -36,6 +36,7 @@ export class HpackDecoder {
   #tableBytes = 0;
   #tableLimit: number;
   #tableVersion = 0;
+  #isListTooLong = false;
   #bytes: Uint8Array = new Uint8Array(0);
   #at = 0;
   #end = 0;
@@ -52,12 +53,17 @@ export class HpackDecoder {
     return this.#tableVersion;
   }
 
+  /** Whether the last list passed the limit. */
+  get isListTooLong(): boolean {
+    return this.#isListTooLong;
+  }
+
   /**
-   * Fields of one whole block, in order; undefined for a list over the limit, since indexing lets few bytes stand
-   * for very many: it is read to its end for the table's sake (RFC 9113, 10.5.1), and not kept. Throws
+   * Fields of one whole block, in order. Of a list over the limit those up to it, and `isListTooLong` says so: indexing
+   * lets few bytes stand for very many, so the rest is read for the table's sake alone (RFC 9113, 10.5.1). Throws
    * `COMPRESSION_ERROR` for what cannot be decoded.
    */
-  decode(bytes: Uint8Array, start: number, end: number): HeaderField[] | undefined {
+  decode(bytes: Uint8Array, start: number, end: number): HeaderField[] {
     this.#bytes = bytes;
     this.#at = start;
     this.#end = end;
@@ -83,7 +89,8 @@ export class HpackDecoder {
       listBytes += field[0].length + field[1].length + entryOverheadBytes;
       if (listBytes <= this.#maxListBytes) fields.push(field);
     }
-    return listBytes <= this.#maxListBytes ? fields : undefined;
+    this.#isListTooLong = listBytes > this.#maxListBytes;
+    return fields;
   }
 
   #literal(prefixBits: number): HeaderField {

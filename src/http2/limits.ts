@@ -32,7 +32,7 @@ export interface Http2Limits {
 
 export const defaultLimits: Http2Limits = {
   maxConcurrentStreams: 10_000,
-  maxHeaderBlockBytes: 64 * 1024,
+  maxHeaderBlockBytes: 256 * 1024,
   maxHeaderListBytes: 64 * 1024,
   hpackTableBytes: 4096,
   streamWindowBytes: 1 << 20,

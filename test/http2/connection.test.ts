@@ -184,11 +184,15 @@ describe('10.5.1 a header list over the limit', () => {
 
   it('refuses that request alone, and the table stays in step', async () => {
     const { receive, sent, streams, goaways } = connect(limits);
-    receive(preface, settings(), frame(1, 5, 1, large));
+    receive(preface, settings(), frame(1, 4, 1, large));
     // The next request has the large field once, by its index.
     receive(frame(1, 4, 3, Buffer.concat([fields(...request.slice(0, 3)), Buffer.from([0xbe])])));
     await settled();
-    expect(sent(3).map(({ id, payload }) => [id, payload.readUInt32BE(0)])).toEqual([[1, code.calm]]);
+    // The end of the response, and that no more of the request is wanted (8.1).
+    expect(sent(1).map(({ id, flags, payload }) => [id, flags, payload.includes('grpc-status')])).toEqual([
+      [1, 5, true],
+    ]);
+    expect(sent(3).map(({ id, payload }) => [id, payload.readUInt32BE(0)])).toEqual([[1, code.none]]);
     expect(streams.map(({ id }) => id)).toEqual([3]);
     expect(goaways()).toEqual([]);
   });
