@@ -113,7 +113,7 @@ describe('a stream that we have ended', () => {
     const plain = fields(request[0], request[1], request[2]);
     const streams = Array.from({ length: count }, (_, i) => frame(1, 4, 2 * i + 1, plain));
     client = new RawClient(server.port).open(...streams, frame(0, 0, 1, '00'), frame(1, 5, 3, plain), ping);
-    await expect.poll(() => client.hasPong()).toBe(true);
+    await expect.poll(() => client.hasPong(), { timeout: 20_000 }).toBe(true);
     expect(client.goaways()).toEqual([]);
     expect(client.resets()).toHaveLength(count);
   });
