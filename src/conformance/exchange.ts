@@ -59,7 +59,7 @@ export class Exchange {
     this.sendRequestHeaders(request, envelope);
     await this.#until('the reply to the request headers', () => this.headersReply('request') !== undefined);
     if (requestBody === 'none' || request.chunks === undefined || this.stop !== undefined) return this;
-    this.#sendBody('request', this.#pieces(request.chunks, 'request'), request.hasTrailers);
+    this.#sendBody('request', this.#pieces(request.chunks, 'request'), trailersOf(request));
     await this.#untilAnswered('request', request.hasTrailers);
     return this;
   }
@@ -76,7 +76,7 @@ export class Exchange {
     },
   ): void {
     const chunks = this.#pieces(request.chunks ?? [], 'request');
-    const messages = this.#bodyMessages('request', chunks, request.hasTrailers);
+    const messages = this.#bodyMessages('request', chunks, trailersOf(request));
     send([firstMessage(this.dialect, request, envelope), ...messages]);
     if (this.dialect.modes === undefined) this.call.halfClose();
   }
@@ -112,7 +112,7 @@ export class Exchange {
     if (this.stop !== undefined || this.dialect.modes?.response === 'NONE' || isOver) return this;
     const pieces = this.#pieces(chunks, 'response');
     if (!isPaced) {
-      this.#sendBody('response', pieces, hasTrailers);
+      this.#sendBody('response', pieces, hasTrailers ? {} : undefined);
     } else {
       for (const [index, piece] of pieces.entries()) {
         const isLast = index === pieces.length - 1;
@@ -155,8 +155,15 @@ export class Exchange {
     );
   }
 
+  trailersReply(direction: Direction) {
+    for (const reply of this.replies) {
+      if (reply.kind === 'trailers' && reply.direction === direction) return reply;
+    }
+    return undefined;
+  }
+
   hasTrailersReply(direction: Direction): boolean {
-    return this.replies.some((reply) => reply.kind === 'trailers' && reply.direction === direction);
+    return this.trailersReply(direction) !== undefined;
   }
 
   get immediate(): ImmediateReply | undefined {
@@ -215,18 +222,23 @@ export class Exchange {
     return isWhole && chunks.length > 1 ? [Buffer.concat(chunks)] : chunks;
   }
 
-  #sendBody(direction: Direction, chunks: readonly Uint8Array[], hasTrailers: boolean): void {
-    for (const message of this.#bodyMessages(direction, chunks, hasTrailers)) this.call.send(message);
+  #sendBody(direction: Direction, chunks: readonly Uint8Array[], trailers: Headers | undefined): void {
+    for (const message of this.#bodyMessages(direction, chunks, trailers)) this.call.send(message);
   }
 
-  #bodyMessages(direction: Direction, chunks: readonly Uint8Array[], hasTrailers: boolean): Buffer[] {
+  #bodyMessages(
+    direction: Direction,
+    chunks: readonly Uint8Array[],
+    trailers: Headers | undefined,
+  ): Buffer[] {
     const { endsWithEmptyChunk } = this.dialect;
+    const hasTrailers = trailers !== undefined;
     const all = endsWithEmptyChunk && chunks.length > 0 && !hasTrailers ? [...chunks, noBytes] : chunks;
     this.#sent[direction].push(...all);
     const messages = all.map((chunk, index) =>
       bodyMessage(direction, chunk, index === all.length - 1 && !hasTrailers),
     );
-    return hasTrailers ? [...messages, trailersMessage(direction)] : messages;
+    return hasTrailers ? [...messages, trailersMessage(direction, trailers)] : messages;
   }
 
   #sendChunk(direction: Direction, chunk: Uint8Array, endOfStream: boolean): void {
@@ -294,6 +306,10 @@ export function firstMessage(dialect: Dialect, request: HttpRequest, envelope: E
       ...envelope,
     },
   );
+}
+
+function trailersOf({ hasTrailers, trailers = {} }: HttpRequest): Headers | undefined {
+  return hasTrailers ? trailers : undefined;
 }
 
 function describeStop(stop: Stop): readonly string[] {

@@ -8,6 +8,8 @@ export interface HttpRequest {
   /** In the pieces that the data plane read; undefined = no body. */
   readonly chunks: readonly Uint8Array[] | undefined;
   readonly hasTrailers: boolean;
+  /** What these say; nothing if it is left out. */
+  readonly trailers?: Headers;
   /** The subset hint; undefined = none. */
   readonly subset: MetadataValue | undefined;
   readonly metadata: Metadata;

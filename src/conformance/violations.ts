@@ -17,6 +17,7 @@ export type Rule =
   | 'append_action'
   | 'pseudo_headers'
   | 'mode_override'
+  | 'continue_and_replace'
   | 'unknown_reply';
 
 export interface Violation {
@@ -48,6 +49,9 @@ function ofReply(dialect: Dialect, reply: Reply): Violation[] {
     found.push({ rule: 'mode_override', found: 'mode_override in full duplex' });
   }
   if ('mutation' in reply) found.push(...ofMutation(reply.mutation));
+  if ('replaces' in reply && reply.replaces) {
+    found.push({ rule: 'continue_and_replace', found: `CONTINUE_AND_REPLACE on ${reply.kind}` });
+  }
   if (reply.kind !== 'body') return found;
 
   const { body } = reply;
@@ -67,8 +71,9 @@ function ofReply(dialect: Dialect, reply: Reply): Violation[] {
   return found;
 }
 
-function ofMutation({ set }: HeaderMutation): Violation[] {
-  return set.flatMap(({ name, value, rawValue, appendAction, append }): Violation[] => {
+function ofMutation({ set, remove }: HeaderMutation): Violation[] {
+  const removed = remove.filter(isOfTheDataPlane);
+  const ofSet = set.flatMap(({ name, value, rawValue, appendAction, append }): Violation[] => {
     const found: Violation[] = [];
     if (value !== undefined || rawValue === undefined) {
       const what =
@@ -79,9 +84,17 @@ function ofMutation({ set }: HeaderMutation): Violation[] {
       const what = append === true ? 'append = true' : `append_action = ${appendAction}`;
       found.push({ rule: 'append_action', found: `${name} with ${what}` });
     }
-    if (name.startsWith(':') || name === 'host') found.push({ rule: 'pseudo_headers', found: name });
+    if (isOfTheDataPlane(name)) found.push({ rule: 'pseudo_headers', found: name });
     return found;
   });
+  return [
+    ...ofSet,
+    ...removed.map((name): Violation => ({ rule: 'pseudo_headers', found: `${name} removed` })),
+  ];
+}
+
+function isOfTheDataPlane(name: string): boolean {
+  return name.startsWith(':') || name.toLowerCase() === 'host';
 }
 
 function ofDirection(

@@ -28,6 +28,20 @@ export interface Faults {
   /** Parses a body to change its model, and lets the response pass as it is. */
   readonly rewritesByParsing?: boolean;
   readonly endsWatch?: boolean;
+  readonly keepsTrailers?: boolean;
+  readonly namesFallbackKey?: boolean;
+  /** Of an objective that it does not know. */
+  readonly refusesWishes?: boolean;
+  readonly ignoresPorts?: boolean;
+  readonly refusesIpv6?: boolean;
+  readonly ignoresSubsetOfGet?: boolean;
+  readonly replacesErrors?: boolean;
+  /** Loses what does not end with a line, or a brace. */
+  readonly wantsWholeLines?: boolean;
+  readonly echoesResponseHeaders?: boolean;
+  readonly keepsResponsePieces?: boolean;
+  readonly replaces?: boolean;
+  readonly removesHost?: boolean;
 }
 
 const destination = 'x-gateway-destination-endpoint';
@@ -138,7 +152,7 @@ function serveStream(
       if (number === 2 && isSet(bytes, 3)) pick(true);
       else if (number === 4) onRequestBody(bytes);
       else if (number === 6) onRequestTrailers();
-      else if (number === 3) send(messageField(2, messageField(1)));
+      else if (number === 3) onResponseHeaders(bytes);
       else if (number === 5) onResponseBody(bytes);
       else if (number === 7 && !faults.forgetsTrailers) send(messageField(6));
     }
@@ -155,26 +169,46 @@ function serveStream(
 
   function onRequestTrailers(): void {
     if (!hasPicked) pick(false);
-    send(messageField(5));
+    const removed = [destination, ...controlHeaders].map((name) => bytesField(2, name));
+    send(messageField(5, ...(faults.keepsTrailers ? [] : [messageField(1, ...removed)])));
+  }
+
+  function onResponseHeaders(bytes: Buffer): void {
+    if (faults.replacesErrors && headerIn(bytes, ':status') === '500') {
+      send(refusal());
+      return;
+    }
+    const value = faults.echoesResponseHeaders ? headerIn(bytes, 'transfer-encoding') : undefined;
+    const set = value === undefined ? [] : [messageField(2, setHeader('transfer-encoding', value))];
+    send(messageField(2, messageField(1, ...set)));
   }
 
   function pick(isLast: boolean): void {
     if (hasPicked || headers === undefined) return;
     hasPicked = true;
-    const eligible = endpoints.filter((each) => faults.ignoresSubset || (subset?.some(fits(each)) ?? true));
-    if (eligible.length === 0) {
+    const hints = faults.ignoresPorts ? subset?.map((hint) => hint.split(':')[0]!) : subset;
+    const isHintIgnored = faults.ignoresSubset || (faults.ignoresSubsetOfGet && isSet(headers.bytes, 3));
+    const eligible = endpoints.filter((each) => isHintIgnored || (hints?.some(fits(each)) ?? true));
+    const isRefused =
+      (faults.refusesIpv6 && subset?.some((hint) => hint.includes('['))) ||
+      (faults.refusesWishes && headers.bytes.includes('inference-objective'));
+    if (eligible.length === 0 || isRefused) {
       send(refusal());
       return;
     }
     const first = eligible[nextTurn() % eligible.length]!;
     const value = faults.namesList ? `${first},${endpoints.find((each) => each !== first)}` : first;
     const hasSpoof = faults.keepsSpoofedHeader && headers.bytes.includes(destination);
-    const text = faults.usesValue ? bytesField(2, value) : bytesField(3, value);
-    const option = messageField(1, messageField(1, bytesField(1, destination), text), varintField(3, 2));
-    const removed = controlHeaders.map((name) => bytesField(2, name));
-    const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...removed);
-    const reply = messageField(1, messageField(1, mutation));
-    const dynamic = metadata(faults.otherMetadata ? nowhere : value);
+    const option = setHeader(destination, value, faults.usesValue ? 2 : 3);
+    const removed = [...controlHeaders, ...(faults.removesHost ? ['host'] : [])];
+    const names = removed.map((name) => bytesField(2, name));
+    const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...names);
+    const status = faults.replaces ? [varintField(1, 1)] : [];
+    const reply = messageField(1, messageField(1, ...status, mutation));
+    const dynamic = metadata({
+      [destination]: faults.otherMetadata ? nowhere : value,
+      ...(faults.namesFallbackKey ? { [`${destination}-fallback`]: value } : {}),
+    });
     const bodies = bodyChunks(headers).map((chunk, i) =>
       streamed(3, chunk, isLast && i === chunks.length - 1),
     );
@@ -197,10 +231,15 @@ function serveStream(
       send(messageField(4));
       return;
     }
-    const reply = streamed(4, content(body), isSet(body, 2));
-    if (!faults.holdsResponse) send(reply);
-    else heldResponse.push(reply);
-    if (isSet(body, 2)) for (const held of heldResponse.splice(0)) send(held);
+    const bytes = content(body);
+    if (faults.wantsWholeLines && !/[\n}]$/.test(bytes.toString())) return;
+    const longest = faults.keepsResponsePieces ? Number.POSITIVE_INFINITY : pieceBytes;
+    for (let at = 0; at === 0 || at < bytes.length; at += longest) {
+      const isLast = isSet(body, 2) && at + longest >= bytes.length;
+      heldResponse.push(streamed(4, bytes.subarray(at, at + longest), isLast));
+    }
+    if (faults.holdsResponse && !isSet(body, 2)) return;
+    for (const held of heldResponse.splice(0)) send(held);
   }
 
   function streamed(number: number, chunk: Buffer, isLast: boolean): Buffer {
@@ -271,8 +310,18 @@ function subsetOf(metadata: Buffer): readonly string[] | undefined {
   return texts.flatMap((text) => text.split(',').map((each) => each.trim())).filter((each) => each !== '');
 }
 
-/** `dynamic_metadata`: `envoy.lb` with one text. */
-function metadata(value: string): Buffer {
-  const entry = messageField(1, bytesField(1, destination), messageField(2, bytesField(3, value)));
-  return messageField(8, messageField(1, bytesField(1, 'envoy.lb'), messageField(2, messageField(5, entry))));
+/** A `HeaderValueOption` for the field 1 of a mutation; its value in field 3, `raw_value`, or another. */
+function setHeader(name: string, value: string, number = 3): Buffer {
+  return messageField(1, messageField(1, bytesField(1, name), bytesField(number, value)), varintField(3, 2));
+}
+
+/** `dynamic_metadata`: `envoy.lb` with texts. */
+function metadata(values: Readonly<Record<string, string>>): Buffer {
+  const entries = Object.entries(values).map(([key, value]) =>
+    messageField(1, bytesField(1, key), messageField(2, bytesField(3, value))),
+  );
+  return messageField(
+    8,
+    messageField(1, bytesField(1, 'envoy.lb'), messageField(2, messageField(5, ...entries))),
+  );
 }

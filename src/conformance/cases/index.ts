@@ -1,6 +1,7 @@
 import type { ConformanceCase } from '../conformance-case.ts';
 import { bodyCases } from './bodies.ts';
 import { bodyModeCases } from './body-modes.ts';
+import { controlHeaderCases } from './control-headers.ts';
 import { protocolCases } from './endpoint-picker-protocol.ts';
 import { endpointCases, lostEndpointsCase } from './endpoints.ts';
 import { closingCases, resetFlood } from './fault-closing.ts';
@@ -11,6 +12,7 @@ import { modelRewriteCases } from './model-rewrite.ts';
 import { observabilityCases } from './observability.ts';
 import { orderCases } from './order-of-messages.ts';
 import { replyCases } from './replies.ts';
+import { responseCases } from './responses.ts';
 import { slowReaderCases } from './slow-reader.ts';
 import { subsetCases } from './subset.ts';
 import { trailerCases } from './trailers.ts';
@@ -25,7 +27,9 @@ export const allCases: readonly ConformanceCase[] = [
   ...bodyModeCases,
   ...observabilityCases,
   ...replyCases,
+  ...controlHeaderCases,
   ...bodyCases,
+  ...responseCases,
   ...modelRewriteCases,
   ...slowReaderCases,
   ...endpointCases,

@@ -5,6 +5,7 @@ import { chatBody, inChunks, post } from '../http-shapes.ts';
 import { type Level, NotJudged, require } from '../outcome.ts';
 import type { Session } from '../session.ts';
 import type { Rule } from '../violations.ts';
+import { otherControlHeaders, spoof } from './control-headers.ts';
 
 interface RuleCase {
   readonly id: string;
@@ -103,10 +104,20 @@ const rules: readonly RuleCase[] = [
   {
     id: 'reply-pseudo-headers',
     clause: '4.2',
-    title: '4.2: sets no host and no pseudo-headers, which data planes ignore',
+    title: '4.2: sets and removes no host and no pseudo-headers, which data planes ignore',
     level: 'SHOULD',
     rule: 'pseudo_headers',
     expected: 'ordinary headers only',
+    dialects: allDialects,
+  },
+  {
+    id: 'reply-continue',
+    clause: '4.2',
+    title:
+      '4.2: no CONTINUE_AND_REPLACE, which stops the other messages in Envoy and nothing in agentgateway',
+    level: 'SHOULD',
+    rule: 'continue_and_replace',
+    expected: 'CONTINUE',
     dialects: allDialects,
   },
   {
@@ -122,16 +133,6 @@ const rules: readonly RuleCase[] = [
 
 /** A body of several chunks of ours, so that pieces of the picker's own size show. */
 const longBodyBytes = 300_000;
-
-const otherControlHeaders = [
-  'x-gateway-destination-endpoint-served',
-  'x-gateway-destination-endpoint-subset',
-  'x-prefiller-host-port',
-  'x-encoder-hosts-ports',
-  'x-data-parallel-host-port',
-];
-/** Where a client would like to go, and must not. */
-const spoof = '203.0.113.66:6666';
 
 export const replyCases: readonly ConformanceCase[] = [
   ...rules.map(

@@ -10,6 +10,8 @@ import type { MetadataValue } from '../wire/processing-request.ts';
 const hinting: readonly Dialect[] = [dialects.duplex, dialects.buffered, dialects.streamed, dialects.none];
 /** TEST-NET-3: in no pool. */
 const nowhere = '203.0.113.9:8000';
+/** Of no endpoint. */
+const portNowhere = 1;
 const rounds = 4;
 
 interface Spelling {
@@ -34,6 +36,12 @@ const spellings: readonly Spelling[] = [
     title: 'a list of comma strings with spaces',
     level: 'SHOULD',
     of: (address) => [` ${nowhere} , ${address} `, ''],
+  },
+  {
+    id: 'ipv6',
+    title: 'a list with IPv6 addresses',
+    level: 'MUST',
+    of: (address) => ['[2001:db8::8000]:8000', '2001:db8::1', address],
   },
   { id: 'host', title: 'an ip for all its ports', level: 'SHOULD', of: (address) => [hostOf(address)] },
 ];
@@ -72,6 +80,33 @@ export const subsetCases: readonly ConformanceCase[] = [
       },
     }),
   ),
+  {
+    id: 'subset-port',
+    clause: '4',
+    title: '4: heeds the port: another port of an endpoint is an ImmediateResponse 503',
+    level: 'MUST',
+    dialects: hinting,
+    async run(session, dialect) {
+      const [address = ''] = session.requirePool();
+      const elsewhere = `${hostOf(address)}:${portNowhere}`;
+      const exchange = await session.ask(dialect, chatWith(session, [elsewhere]));
+      require(exchange.immediate?.status === 503, `503 for ${elsewhere}`, exchange.describe());
+      return 'ImmediateResponse 503';
+    },
+  },
+  {
+    id: 'subset-get-empty',
+    clause: '4',
+    title: '4: an empty subset of a request without a body is an ImmediateResponse 503',
+    level: 'MUST',
+    dialects: hinting,
+    async run(session, dialect) {
+      session.requirePool();
+      const exchange = await session.ask(dialect, get('/v1/models', { subset: [] }));
+      require(exchange.immediate?.status === 503, 'ImmediateResponse 503', exchange.describe());
+      return 'ImmediateResponse 503';
+    },
+  },
   {
     id: 'subset-get',
     clause: '4',

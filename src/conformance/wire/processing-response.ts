@@ -38,8 +38,10 @@ export type Reply = (
       readonly mutation: HeaderMutation;
       readonly body: BodyMutation;
       readonly clearsRouteCache: boolean;
+      /** Status CONTINUE_AND_REPLACE. */
+      readonly replaces: boolean;
     }
-  | { readonly kind: 'trailers'; readonly direction: Direction }
+  | { readonly kind: 'trailers'; readonly direction: Direction; readonly mutation: HeaderMutation }
   | ImmediateReply
   /** Only an envelope, or a kind that data planes of today do not know. */
   | { readonly kind: 'unknown' }
@@ -68,7 +70,7 @@ export function decodeReply(bytes: Buffer): Reply {
       return { kind: 'body', direction, ...common(content), ...envelope };
     case 5:
     case 6:
-      return { kind: 'trailers', direction, ...envelope };
+      return { kind: 'trailers', direction, mutation: headerMutation(content, 1), ...envelope };
     default: {
       const status = last(inside(content, 1), 1)?.value ?? 0;
       const body = last(content, 3)?.bytes ?? Buffer.alloc(0);
@@ -83,13 +85,14 @@ function common(content: readonly Field[]) {
     mutation: headerMutation(fields),
     body: bodyMutation(inside(fields, 3)),
     clearsRouteCache: last(fields, 5)?.value === 1,
+    replaces: last(fields, 1)?.value === 1,
   };
 }
 
-/** Field 2 of `CommonResponse` and of `ImmediateResponse`. */
-function headerMutation(fields: readonly Field[]): HeaderMutation {
-  if (!has(fields, 2)) return noMutation;
-  const mutation = inside(fields, 2);
+/** Field 2 of `CommonResponse` and of `ImmediateResponse`, 1 of `TrailersResponse`. */
+function headerMutation(fields: readonly Field[], number = 2): HeaderMutation {
+  if (!has(fields, number)) return noMutation;
+  const mutation = inside(fields, number);
   return {
     set: mutation.filter(({ number }) => number === 1).map(({ bytes }) => setHeader(readFields(bytes))),
     remove: mutation.filter(({ number }) => number === 2).map(({ bytes }) => bytes.toString()),
