@@ -19,22 +19,25 @@ import { Pointsman } from '../support/pointsman.ts';
 const anyPorts = ['--ext-proc-port=0', '--health-port=0', '--metrics-port=0', '--log-format=json'];
 const answer = '{"usage":{"prompt_tokens":3,"completion_tokens":1}}';
 
-async function start(yaml = '', flags: readonly string[] = []) {
-  const engine = await startFakeEngine();
-  onTestFinished(() => engine.close());
+async function start(yaml = '', flags: readonly string[] = [], engines = 1) {
+  const started = await Promise.all(Array.from({ length: engines }, () => startFakeEngine()));
+  for (const engine of started) onTestFinished(() => engine.close());
+  const endpoints = started.map(({ address }) => address);
   const folder = folderWith({ 'pointsman.yaml': yaml });
   const workers = ['--ext-proc-workers=2', '--tls=off', '--log-level=debug', '--drain-delay=0'];
   const program = new Pointsman(
-    ['epp', '-c', 'pointsman.yaml', '--endpoints', engine.address, ...workers, ...anyPorts, ...flags],
+    ['epp', '-c', 'pointsman.yaml', '--endpoints', endpoints.join(','), ...workers, ...anyPorts, ...flags],
     { cwd: folder },
   );
   const addressOf = async (door: string) =>
     (await program.printed(new RegExp(`"address":"([^"]+)","msg":"${door} is listening"`)))[1]!;
   const address = await addressOf('extProc');
   const metrics = await addressOf('metrics');
-  await program.printed(/"msg":"endpoint ready"/);
+  for (const { address: each } of started)
+    await program.printed(new RegExp(`"endpoint":"${each}"[^}]*"msg":"endpoint ready"`));
   return {
     program,
+    endpoints,
     folder,
     /** Each on a connection of its own. */
     connect: () => {
@@ -134,6 +137,69 @@ describe('pointsman epp with workers', () => {
     expect((await program.finished()).code).toBe(0);
     expect(pids().filter(isRunning)).toEqual([]);
   }, 60_000);
+
+  it('resets the streams of a worker that hangs, kills it, and starts another', async () => {
+    const { program, connect, pids, metric } = await start();
+    const clients = Array.from({ length: 4 }, connect);
+    const held = await Promise.all(clients.map((client) => begin(client)));
+    const [hung = 0] = pids();
+    process.kill(hung, 'SIGSTOP');
+    onTestFinished(() => {
+      if (isRunning(hung)) process.kill(hung, 'SIGKILL');
+    });
+    // What it had been given before stays there: these are asked under load, and hang with it.
+    const load = { isOver: false, completed: 0, failed: 0 };
+    const loops = clients.map(async (client) => {
+      while (!load.isOver) {
+        const exchange = await begin(client);
+        if (exchange !== undefined && (await complete(exchange))) load.completed++;
+        else load.failed++;
+      }
+    });
+    await expect.poll(() => load.completed, { timeout: 20_000 }).toBeGreaterThan(20);
+    await program.printed(/"reason":"it was silent for too long","lostRequests":2,"restartMs":100/);
+    expect(isRunning(hung)).toBe(false);
+    await expect.poll(() => pids().length, { timeout: 20_000 }).toBe(3);
+    // All four go on, two of them on the new worker.
+    const before = load.completed;
+    await expect.poll(() => load.completed, { timeout: 20_000 }).toBeGreaterThan(before + 50);
+    load.isOver = true;
+    await Promise.all(loops);
+    expect(load.failed).toBeGreaterThanOrEqual(2);
+    const kept = await Promise.all(held.map((exchange) => complete(exchange!)));
+    expect(kept.filter(Boolean)).toHaveLength(2);
+    for (const gauge of ['inflight_requests', 'request_running', 'extproc_streams_inflight'])
+      await expect.poll(() => metric(`llm_d_epp_${gauge}`)).toBe(0);
+    expect(program.stderr.match(/ext-proc worker ended/g)).toHaveLength(1);
+  }, 120_000);
+
+  it('gives no connection to a worker that is silent while another is heard of', async () => {
+    const { connect, pids } = await start();
+    const [hung = 0] = pids();
+    process.kill(hung, 'SIGSTOP');
+    onTestFinished(() => {
+      if (isRunning(hung)) process.kill(hung, 'SIGKILL');
+    });
+    // As long as it takes to tell silence from a pause.
+    await new Promise((resolve) => setTimeout(resolve, 4500));
+    const begun = await Promise.all(Array.from({ length: 6 }, () => begin(connect())));
+    expect(begun.filter((exchange) => exchange !== undefined)).toHaveLength(6);
+  });
+
+  it('tells the scores of all endpoints where that is asked for', async () => {
+    const { connect, endpoints } = await start('', ['--emit-endpoint-scores'], 2);
+    const exchange = connect().open();
+    exchange
+      .send(requestHeaders({ modes: fullDuplex }))
+      .send(requestBody('{"model":"fake-model","prompt":"x"}'));
+    const reply = await exchange.nextOf('requestHeaders');
+    const told = reply.dynamicMetadata?.fields['envoy.lb']?.structValue?.fields ?? {};
+    const scores = told['x-gateway-destination-endpoint-scores']?.structValue?.fields ?? {};
+    expect(Object.keys(scores).toSorted()).toEqual(endpoints.toSorted());
+    const picked = told['x-gateway-destination-endpoint']?.stringValue ?? '';
+    const values = Object.values(scores).map(({ numberValue }) => numberValue);
+    expect(scores[picked]?.numberValue).toBe(Math.max(...values.map(Number)));
+  });
 
   it('takes new rules to the workers when the configuration changes', async () => {
     const rewrites = (name: string) =>

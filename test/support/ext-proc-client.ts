@@ -32,7 +32,10 @@ export interface Reply {
 }
 
 export interface StructReply {
-  readonly fields: Record<string, { readonly stringValue?: string }>;
+  readonly fields: Record<
+    string,
+    { readonly stringValue?: string; readonly numberValue?: number; readonly structValue?: StructReply }
+  >;
 }
 
 export interface HeaderMutationReply {

@@ -21,10 +21,16 @@ export interface ServedOptions extends Omit<ExtProcOptions, 'host' | 'port' | 'p
   readonly picker: EndpointPicker;
   /** 0: in the process of the test. */
   readonly workers?: number;
+  /** The program of workers, if it is not ours. */
+  readonly file?: string;
 }
 
 /** External processing on a free port of the loopback, in this process or in workers. */
-export async function serveOnLoopback({ workers = 0, ...options }: ServedOptions): Promise<RunningServer> {
+export async function serveOnLoopback({
+  workers = 0,
+  file = workerFile,
+  ...options
+}: ServedOptions): Promise<RunningServer> {
   const where = { host: '127.0.0.1', port: 0 };
   if (workers === 0) return serveExtProc({ ...options, ...where });
   if (!existsSync(workerFile)) throw new Error('dist/ is missing; run `npm run build` first');
@@ -68,7 +74,7 @@ export async function serveOnLoopback({ workers = 0, ...options }: ServedOptions
     onStateChange: (listener) => {
       changed = listener;
     },
-    file: workerFile,
+    file,
   });
   return {
     ...server,

@@ -26,6 +26,9 @@ export const FrameKind = {
   endpoint: 19,
 } as const;
 
+/** Requests that a door may have open: a door that asks for ever more must not fill the picker's memory. */
+export const mostOpenRequests = 1 << 17;
+
 /** Of one frame to the picker: as much as the headers, subset and hashes of one request may take. */
 export const maxRequestFrameBytes = 16 << 20;
 

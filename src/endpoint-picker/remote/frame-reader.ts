@@ -28,8 +28,11 @@ export class FrameReader {
     return this.#bytes.readUInt32LE(this.#take(4));
   }
 
-  float64(): number {
-    return this.#bytes.readDoubleLE(this.#take(8));
+  /** Neither infinite nor NaN. */
+  finite(): number {
+    const value = this.#bytes.readDoubleLE(this.#take(8));
+    if (Number.isFinite(value)) return value;
+    throw new RangeError(`Expected a finite number in the frame, found ${value}.`);
   }
 
   uint32s(count: number): Uint32Array {

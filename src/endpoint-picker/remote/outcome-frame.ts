@@ -80,8 +80,8 @@ function readUsage(reader: FrameReader): Usage | undefined {
   const flags = reader.uint8();
   if (!(flags & hasUsage)) return undefined;
   return {
-    promptTokens: flags & 1 ? reader.float64() : undefined,
-    completionTokens: flags & 2 ? reader.float64() : undefined,
-    cachedTokens: flags & 4 ? reader.float64() : undefined,
+    promptTokens: flags & 1 ? reader.finite() : undefined,
+    completionTokens: flags & 2 ? reader.finite() : undefined,
+    cachedTokens: flags & 4 ? reader.finite() : undefined,
   };
 }

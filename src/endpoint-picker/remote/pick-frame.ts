@@ -57,14 +57,15 @@ export function writePick(
   writer.end();
 }
 
+/** Throws a `RangeError` for what `writePick` does not write: a number that is none would stay in the pool's sums. */
 export function readPick(reader: FrameReader): Pick {
   const ticket = reader.uint32();
   const flags = reader.uint16();
-  const priority = reader.float64();
+  const priority = reader.finite();
   const promptTokens = reader.uint32();
   const bodyBytes = reader.uint32();
-  const ttftMs = flags & hasTtft ? reader.float64() : undefined;
-  const tpotMs = flags & hasTpot ? reader.float64() : undefined;
+  const ttftMs = flags & hasTtft ? reader.finite() : undefined;
+  const tpotMs = flags & hasTpot ? reader.finite() : undefined;
   const subsetCount = reader.uint32();
   const headerCount = reader.uint32();
   const prefix = readPrefix(reader);
@@ -133,6 +134,7 @@ function requestedModelOf(
 function readPrefix(reader: FrameReader): PrefixHashes {
   const blockTokens = reader.uint32();
   const count = reader.uint32();
+  if (blockTokens === 0) throw new RangeError('Expected blocks of at least one token, found 0.');
   if (count === 0 && blockTokens === emptyPrefix.blockTokens) return emptyPrefix;
   return { count, blockTokens, low: reader.uint32s(count), high: reader.uint32s(count) };
 }

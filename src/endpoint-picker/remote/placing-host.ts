@@ -1,6 +1,6 @@
 import type { Endpoint } from '../../scheduling/endpoint.ts';
 import type { Assignment, EndpointPicker, PickListener, SubmitOptions } from '../assignment.ts';
-import { FrameKind } from './frame-kinds.ts';
+import { FrameKind, mostOpenRequests } from './frame-kinds.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { readOutcome } from './outcome-frame.ts';
@@ -113,6 +113,9 @@ export class PlacingHost {
 
   #pick(reader: FrameReader): void {
     const { ticket, request, options } = readPick(reader);
+    if (ticket >= mostOpenRequests) {
+      throw new RangeError(`Expected a ticket below ${mostOpenRequests}, found ${ticket}.`);
+    }
     if (this.#requests[ticket] !== undefined) {
       throw new RangeError(`Expected a free ticket, found ${ticket}, which is taken.`);
     }
@@ -168,7 +171,7 @@ export class PlacingHost {
         assignment.passed(reader.uint32());
         return;
       case FrameKind.finish: {
-        const bytes = reader.float64();
+        const bytes = reader.finite();
         const outcome = readOutcome(reader);
         if (bytes > 0) assignment.passed(bytes);
         this.#free(ticket);

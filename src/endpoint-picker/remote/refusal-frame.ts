@@ -21,7 +21,7 @@ export function writeRefusal(writer: FrameWriter, ticket: number, error: unknown
 /** What is behind the ticket. */
 export function readRefusal(reader: FrameReader): ServiceError {
   const flags = reader.uint8();
-  const retryAfterSeconds = flags & hasRetryAfter ? reader.float64() : undefined;
+  const retryAfterSeconds = flags & hasRetryAfter ? reader.finite() : undefined;
   const texts = new TextListReader(reader.text());
   const code = texts.next();
   const message = texts.next();

@@ -1,7 +1,7 @@
 import { ServiceError } from '../../protocol/errors.ts';
 import type { InferenceRequest } from '../../scheduling/inference-request.ts';
 import type { PickListener, Placement, RequestPlacer, SubmitOptions } from '../assignment.ts';
-import { FrameKind } from './frame-kinds.ts';
+import { FrameKind, mostOpenRequests } from './frame-kinds.ts';
 import { FrameReader } from './frame-reader.ts';
 import type { FrameWriter } from './frame-writer.ts';
 import { writePick } from './pick-frame.ts';
@@ -45,7 +45,8 @@ export class RemotePlacer implements RequestPlacer {
       listener.refused(cutOff());
       return;
     }
-    if (this.#unsentBytes() > maxUnsentBytes) {
+    const hasTicket = this.#freeTickets.length > 0 || this.#tickets < mostOpenRequests;
+    if (!hasTicket || this.#unsentBytes() > maxUnsentBytes) {
       listener.refused(new ServiceError('overloaded', 'The picker does not keep up; try again.'));
       return;
     }

@@ -30,8 +30,9 @@ const longestRestartMs = 10_000;
 /** A worker that has run for so long has not failed at its start. */
 const soundAfterMs = 10_000;
 const tickMs = 1000;
-/** Silence in which something must be wrong: it reports every second. */
-const silentTicks = 20;
+/** A worker reports every second. After so much silence others come first, and after so much it must be hanging. */
+const quietTicks = 3;
+const mostSilentTicks = 20;
 const mostUnsentBytes = 64 << 20;
 /** Connections that may wait for a worker while none is there. */
 const mostWaiting = 1024;
@@ -191,12 +192,12 @@ class WorkerDoor {
     place.restart = setTimeout(() => this.#start(place), restartMs);
   }
 
-  /** To the worker with the fewest connections, and of those with the fewest requests. */
+  /** To a worker that is heard of, with the fewest connections, and of those with the fewest requests. */
   #accept(socket: Socket): void {
     let best: WorkerProcess | undefined;
     for (const { worker } of this.#places) {
       if (worker?.isReady !== true) continue;
-      if (best === undefined || isLessBusy(worker, best)) best = worker;
+      if (best === undefined || isBetter(worker, best)) best = worker;
     }
     if (best !== undefined) best.accept(socket);
     else if (this.#waiting.length < mostWaiting && !this.#isClosing) this.#waiting.push(socket);
@@ -211,7 +212,8 @@ class WorkerDoor {
   #tick(): void {
     for (const { worker } of this.#places) {
       if (worker === undefined) continue;
-      if (worker.tick() > silentTicks) worker.kill('it was silent for too long');
+      worker.tick();
+      if (worker.silentTicks > mostSilentTicks) worker.kill('it was silent for too long');
       else if (worker.unsentBytes > mostUnsentBytes) worker.kill('it did not read what it was told');
     }
   }
@@ -223,7 +225,9 @@ class WorkerDoor {
   };
 }
 
-function isLessBusy(one: WorkerProcess, other: WorkerProcess): boolean {
+function isBetter(one: WorkerProcess, other: WorkerProcess): boolean {
+  const isQuiet = one.silentTicks >= quietTicks;
+  if (isQuiet !== other.silentTicks >= quietTicks) return !isQuiet;
   const connections = one.openConnections - other.openConnections;
   return connections < 0 || (connections === 0 && one.openRequests < other.openRequests);
 }

@@ -127,9 +127,14 @@ export class WorkerProcess {
     this.#child.kill('SIGKILL');
   }
 
-  /** To be called regularly: gives the ticks since it was last heard of. */
-  tick(): number {
-    return ++this.#silentTicks;
+  /** To be called regularly. */
+  tick(): void {
+    this.#silentTicks++;
+  }
+
+  /** Ticks since it was last heard of. */
+  get silentTicks(): number {
+    return this.#silentTicks;
   }
 
   #tell(message: ToWorker): void {

@@ -1,14 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Placement, RequestPlacer } from '../../../src/endpoint-picker/assignment.ts';
+import { mostOpenRequests } from '../../../src/endpoint-picker/remote/frame-kinds.ts';
 import { FrameSplitter } from '../../../src/endpoint-picker/remote/frame-splitter.ts';
 import { FrameWriter } from '../../../src/endpoint-picker/remote/frame-writer.ts';
 import { appendHeaders, ListedHeaders } from '../../../src/endpoint-picker/remote/listed-headers.ts';
+import { writePick } from '../../../src/endpoint-picker/remote/pick-frame.ts';
 import { RemotePlacer } from '../../../src/endpoint-picker/remote/remote-placer.ts';
 import { defaultRoomRule } from '../../../src/endpoint-picker/room-round.ts';
 import { defaultLimits } from '../../../src/flow-control/index.ts';
 import { ServiceError } from '../../../src/protocol/errors.ts';
-import type { InferenceRequest } from '../../../src/scheduling/inference-request.ts';
+import { emptyPrefix, type InferenceRequest } from '../../../src/scheduling/inference-request.ts';
 import { fakePicker } from '../../ext-proc/fakes.ts';
 import { makeRequest } from '../../scheduling/support.ts';
 import { fakeEndpointPicker } from '../../support/fake-endpoint-picker.ts';
@@ -38,6 +40,29 @@ const fullAfterOne = {
   room: () => ({ ...defaultRoomRule, roomMs: 1e-9 }),
   schedule: () => () => {},
 };
+
+const headBytes = 5;
+
+/** As a door writes it. */
+function pickFrame(ticket: number, request: Partial<InferenceRequest> = {}): Buffer {
+  const written: Buffer[] = [];
+  const writer = new FrameWriter(
+    (bytes) => written.push(bytes),
+    () => {},
+  );
+  writePick(writer, ticket, makeRequest(request), {});
+  writer.flush();
+  return Buffer.concat(written);
+}
+
+async function write(link: ReturnType<typeof linkTo>, frame: Buffer): Promise<void> {
+  const { writer } = link.doorLink;
+  const payload = frame.subarray(headBytes);
+  writer.begin(frame[headBytes - 1]!, payload.length);
+  writer.bytes(payload);
+  writer.end();
+  await link.settled();
+}
 
 describe('a link between a door and the picker', () => {
   it('ends what a lost door had open, placed or waiting, so that no load stays', async () => {
@@ -196,10 +221,54 @@ describe('a link between a door and the picker', () => {
           link.doorLink.destroy();
           await link.settled();
           expect(fleet.picker.openAssignments).toBe(0);
+          fleet.picker.checkIntegrity();
         },
       ),
       { numRuns: 500 },
     );
+  });
+
+  it.each([
+    ['a priority that is no number', 6, Number.NaN],
+    ['an endless priority', 6, Number.POSITIVE_INFINITY],
+  ])('is closed by %s, which would stay in the sums of the pool', async (_, at, value) => {
+    const link = linkTo(createFleet().picker);
+    const frame = pickFrame(0);
+    frame.writeDoubleLE(value, headBytes + at);
+    await write(link, frame);
+    expect(String(link.errors)).toContain('Expected a finite number');
+  });
+
+  it('is closed by blocks of no tokens', async () => {
+    const fleet = createFleet();
+    const link = linkTo(fleet.picker);
+    await write(link, pickFrame(0, { prefix: { ...emptyPrefix, blockTokens: 0 } }));
+    expect(String(link.errors)).toContain('Expected blocks of at least one token');
+    fleet.picker.checkIntegrity();
+  });
+
+  it('is closed by a door that has more open than it may', async () => {
+    const fleet = createFleet();
+    const link = linkTo(fleet.picker);
+    await write(link, pickFrame(mostOpenRequests - 1));
+    expect(fleet.finished).toHaveLength(1);
+    const other = linkTo(fleet.picker);
+    await write(other, pickFrame(mostOpenRequests));
+    expect(String(other.errors)).toContain(`Expected a ticket below ${mostOpenRequests}`);
+    expect(fleet.finished).toHaveLength(1);
+  });
+
+  it('has a door refuse what is more than it may have open', () => {
+    const placer = new RemotePlacer(
+      new FrameWriter(
+        () => {},
+        () => {},
+      ),
+      () => 0,
+    );
+    for (let i = 0; i < mostOpenRequests; i++) submit(placer);
+    expect(placer.openRequests).toBe(mostOpenRequests);
+    expect((submit(placer).error as ServiceError).code).toBe('overloaded');
   });
 
   it('refuses a frame beyond the limit before it has come', () => {
