@@ -136,7 +136,7 @@ describe('pointsman epp with workers', () => {
     program.child.kill('SIGTERM');
     expect((await program.finished()).code).toBe(0);
     expect(pids().filter(isRunning)).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 
   it('resets the streams of a worker that hangs, kills it, and starts another', async () => {
     const { program, connect, pids, metric } = await start();
