@@ -16,7 +16,6 @@ export const engineFlags: readonly EngineFlag[] = [
 
 /** vLLM's switches that change nothing here: its command lines work as they are. */
 export const flagsWithoutMeaning: readonly string[] = [
-  'async-scheduling',
   'disable-frontend-multiprocessing',
   'disable-log-requests',
   'disable-log-stats',

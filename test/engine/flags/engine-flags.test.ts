@@ -2,11 +2,25 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { engineFlags, engineOptionsFromFlags, flagsNotServed } from '../../../src/engine/flags/index.ts';
+import {
+  engineFlags,
+  engineOptionsFromFlags,
+  flagsNotServed,
+  flagsWithoutMeaning,
+} from '../../../src/engine/flags/index.ts';
 import { planKvCache } from '../../../src/engine/kv-cache-size.ts';
 import { toOpenOptions } from '../../../src/engine/to-open-options.ts';
 
 describe('flags', () => {
+  test('are each declared once, whether served, refused or passed over', () => {
+    const names = [
+      ...engineFlags.map(({ name }) => name),
+      ...flagsWithoutMeaning,
+      ...Object.keys(flagsNotServed),
+    ];
+    expect(names.filter((name, i) => names.indexOf(name) !== i)).toEqual([]);
+  });
+
   test('have kebab-case names, each with a default of its type and a sentence of help', () => {
     for (const flag of engineFlags) {
       expect(flag.name).toMatch(/^[a-z]+(-[a-z]+)*$/);
