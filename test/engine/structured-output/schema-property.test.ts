@@ -179,8 +179,10 @@ describe('whatever the automaton lets through satisfies the schema:', () => {
     const constants = fc
       .array(fc.jsonValue({ maxDepth: 2 }), { minLength: 1, maxLength: 3 })
       .map((values) => ({
-        // A key such as __proto__ is lost in JavaScript's own objects.
-        enum: JSON.parse(JSON.stringify(values).replaceAll('__proto__', 'proto')) as unknown[],
+        // __proto__ is lost in JavaScript's own objects, and ajv calls the other two where it compares.
+        enum: JSON.parse(
+          JSON.stringify(values).replaceAll(/__proto__|toString|valueOf/g, 'own'),
+        ) as unknown[],
       }));
     const leaf = fc.oneof(numeric, textual, constants, fc.constant({ type: ['null', 'boolean'] }));
     const { schema: schemas } = fc.letrec<{ schema: object }>((tie) => ({
