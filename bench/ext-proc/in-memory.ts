@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
-import type { loadConfiguration as LoadConfiguration } from '../../src/configuration/index.ts';
 import type * as Picker from '../../src/endpoint-picker/endpoint-picker.ts';
 import type * as Server from '../../src/ext-proc/server.ts';
 import type * as Pool from '../../src/pool/inference-pool.ts';
@@ -11,7 +10,8 @@ import type * as Index from '../../src/prefix-index/approximate-index.ts';
 import type * as Profile from '../../src/scheduling/profile.ts';
 import type * as Telemetry from '../../src/telemetry/index.ts';
 import { MemoryClient, prepare } from './memory-client.ts';
-import { exchange } from './scenario.ts';
+import { type Build, createProduct } from './product.ts';
+import { scenariosOf } from './scenario.ts';
 
 /**
  * Two builds in one process, in turns of less than a millisecond, without a network: what a change to our own code does,
@@ -36,13 +36,7 @@ The tenth, quarter and half of all turns of each build, microseconds per stream 
 
 setFlagsFromString('--no-allocation-site-pretenuring');
 const own = fileURLToPath(new URL('../..', import.meta.url));
-const scenarios = [
-  exchange('2kB', 2_000, 1),
-  exchange('16kB', 16_000, 1),
-  exchange('64kB', 64_000, 1),
-  exchange('400kB', 400_000, 1),
-  exchange('100 chunks', 2_000, 100),
-].filter(({ name }) => values.only.length === 0 || values.only.includes(name));
+const scenarios = scenariosOf(values.only);
 const sockets = [await connect(resolve(values.against)), await connect(own)] as const;
 const streams = Number(values.streams);
 
@@ -84,56 +78,19 @@ process.exit(0);
 async function connect(dist: string): Promise<MemoryClient> {
   const load = async <T>(path: string): Promise<T> =>
     (await import(pathToFileURL(resolve(dist, 'src', path)).href)) as T;
-  const { loadConfiguration } = await load<{ loadConfiguration: typeof LoadConfiguration }>(
-    'configuration/index.js',
-  );
-  const { ApproximateIndex } = await load<typeof Index>('prefix-index/approximate-index.js');
-  const { InferencePool } = await load<typeof Pool>('pool/inference-pool.js');
-  const { createProfile } = await load<typeof Profile>('scheduling/profile.js');
-  const { createEndpointPicker } = await load<typeof Picker>('endpoint-picker/endpoint-picker.js');
-  const { createMetrics, observers, requestLog, silentLog } =
-    await load<typeof Telemetry>('telemetry/index.js');
+  const build = {
+    ...(await load<Pick<Build, 'loadConfiguration'>>('configuration/index.js')),
+    ...(await load<typeof Index>('prefix-index/approximate-index.js')),
+    ...(await load<typeof Pool>('pool/inference-pool.js')),
+    ...(await load<typeof Profile>('scheduling/profile.js')),
+    ...(await load<typeof Picker>('endpoint-picker/endpoint-picker.js')),
+    ...(await load<typeof Telemetry>('telemetry/index.js')),
+  };
   const { createTransport } = await load<typeof Server>('ext-proc/server.js');
-
-  const clock = () => performance.now();
-  const { configuration, profile } = await loadConfiguration();
-  const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
-  const pool = new InferencePool({ clock, prefixIndex });
-  for (let i = 0; i < Number(values.endpoints); i++) {
-    const endpoint = pool.upsert({ name: `pod-${i}`, address: `10.0.0.${i + 1}:8000` });
-    pool.beginScrape(endpoint);
-    pool.recordScrape(endpoint, {
-      queuedRequests: 0,
-      runningRequests: 0,
-      kvCacheUsage: 0.1,
-      blockSizeTokens: 16,
-      totalBlocks: 32_768,
-      runningAdapters: [],
-      waitingAdapters: [],
-      maxAdapters: undefined,
-    });
-  }
-  const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: 'bench' });
-  const built = createProfile({ name: 'default', ...profile });
-  const picker = createEndpointPicker({
-    pool,
-    profile: () => built,
-    prefixIndex,
-    clock,
-    random: Math.random,
-    observer: observers(metrics.observer, requestLog(silentLog)),
-  });
   const transport = await createTransport({
-    picker,
-    log: silentLog,
+    ...(await createProduct(build, Number(values.endpoints))),
     tls: { mode: 'off' },
-    streams: metrics.streams,
     isServing: () => true,
-    limits: {
-      maxBodyBytes: 64 << 20,
-      blockTokens: configuration.prefixIndex.blockTokens,
-      maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
-    },
   });
   const socket = new MemoryClient();
   transport.accept(socket as unknown as Socket);

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { printComparison } from './comparison.ts';
 import { closedLoop, openLoop } from './loops.ts';
 import { pinClient } from './pinning.ts';
-import { exchange, type Scenario } from './scenario.ts';
+import { type Scenario, scenariosOf } from './scenario.ts';
 import { ServerProcess } from './server-process.ts';
 import { TurnMeter, type Turns } from './turn-meter.ts';
 import { printWorkerTable, type WorkerRow } from './worker-table.ts';
@@ -48,14 +48,7 @@ Both with the transport that is named, or fast.`);
   process.exit(0);
 }
 
-const scenarios = [
-  exchange('2kB', 2_000, 1),
-  exchange('16kB', 16_000, 1),
-  exchange('64kB', 64_000, 1),
-  exchange('400kB', 400_000, 1),
-  exchange('100 chunks', 2_000, 100),
-  exchange('500 chunks', 2_000, 500),
-].filter(({ name }) => values.only.length === 0 || values.only.includes(name));
+const scenarios = scenariosOf(values.only);
 
 interface Row {
   readonly streamsPerSecond: number;

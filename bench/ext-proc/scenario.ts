@@ -79,6 +79,18 @@ export function exchange(name: string, promptBytes: number, responseChunks: numb
   return { name, phases };
 }
 
+/** The scenarios of these names; all, if there are none. */
+export function scenariosOf(names: readonly string[]): Scenario[] {
+  return [
+    exchange('2kB', 2_000, 1),
+    exchange('16kB', 16_000, 1),
+    exchange('64kB', 64_000, 1),
+    exchange('400kB', 400_000, 1),
+    exchange('100 chunks', 2_000, 100),
+    exchange('500 chunks', 2_000, 500),
+  ].filter(({ name }) => names.length === 0 || names.includes(name));
+}
+
 const usage =
   '"usage":{"prompt_tokens":500,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":256}}';
 const whole = `{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"hello"}}],${usage}}`;

@@ -11,6 +11,7 @@ import { createProfile } from '../../src/scheduling/profile.ts';
 import { createMetrics, observers, requestLog, silentLog } from '../../src/telemetry/index.ts';
 import { childProcessorUs } from './child-processor-time.ts';
 import { serveFraming } from './framing-server.ts';
+import { createProduct } from './product.ts';
 import { TurnMeter } from './turn-meter.ts';
 
 /**
@@ -21,43 +22,25 @@ import { TurnMeter } from './turn-meter.ts';
 const [transport = 'fast', endpoints = '16', workers = '0'] = process.argv.slice(2);
 
 async function serveProduct(): Promise<{ readonly port: number }> {
-  const clock = () => performance.now();
-  const { configuration, profile } = await loadConfiguration();
-  const prefixIndex = new ApproximateIndex(configuration.prefixIndex);
-  const pool = new InferencePool({ clock, prefixIndex });
-  for (let i = 0; i < Number(endpoints); i++) {
-    const endpoint = pool.upsert({ name: `pod-${i}`, address: `10.0.0.${i + 1}:8000` });
-    pool.beginScrape(endpoint);
-    pool.recordScrape(endpoint, {
-      queuedRequests: 0,
-      runningRequests: 0,
-      kvCacheUsage: 0.1,
-      blockSizeTokens: 16,
-      totalBlocks: 32_768,
-      runningAdapters: [],
-      waitingAdapters: [],
-      maxAdapters: undefined,
-    });
-  }
-  const metrics = createMetrics({ snapshot: () => pool.snapshot(clock()), version: 'bench' });
-  const built = createProfile({ name: 'default', ...profile });
-  const picker = createEndpointPicker({
-    pool,
-    profile: () => built,
-    prefixIndex,
-    clock,
-    random: Math.random,
-    observer: observers(metrics.observer, requestLog(silentLog)),
-  });
-  const where = { host: '127.0.0.1', port: 0, picker, log: silentLog, streams: metrics.streams };
+  const { limits, ...product } = await createProduct(
+    {
+      loadConfiguration,
+      ApproximateIndex,
+      InferencePool,
+      createProfile,
+      createEndpointPicker,
+      createMetrics,
+      observers,
+      requestLog,
+      silentLog,
+    },
+    Number(endpoints),
+  );
+  const where = { host: '127.0.0.1', port: 0, ...product };
   const settings = {
     tls: { mode: 'off' },
     transport: transport === 'grpc-js' ? 'grpc-js' : 'fast',
-    limits: {
-      maxBodyBytes: 64 << 20,
-      blockTokens: configuration.prefixIndex.blockTokens,
-      maxPrefixTokens: configuration.prefixIndex.maxPromptTokens,
-    },
+    limits,
   } as const;
   if (Number(workers) === 0) return serveExtProc({ ...where, ...settings, isServing: () => true });
   const rules = { objectives: {}, modelRewrites: [], tenantHeader: undefined };
