@@ -43,7 +43,7 @@ const commands: readonly LazyCommand[] = [
   },
   {
     name: 'engine',
-    summary: 'serve one model on the CPU',
+    summary: 'serve one model',
     load: async () => (await import('./engine.ts')).engineCommand(),
   },
   {

@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { folderWith } from '../configuration/folder.ts';
-import { pointsman } from '../support/pointsman.ts';
+import { Pointsman, pointsman } from '../support/pointsman.ts';
 
 /** A port that something else holds for the length of the test. */
 async function busyPort(): Promise<number> {
@@ -28,6 +28,12 @@ describe('pointsman', () => {
     expect(code).toBe(0);
     for (const command of ['up', 'epp', 'gateway', 'engine', 'check'])
       expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  });
+
+  it('ends in silence when nobody reads what it prints any more', async () => {
+    const run = new Pointsman(['engine', '--help']);
+    run.child.stdout!.destroy();
+    expect(await run.finished()).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
   it.each([
