@@ -53,6 +53,12 @@ export function readFlags<const Flags extends Readonly<Record<string, BenchFlag>
   }
 }
 
+/** Ends a bench whose flag has a value that it cannot have: one line, and code 2. */
+export function refuseFlag(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
 export function usageText(
   { command, what, positionals }: Usage,
   flags: Readonly<Record<string, BenchFlag>>,

@@ -28,12 +28,16 @@ export function agreement(
   model: string,
   prompts: number,
   options: Partial<EngineOptions>,
-  library: string | undefined,
+  cuda: { readonly library: string | undefined; readonly kernels: string | undefined },
 ): Agreement {
   const run = (device: 'cpu' | 'cuda', isAlone: boolean) => {
     const sized = { ...options, model, device, maxModelLen: 1024, numGpuBlocksOverride: 4096 };
     const opening = { ...toOpenOptions(sized, []), hasPrefixCaching: false };
-    const { core } = openEngine(library === undefined ? opening : { ...opening, cudaLibrary: library });
+    const { core } = openEngine({
+      ...opening,
+      ...(cuda.library === undefined ? {} : { cudaLibrary: cuda.library }),
+      cudaKernels: cuda.kernels,
+    });
     const answers = isAlone
       ? Array.from({ length: prompts }, (_, id) => answersOf(core, [id])[0]!)
       : answersOf(core, [...Array(prompts).keys()]);

@@ -15,6 +15,8 @@ export interface Sizes {
   readonly hasPrefixCaching?: boolean;
   /** Instead of the package's own. */
   readonly library?: string | undefined;
+  /** Of the library, if not the best ones. */
+  readonly kernels?: string | undefined;
 }
 
 const maxModelLen = 40_960;
@@ -44,9 +46,11 @@ export class GpuEngine {
       },
       [],
     );
-    const opened = openEngine(
-      sizes.library === undefined ? options : { ...options, cudaLibrary: sizes.library },
-    );
+    const opened = openEngine({
+      ...options,
+      ...(sizes.library === undefined ? {} : { cudaLibrary: sizes.library }),
+      cudaKernels: sizes.kernels,
+    });
     this.core = opened.core;
     this.deviceName = opened.info.deviceName;
     this.#vocabSize = opened.info.vocabSize;

@@ -80,8 +80,8 @@ void measureCeilings(cudaStream_t stream, bool tiny, MatrixLibrary* library) {
 void timeDecode(cudaStream_t stream, bool tiny, int heads, int kvHeads, int headDim, KvType type, int batch, int context) {
   const int padded = paddedHead(headDim), group = heads / kvHeads, pages = (context + 15) / 16;
   const size_t tile = tileBytes(padded, type), perSet = (size_t)batch * pages * kvHeads * tile;
-  // As many sets of pages as it takes to be far larger than the cache of the chip.
-  const int sets = std::max(1, std::min(16, (int)(512 * kMebi / (double)(2 * perSet))));
+  // As many sets of pages as it takes to be far larger than the cache of the chip; peers.py has as many.
+  const int sets = std::max(1, std::min(tiny ? 2 : 128, (int)(512 * kMebi / (double)(2 * perSet))));
   const DeviceMemory keys = randomMemory(perSet * sets, stream), values = randomMemory(perSet * sets, stream);
   std::vector<std::vector<int32_t>> tables((size_t)sets);
   std::vector<int32_t> starts((size_t)batch + 1), positions((size_t)batch, context - 1), slots;
@@ -220,8 +220,8 @@ void timeRows(cudaStream_t stream, bool tiny, int rows, int hidden, int inner, i
                        minus = put(none.data(), none.size() * 4), ids((size_t)rows * 4), ranks((size_t)rows * 4), logprobs((size_t)rows * 4), bad(4);
     row(std::string("sample ") + (greedy ? "greedily" : "top-k 40, top-p 0.95") + ", " + count + " of " + std::to_string(vocab),
         medianInGraph(stream, tiny, tiny ? 1 : 5, [&](int) {
-          sample({logits.as<float>(), rows, vocab, 0, f.as<float>(), i.as<int32_t>(), nullptr, b.as<int32_t>(), nullptr, nullptr,
-                  minus.as<int32_t>(), minus.as<int32_t>(), nullptr, marks.as<int32_t>(), raw.as<float>(), false, ids.as<int32_t>(),
+          sample({logits.as<float>(), rows, vocab, 0, f.as<float>(), i.as<int32_t>(), nullptr, b.as<int32_t>(), minus.as<int32_t>(),
+                  minus.as<int32_t>(), marks.as<int32_t>(), raw.as<float>(), false, ids.as<int32_t>(),
                   ranks.as<int32_t>(), logprobs.as<float>(), 0, nullptr, nullptr, bad.as<uint32_t>()}, stream);
         }), (double)rows * vocab * 4, 0);
   }

@@ -13,7 +13,7 @@ import type { KvCacheDtype, NativeModel, StepResults } from '../../src/engine/na
 import { defaultSamplingParams } from '../../src/engine/sampling-params.ts';
 import { Sequence } from '../../src/engine/sequence.ts';
 import { createStepResults } from '../../src/engine/step-results.ts';
-import { readFlags } from '../read-flags.ts';
+import { readFlags, refuseFlag } from '../read-flags.ts';
 import { threadsFlag } from './flags.ts';
 import { configOf, shapes } from './shapes.ts';
 
@@ -43,7 +43,7 @@ interface Contestant {
 
 function main(): void {
   const shape = shapes.find(({ name }) => name === flags.shape);
-  if (shape === undefined) throw new Error(`--shape knows ${shapes.map(({ name }) => name).join(' and ')}`);
+  if (shape === undefined) refuseFlag(`--shape knows ${shapes.map(({ name }) => name).join(' and ')}`);
   const folder = mkdtempSync(join(tmpdir(), 'pointsman-kv-'));
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'config.json'), JSON.stringify(configOf(shape)));

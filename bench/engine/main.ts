@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { readFlags } from '../read-flags.ts';
+import { readFlags, refuseFlag } from '../read-flags.ts';
 import { modelsFlag, peersFlag, threadsFlag } from './flags.ts';
 import { type GgufType, writeGguf } from './gguf-writer.ts';
 import { installCommand, LlamaCpp } from './llama-cpp.ts';
@@ -47,12 +47,11 @@ async function main(): Promise<void> {
   const chosen = flags.shapes.split(',').map((name) => {
     const shape = shapes.find((candidate) => candidate.name === name);
     if (shape === undefined)
-      throw new Error(`--shapes knows ${shapes.map((s) => s.name).join(' and ')}, not ${name}`);
+      refuseFlag(`--shapes knows ${shapes.map((s) => s.name).join(' and ')}, not ${name}`);
     return shape;
   });
   const types = flags.types.split(',').map((type) => {
-    if (type !== 'bfloat16' && type !== 'int8')
-      throw new Error(`--types knows bfloat16 and int8, not ${type}`);
+    if (type !== 'bfloat16' && type !== 'int8') refuseFlag(`--types knows bfloat16 and int8, not ${type}`);
     return type;
   });
   const peer = LlamaCpp.find(flags.peers, threads);

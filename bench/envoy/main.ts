@@ -84,7 +84,7 @@ function print(title: string, report: SoakReport): void {
     failures.length,
     excuses.join(', ') || 0,
     leftInFlight,
-    memoryMb.map((each) => each.toFixed(0)).join(' → '),
+    memoryMb.some(Number.isNaN) ? 'replaced' : memoryMb.map((each) => each.toFixed(0)).join(' → '),
   ];
   console.log(`| ${title} | ${cells.join(' | ')} |`);
   for (const [kind, list] of Object.entries({ mismatches, corrupt, failures }))

@@ -31,6 +31,7 @@ export class PickerProcess {
   readonly #plan: PickerPlan;
   #child: ChildProcess | undefined;
   #errors = '';
+  #starts = 0;
 
   static async reserve(plan: PickerPlan): Promise<PickerProcess> {
     const folder = await mkdtemp(join(tmpdir(), 'pointsman-soak-'));
@@ -60,6 +61,7 @@ export class PickerProcess {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     this.#child = child;
+    this.#starts++;
     createInterface({ input: child.stderr }).on('line', (line) => this.#read(line, log));
     for (;;) {
       if (child.exitCode !== null) throw new Error(`pointsman epp ended:\n${this.#errors}`);
@@ -81,6 +83,11 @@ export class PickerProcess {
   async close(): Promise<void> {
     await this.kill('SIGKILL');
     await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** How often it was started. */
+  get starts(): number {
+    return this.#starts;
   }
 
   /** Resident memory, MB; undefined while it does not run. */

@@ -56,7 +56,7 @@ export interface SoakReport {
   /** Within excuses, by status; 0 = cut within the answer. */
   readonly excused: ReadonlyMap<number, number>;
   readonly leftInFlight: number;
-  /** Resident memory of the first picker: medians of the second and the last quarter, MB. */
+  /** Resident memory of the first picker: medians of the second and the last quarter, MB; NaN if it was replaced. */
   readonly memoryMb: readonly [second: number, last: number];
 }
 
@@ -263,7 +263,7 @@ class Soak implements Stage {
   }
 
   #medianMemory(from: number, to: number): number {
-    const samples = this.#memoryMb;
+    const samples = (this.pickers[0]?.starts ?? 0) > 1 ? [] : this.#memoryMb;
     const part = samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to));
     return part.sort((a, b) => a - b)[part.length >> 1] ?? Number.NaN;
   }

@@ -2,13 +2,28 @@ import type { AddressInfo } from 'node:net';
 import type { ProcessingRequest, ProcessingResponse } from '../../src/ext-proc/messages.ts';
 import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
 import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
+import {
+  endOfStreamField,
+  maxPieceHeadBytes,
+  nothing,
+  PieceReader,
+  writePieceHead,
+} from '../../src/ext-proc/wire/piece.ts';
 import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
-import { defaultLimits, GrpcCall, type GrpcHandler, Http2Server } from '../../src/http2/index.ts';
+import {
+  defaultLimits,
+  GrpcCall,
+  type GrpcHandler,
+  grpcPrefixBytes,
+  Http2Server,
+} from '../../src/http2/index.ts';
 
 const maxMessageBytes = 64 << 20;
 const pieceBytes = 62_000;
 const destination = '10.0.0.1:8000';
 const writer = new ProtoWriter(8);
+const piece = new PieceReader();
+const pieceHead = new Uint8Array(grpcPrefixBytes + maxPieceHeadBytes);
 
 /**
  * What HTTP/2, gRPC framing and the codec cost without the product: the same replies with a constant for the
@@ -39,6 +54,10 @@ class Echo implements GrpcHandler {
   }
 
   onMessage(bytes: Buffer, start: number, end: number): void {
+    if (piece.read(bytes, start, end)) {
+      this.#sendPiece(bytes, piece.start, piece.end, piece.endOfStream);
+      return;
+    }
     const message = decodeRequest(bytes, start, end);
     if (message === undefined) return;
     const { kind, direction } = message;
@@ -79,6 +98,12 @@ class Echo implements GrpcHandler {
       }
     }
     this.#chunks = [];
+  }
+
+  #sendPiece(bytes: Buffer, start: number, end: number, endOfStream: boolean): void {
+    const headEnd = writePieceHead(pieceHead, grpcPrefixBytes, 'response', end - start, endOfStream);
+    const tail = endOfStream ? endOfStreamField : nothing;
+    this.#call.sendParts(pieceHead, headEnd, bytes, start, end, tail);
   }
 
   #send(response: ProcessingResponse): void {

@@ -1,4 +1,5 @@
-import { LoadConnection } from './load-connection.ts';
+import { EchoConnection } from './echo-connection.ts';
+import { LoadConnection, type LoadObserver } from './load-connection.ts';
 import { Samples } from './samples.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -13,22 +14,29 @@ export interface Load {
   readonly port: number;
   readonly scenario: Scenario;
   readonly connections: number;
+  /** An echo instead of ext-proc. */
+  readonly isEcho?: boolean;
+}
+
+/** The client of one connection: exchanges begin when they are due, and are sent with the next `flush`. */
+type Client = Pick<LoadConnection, 'open' | 'start' | 'flush' | 'close'>;
+
+function newClient({ port, scenario, isEcho }: Load, observer: LoadObserver): Client {
+  return isEcho === true
+    ? new EchoConnection(port, scenario, observer)
+    : new LoadConnection(port, scenario, observer);
 }
 
 /** Errors that were told; the others are counted. */
 const printed = new Set<string>();
 
 /** So many streams on each connection, one after the other, for that long. */
-export async function closedLoop(
-  { port, scenario, connections: count }: Load,
-  streams: number,
-  forMs: number,
-): Promise<Measured> {
+export async function closedLoop(load: Load, streams: number, forMs: number): Promise<Measured> {
   const result: Measured = { finished: 0, errors: 0, elapsedMs: 0, pickMs: new Samples() };
   const startedMs = performance.now();
-  const connections: LoadConnection[] = [];
-  for (let i = 0; i < count; i++) {
-    const connection: LoadConnection = new LoadConnection(port, scenario, {
+  const connections: Client[] = [];
+  for (let i = 0; i < load.connections; i++) {
+    const connection: Client = newClient(load, {
       onPicked: (ms) => result.pickMs.push(ms),
       onFinished: () => {
         result.finished++;
@@ -55,23 +63,22 @@ const settlingMs = 500;
  * when counting begins.
  */
 export async function openLoop(
-  { port, scenario, connections: count }: Load,
+  load: Load,
   perSecond: number,
   forMs: number,
   begin: () => void,
 ): Promise<Measured> {
   const result: Measured = { finished: 0, errors: 0, elapsedMs: forMs, pickMs: new Samples() };
   let isCounting = false;
-  const connections = Array.from(
-    { length: count },
-    () =>
-      new LoadConnection(port, scenario, {
-        onPicked: (ms) => {
-          if (isCounting) result.pickMs.push(ms);
-        },
-        onFinished: () => result.finished++,
-        onError: (what) => report(result, what),
-      }),
+  const { connections: count } = load;
+  const connections = Array.from({ length: count }, () =>
+    newClient(load, {
+      onPicked: (ms) => {
+        if (isCounting) result.pickMs.push(ms);
+      },
+      onFinished: () => result.finished++,
+      onError: (what) => report(result, what),
+    }),
   );
   const intervalMs = 1000 / perSecond;
   const startedMs = performance.now();

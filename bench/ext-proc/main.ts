@@ -11,10 +11,10 @@ import { TurnMeter, type Turns } from './turn-meter.ts';
 import { printWorkerTable, type WorkerRow } from './worker-table.ts';
 
 /**
- * Streams per second through external processing: the limit (framing and codec alone, on our own HTTP/2), and
- * the whole product on either transport. The server runs in its own process, on cores of its own, and its CPU time is
- * measured from outside, so the client costs nothing in it. The half-rate columns come from an open loop: latency
- * counts from when a stream was due.
+ * Streams per second through external processing: the limit (framing and codec alone, on our own HTTP/2), and the whole
+ * product on either transport; `echo` is TCP alone, with the bytes of the request, and shows the machine. The server runs
+ * in its own process, on cores of its own, and its CPU time is measured from outside, so the client costs nothing in it.
+ * The half-rate columns come from an open loop: latency counts from when a stream was due.
  */
 const { values } = parseArgs({
   options: {
@@ -37,7 +37,7 @@ const { values } = parseArgs({
 });
 if (values.help) {
   console.log(`usage: node dist/bench/ext-proc/main.js [--seconds 3] [--connections 4] [--streams 16]
-       [--endpoints 16] [--transport framing] [--transport grpc-js] [--transport fast] [--only NAME ...]
+       [--endpoints 16] [--transport echo] [--transport framing] [--transport grpc-js] [--transport fast] [--only NAME ...]
        [--rate STREAMS_PER_SECOND] [--profile FILE.cpuprofile] [--server FILE.js] [--flag=--FLAG_OF_NODE ...]
        [--against FILE.js] [--against-flag=--FLAG_OF_NODE ...] [--pairs 9] [--workers 0 --workers 1 ...]
 NAME is one of 2kB, 16kB, 64kB, 400kB, 100 chunks, 500 chunks. --rate takes the place of half of the full rate.
@@ -198,7 +198,8 @@ async function measureWorkers(scenario: Scenario, workers: number): Promise<Work
 
 async function measure(scenario: Scenario, transport: string): Promise<Row> {
   const server = await start(transport);
-  const load = { scenario, connections, port: server.port };
+  const isEcho = transport === 'echo';
+  const load = { scenario, connections, port: server.port, isEcho };
   try {
     await server.warmUp(load, streams, 0);
     const before = await server.ask(values.profile === undefined ? 'usage' : 'profile');
@@ -214,7 +215,7 @@ async function measure(scenario: Scenario, transport: string): Promise<Row> {
       p50Ms: full.pickMs.quantile(0.5),
       p99Ms: full.pickMs.quantile(0.99),
       half,
-      bytesPerIdleStream: await server.idleBytes(scenario),
+      bytesPerIdleStream: isEcho ? 0 : await server.idleBytes(scenario),
       errors: full.errors + half.errors,
     };
   } finally {

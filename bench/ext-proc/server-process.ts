@@ -30,6 +30,8 @@ export interface ServerSettings {
   readonly flags: readonly string[];
 }
 
+/** As the product starts Node (src/commands/heap-settings.ts); flags that are asked for come behind these, and win. */
+const productFlags = ['--max-semi-space-size=32'];
 /** Of the server, its start included. */
 const warmUpCpuUs = 2.5e6;
 
@@ -45,10 +47,11 @@ export class ServerProcess {
 
   static async start(settings: ServerSettings): Promise<ServerProcess> {
     const { file, transport, endpoints, workers, cores, flags } = settings;
+    const nodeFlags = [...productFlags, ...flags];
     const run =
       cores === undefined
-        ? { execArgv: [...flags] }
-        : { execPath: 'taskset', execArgv: ['-c', cores, process.execPath, ...flags] };
+        ? { execArgv: nodeFlags }
+        : { execPath: 'taskset', execArgv: ['-c', cores, process.execPath, ...nodeFlags] };
     const child = fork(file, [transport, endpoints, String(workers)], run);
     const [{ port }] = (await once(child, 'message')) as [{ port: number }];
     return new ServerProcess(child, port);

@@ -10,6 +10,7 @@ import { ApproximateIndex } from '../../src/prefix-index/approximate-index.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import { createMetrics, observers, requestLog, silentLog } from '../../src/telemetry/index.ts';
 import { childProcessorUs } from './child-processor-time.ts';
+import { serveEcho } from './echo-server.ts';
 import { serveFraming } from './framing-server.ts';
 import { createProduct } from './product.ts';
 import { TurnMeter } from './turn-meter.ts';
@@ -60,6 +61,11 @@ async function serveProduct(): Promise<{ readonly port: number }> {
   });
 }
 
+function serve(): Promise<{ readonly port: number }> {
+  if (transport === 'echo') return serveEcho();
+  return transport === 'framing' ? serveFraming() : serveProduct();
+}
+
 function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
@@ -67,7 +73,7 @@ function collectGarbage(): void {
 }
 
 prepareHeap();
-const { port } = await (transport === 'framing' ? serveFraming() : serveProduct());
+const { port } = await serve();
 const session = new Session();
 const meter = new TurnMeter();
 process.send?.({ port });

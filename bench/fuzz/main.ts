@@ -4,17 +4,19 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { loadNative } from '../../src/engine/native/load.ts';
+import { simdCode, simdFault } from '../../src/simd/index.ts';
 import { fileKinds, fuzzFiles } from './fuzz-files.ts';
 import { type FuzzFailure, fuzzHttp2 } from './fuzz-http2.ts';
 import { fuzzProtobuf } from './fuzz-protobuf.ts';
 import { fuzzRequests } from './fuzz-requests.ts';
+import { fuzzScans } from './fuzz-scans.ts';
 import { fuzzTraffic } from './fuzz-traffic.ts';
 import { openRequestTarget } from './request-target.ts';
 import { openTrafficTarget } from './traffic-target.ts';
 
 /**
  * Random and mutated input for what reads bytes from elsewhere: whole HTTP/2 conversations against a connection,
- * frames against both codecs of ext-proc, files of models of each kind against their readers, request bodies
+ * frames against both codecs of ext-proc, bodies against SIMD code and what it does in JavaScript, files of models of each kind against their readers, request bodies
  * against the engine's endpoints, requests in any order through its core. A case is named by the seed and its number.
  */
 const { values } = parseArgs({
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     protobuf: { type: 'string', default: '0' },
     files: { type: 'string', default: '0' },
     requests: { type: 'string', default: '0' },
+    scans: { type: 'string', default: '0' },
     traffic: { type: 'string', default: '0' },
     'async-scheduling': { type: 'boolean', default: false },
     kind: { type: 'string', multiple: true, default: [...fileKinds] },
@@ -32,7 +35,7 @@ const { values } = parseArgs({
   },
 });
 if (values.help) {
-  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--files 50000 [--kind gguf]...] [--requests 50000] [--traffic 100000 [--async-scheduling]] [--seed S] [--from CASE]
+  console.log(`usage: npm run fuzz -- [--http2 1000000] [--protobuf 100000] [--scans 300000] [--files 50000 [--kind gguf]...] [--requests 50000] [--traffic 100000 [--async-scheduling]] [--seed S] [--from CASE]
 Cases that fail are written to build/fuzz/, and the exit code is 1.`);
   process.exit(0);
 }
@@ -50,6 +53,11 @@ console.log(`seed ${seed}, Node ${process.version}`);
 let failed =
   (await fuzz('http2', Number(values.http2), fuzzHttp2)) +
   (await fuzz('protobuf', Number(values.protobuf), async (options) => fuzzProtobuf(options)));
+if (Number(values.scans) > 0) {
+  const code = simdCode();
+  if (code === undefined) throw new Error(`no SIMD code: ${simdFault()}`);
+  failed += await fuzz('scans', Number(values.scans), async (options) => fuzzScans({ ...options, code }));
+}
 for (const kind of fileKinds.filter((each) => values.kind.includes(each)))
   failed += await fuzz(kind, Number(values.files), async (options) =>
     fuzzFiles({ ...options, kind, native: loadNative(), fixtures: resolve('test/fixtures') }),

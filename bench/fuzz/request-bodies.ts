@@ -50,6 +50,16 @@ const numbers = {
   additionalProperties: { $ref: '#/properties/age', maximum: 9 },
 };
 
+const grammar =
+  'root ::= sum | "none" [.!]? # of numbers\nsum ::= sum ("+" | "-") number | number\nnumber ::= [1-9\\u0660-\\u0669] [0-9]{0,3}';
+
+const kinds = [
+  { type: 'object', properties: { kind: { const: 'cat' }, lives: { maximum: 9 } }, required: ['kind'] },
+  { type: 'object', properties: { kind: { enum: ['dog', 'wolf'] } }, required: ['kind'] },
+  { type: 'integer', minimum: 3 },
+  { type: 'number', exclusiveMaximum: 3 },
+];
+
 const tool = {
   type: 'function',
   function: { name: 'weather', description: 'The weather of a city', parameters: schema },
@@ -148,6 +158,8 @@ export const requestBases: readonly RequestBase[] = [
     path: '/v1/completions',
     body: { prompt, max_tokens: 8, guided_json: numbers, stream_interval: 3, stream: true },
   },
+  { path: '/v1/completions', body: { prompt, max_tokens: 8, structured_outputs: { grammar } } },
+  { path: '/v1/completions', body: { prompt, max_tokens: 8, guided_json: { oneOf: kinds } } },
   {
     path: '/v1/chat/completions',
     body: {

@@ -1,5 +1,5 @@
 /**
- * Builds what must be built: TypeScript into `dist/`, the engine's native code into `build/`.
+ * Builds what must be built: TypeScript into `dist/`, SIMD code and the engine's native code into `build/`.
  * Plain JavaScript, because it runs before anything is compiled.
  *
  *   node src/commands/build.mjs             build everything that changed
@@ -40,9 +40,11 @@ async function main() {
   checkNodeModules();
   const didTypeScript = await buildTypeScript();
   const { buildNative } = await import('../engine/native/build.mjs');
-  const didNative = await buildNativeCode('native', buildNative);
+  const { buildSimd } = await import('../simd/build.mjs');
+  const didSimd = await buildStep('simd', buildSimd);
+  const didNative = await buildStep('native', buildNative);
   const didCuda = process.argv.includes('--cuda') && (await buildCudaCode());
-  if (didTypeScript || didNative || didCuda) console.log(`built in ${seconds(started)}`);
+  if (didTypeScript || didSimd || didNative || didCuda) console.log(`built in ${seconds(started)}`);
   else if (!isQuiet) console.log('everything is up to date');
 }
 
@@ -53,7 +55,9 @@ function checkNode() {
 }
 
 function checkNodeModules() {
-  const isComplete = existsSync(tsc) && existsSync(join(root, 'node_modules', 'node-addon-api'));
+  const isComplete =
+    existsSync(tsc) &&
+    ['node-addon-api', 'assemblyscript'].every((name) => existsSync(join(root, 'node_modules', name)));
   if (!isComplete) throw new BuildError('node_modules is missing or incomplete: run `npm ci` first');
 }
 
@@ -77,7 +81,7 @@ async function buildTypeScript() {
   return true;
 }
 
-async function buildNativeCode(name, build) {
+async function buildStep(name, build) {
   const started = performance.now();
   let steps = 0;
   const log = (line) => {
@@ -95,7 +99,7 @@ async function buildNativeCode(name, build) {
 
 async function buildCudaCode() {
   const { buildCuda } = await import('../engine/native/build-cuda.mjs');
-  return buildNativeCode('CUDA', buildCuda);
+  return buildStep('CUDA', buildCuda);
 }
 
 function typeScriptFiles(folder) {

@@ -156,12 +156,14 @@ export function loadOptionsOf(given: object): LoadOptions {
 }
 
 export function wholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number, 0 or more.');
   return Number(text);
 }
 
 function numberOrAuto(text: string): number | string {
-  return text === 'auto' ? text : wholeNumber(text);
+  if (text === 'auto') return text;
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number, 0 or more, or auto.');
+  return Number(text);
 }
 
 /** From the working folder; in a file, paths start at the file's. */

@@ -30,6 +30,7 @@ interface ConformanceFlags {
   readonly health?: string;
   readonly model: string;
   readonly fallbacks?: boolean;
+  readonly sheds?: string | true;
   readonly list?: boolean;
 }
 
@@ -57,6 +58,10 @@ export function conformanceCommand(): Command {
     .option('--health <address>', 'where its health service listens, if elsewhere')
     .option('--model <name>', 'the model that requests name', 'conformance')
     .option('--fallbacks', 'the picker is set up to name a list of endpoints')
+    .option(
+      '--sheds [objective]',
+      'it is set up to turn requests away while its endpoints are full: all, or those with this objective',
+    )
     .option('--list', 'print the cases and stop')
     .addHelpText('after', helpText)
     .action(run);
@@ -86,6 +91,7 @@ async function run(address: string | undefined, flags: ConformanceFlags): Promis
     endpoints,
     areEndpointsCertain: flags.endpoint.length > 0,
     namesFallbacks: flags.fallbacks ?? false,
+    sheds: flags.sheds === true ? '' : flags.sheds,
     backends,
   });
   try {

@@ -5,7 +5,7 @@ import { logFormats, logLevels } from '../telemetry/index.ts';
 export function engineCommand(): Command {
   const command = new Command('engine')
     .description("Serves one model over HTTP with vLLM's endpoints, metrics and flags.")
-    .argument('<model>', 'folder with config.json, safetensors and tokenizer.json');
+    .argument('<model>', 'folder with config.json, safetensors and tokenizer.json, or a .gguf file');
   for (const flag of engineFlags) for (const option of optionsOf(flag)) command.addOption(option);
   for (const name of flagsWithoutMeaning) command.addOption(new Option(`--${name}`).hideHelp());
   for (const name of Object.keys(flagsNotServed))

@@ -1,4 +1,9 @@
-#!/usr/bin/env node
+#!/bin/sh
+//usr/bin/env true; exec node --max-semi-space-size=32 "$0" "$@"
+
+// A shell runs the line above, Node passes over it: the young generation (see heap-settings.ts) can be chosen on Node's
+// command line only, and not every system's `env` splits a line into flags.
+
 import { runProgram } from './index.ts';
 
 // Who reads what is printed may leave early, as `head` does.

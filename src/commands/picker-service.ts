@@ -19,6 +19,7 @@ import {
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import { engineMetricsScanner } from '../protocol/engine-metrics.ts';
 import { createProfile } from '../scheduling/profile.ts';
+import { simdFault } from '../simd/index.ts';
 import {
   createMetrics,
   type DecisionLines,
@@ -76,6 +77,10 @@ export interface PickerServiceOptions {
 export async function startPickerService(options: PickerServiceOptions): Promise<PickerService> {
   const { loaded, log, endpoints = [] } = options;
   const { configuration } = loaded;
+  // Also loads it, so that no request waits for that.
+  const fault = simdFault();
+  if (fault !== undefined)
+    log.warn({ reason: fault }, 'no SIMD code: large bodies are read in JavaScript, which takes longer');
   const clock = () => performance.now();
   const prefixIndex = new ApproximateIndex({
     ...configuration.prefixIndex,

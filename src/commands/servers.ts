@@ -1,12 +1,18 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import type { LoadedConfiguration } from '../configuration/index.ts';
-import { serveExtProc, serveExtProcByWorkers, serveHealth, type TlsOptions } from '../ext-proc/index.ts';
+import {
+  CertificateError,
+  serveExtProc,
+  serveExtProcByWorkers,
+  serveHealth,
+  type TlsOptions,
+} from '../ext-proc/index.ts';
 import { serveGateway } from '../gateway/index.ts';
 import type { RunningServer } from '../protocol/running-server.ts';
 import { type Log, serveMetrics } from '../telemetry/index.ts';
 import type { Door } from './doors.ts';
-import { CommandError } from './exit-codes.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
 import type { PickerService } from './picker-service.ts';
 
 export type Servers = ReadonlyMap<Door, RunningServer>;
@@ -28,7 +34,9 @@ export async function startServers(options: ServersOptions): Promise<Servers> {
     await stopServers(servers, 0);
     // Its scrapes would keep the process alive.
     await options.service.close();
-    throw new CommandError(error instanceof Error ? error.message : String(error));
+    const isConfigured = error instanceof CertificateError;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new CommandError(message, isConfigured ? exitCodes.usage : exitCodes.failure);
   }
 }
 

@@ -19,6 +19,7 @@ export const defaultEndpoints: readonly string[] = ['127.0.0.2:8000', '127.0.0.3
 export class EchoBackends {
   readonly #servers = new Map<string, Server>();
   readonly #model: string;
+  #isFull = false;
 
   constructor(model: string) {
     this.#model = model;
@@ -39,6 +40,11 @@ export class EchoBackends {
     return foreign;
   }
 
+  /** Metrics tell that KV memory is full. */
+  tellFull(isFull: boolean): void {
+    this.#isFull = isFull;
+  }
+
   async close(): Promise<void> {
     const servers = [...this.#servers.values()];
     this.#servers.clear();
@@ -56,7 +62,7 @@ export class EchoBackends {
   async #answer(address: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url = '', headers } = request;
     if (method === 'GET' && url === '/metrics') {
-      response.setHeader('content-type', 'text/plain; version=0.0.4').end(metrics(this.#model));
+      response.setHeader('content-type', 'text/plain; version=0.0.4').end(metrics(this.#model, this.#isFull));
       return;
     }
     const hash = createHash('sha256');
@@ -87,12 +93,12 @@ function completion(model: string, promptTokens: number): object {
   return { id: 'echo', object: 'chat.completion', model, choices: [{ index: 0, message }], usage };
 }
 
-function metrics(model: string): string {
+function metrics(model: string, isFull: boolean): string {
   const labels = `{model_name="${model}"}`;
   return [
     `vllm:num_requests_waiting${labels} 0`,
     `vllm:num_requests_running${labels} 0`,
-    `vllm:kv_cache_usage_perc${labels} 0`,
+    `vllm:kv_cache_usage_perc${labels} ${isFull ? 1 : 0}`,
     'vllm:cache_config_info{block_size="16",num_gpu_blocks="4096"} 1',
     '',
   ].join('\n');

@@ -286,7 +286,7 @@ export class Exchange {
 }
 
 export function firstMessage(dialect: Dialect, request: HttpRequest, envelope: Envelope = {}): Buffer {
-  const { method, path, headers, chunks, hasTrailers, subset, metadata } = request;
+  const { method, path, headers, repeated, chunks, hasTrailers, subset, metadata } = request;
   const pseudo: Headers = dialect.sendsPseudoHeaders
     ? { ':method': method, ':path': path, ':authority': 'conformance.test', ':scheme': 'http' }
     : {};
@@ -301,6 +301,7 @@ export function firstMessage(dialect: Dialect, request: HttpRequest, envelope: E
     {
       spelling: dialect.spelling,
       endOfStream: chunks === undefined && !hasTrailers,
+      moreLines: repeated,
       protocolConfig: dialect.modes,
       metadata: Object.keys(all).length === 0 ? undefined : all,
       ...envelope,

@@ -1,10 +1,12 @@
-import type { Headers, Metadata, MetadataValue } from './wire/processing-request.ts';
+import type { HeaderLines, Headers, Metadata, MetadataValue } from './wire/processing-request.ts';
 
 /** One HTTP request as a data plane received it. */
 export interface HttpRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Headers;
+  /** Further lines, whose names may be in `headers` too. */
+  readonly repeated?: HeaderLines;
   /** In the pieces that the data plane read; undefined = no body. */
   readonly chunks: readonly Uint8Array[] | undefined;
   readonly hasTrailers: boolean;

@@ -22,6 +22,11 @@ export interface SessionOptions {
   readonly areEndpointsCertain: boolean;
   /** The picker is set up to name fallbacks behind the first endpoint. */
   readonly namesFallbacks: boolean;
+  /**
+   * The picker is set up to turn requests away while its endpoints are full: those with this inference objective,
+   * or any if it is empty. Undefined = it is not.
+   */
+  readonly sheds: string | undefined;
   readonly backends: EchoBackends;
 }
 

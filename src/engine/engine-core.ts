@@ -3,68 +3,25 @@ import type { BlockLife } from './block-lives.ts';
 import { BlockManager } from './block-manager.ts';
 import { DraftCounter } from './draft-counter.ts';
 import { assertCapacity } from './engine-capacity.ts';
-import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
+import type { EngineCoreOptions } from './engine-core-options.ts';
+import type { KvOccupancy } from './kv-allocator.ts';
 import type { KvEvent } from './kv-events/kv-event.ts';
 import type { AdapterSlots } from './lora/index.ts';
 import type { NativeModel } from './native/native.ts';
 import { STEPS_IN_FLIGHT } from './native/native.ts';
-import type { PartialPrefillLimits } from './partial-prefills.ts';
 import { Scheduler } from './scheduler.ts';
 import type { EngineRequest } from './sequence.ts';
 import { Sequence } from './sequence.ts';
 import { mixSeed } from './sequence-seed.ts';
-import type { SpeculativeConfig } from './speculation/index.ts';
 import type { FlightEntry, StepFlight } from './step-flight.ts';
 import { entriesOf } from './step-flight.ts';
-import type { EngineGauges, FirstToken, PooledOutput, StepOutput } from './step-output.ts';
+import type { EngineGauges, PooledOutput, StepOutput } from './step-output.ts';
+import { StepReader } from './step-reader.ts';
 import type { ReusedResults } from './step-results.ts';
-import { createStepResults, readLogprobs, reservePooledStates } from './step-results.ts';
-import type { Finish, StopLimits } from './stop-condition.ts';
-import { finishOf } from './stop-condition.ts';
+import { createStepResults, reservePooledStates } from './step-results.ts';
+import type { StopLimits } from './stop-condition.ts';
 import type { Vocabulary } from './structured-output/index.ts';
 import { StructureCache } from './structured-output/index.ts';
-import type { SchedulingPolicy } from './waiting-queue.ts';
-
-export interface EngineCoreOptions {
-  /** Opened for at least these limits, with as many samples as tokens; the core closes it. */
-  readonly model: NativeModel;
-  /** Opens the same model again, after `sleep`. Absent: the core cannot sleep. */
-  readonly reopenModel?: (() => NativeModel) | undefined;
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly maxModelLen: number;
-  /** KV blocks of the model; at least enough for one sequence of `maxModelLen` tokens. */
-  readonly blocks: number;
-  readonly blockSize: number;
-  readonly maxNumSeqs: number;
-  readonly maxNumBatchedTokens: number;
-  readonly longPrefillTokenThreshold: number;
-  readonly partialPrefills?: PartialPrefillLimits | undefined;
-  readonly hasChunkedPrefill: boolean;
-  readonly hasPrefixCaching: boolean;
-  /** Parent digest of every prefix chain; see `rootDigest`. */
-  readonly prefixRoot: Uint8Array;
-  readonly collectsKvEvents: boolean;
-  /** Part of the KV blocks whose stay is watched; absent: none. */
-  readonly kvMetricsSample?: number | undefined;
-  readonly policy: SchedulingPolicy;
-  readonly kvAllocator: KvAllocator;
-  /** Absent: one token per sequence and step. */
-  readonly speculation?: SpeculativeConfig | undefined;
-  /** Absent: requests name no adapters. */
-  readonly lora?: { readonly maxLoras: number; readonly slots: AdapterSlots } | undefined;
-  /**
-   * The next step is planned and launched while the one before it is computed, with placeholders for the tokens that
-   * it is choosing; not with speculation, whose drafts need them. Absent: each step is waited for.
-   */
-  readonly isAsync?: boolean | undefined;
-  readonly maxLogprobs: number;
-  readonly eosTokenIds: readonly number[];
-  /** Seeds the sampling of requests that bring no seed. */
-  readonly seed: number;
-  /** Milliseconds. */
-  readonly now: () => number;
-}
 
 /**
  * The engine without any I/O: requests in, tokens out, one step at a time. A step blocks while the model
@@ -100,7 +57,7 @@ export class EngineCore {
   readonly #now: () => number;
   readonly #seed: bigint;
   readonly #hiddenSize: number;
-  #pooled: PooledOutput[] = [];
+  readonly #reader: StepReader;
   #arrivals = 0;
   #stepTokens = 0;
   readonly #drafts: DraftCounter;
@@ -149,6 +106,13 @@ export class EngineCore {
     };
     this.#batch = new BatchBuilder(limits);
     this.#results = createStepResults(limits);
+    this.#reader = new StepReader({
+      scheduler: this.#scheduler,
+      results: this.#results,
+      limits: this.#limits,
+      hiddenSize: options.hiddenSize,
+      drafts: this.#drafts,
+    });
   }
 
   get hasWork(): boolean {
@@ -251,7 +215,7 @@ export class EngineCore {
     this.#model!.wait(this.#results);
     this.#flights.shift();
     this.#stepTokens = flight.tokens;
-    this.#apply(flight, outputs);
+    this.#reader.apply(flight, outputs);
     return outputs;
   }
 
@@ -289,9 +253,7 @@ export class EngineCore {
 
   /** Requests for states that have ended since the last call. */
   drainPooled(): readonly PooledOutput[] {
-    const pooled = this.#pooled;
-    this.#pooled = [];
-    return pooled;
+    return this.#reader.drainPooled();
   }
 
   /** What happened to cached blocks since the last call. */
@@ -343,74 +305,4 @@ export class EngineCore {
     this.#model?.close();
     this.#model = undefined;
   }
-
-  /** Appends the new tokens, ends what is over. Sequences that have ended since the launch get nothing. */
-  #apply({ entries, topStride }: StepFlight, outputs: StepOutput[]): void {
-    const ended: Sequence[] = [];
-    for (const entry of entries) {
-      const { sequence } = entry;
-      if (sequence.status === 'finished') continue;
-      this.#readPrompt(entry, topStride);
-      const isOver =
-        sequence.pooled === undefined ? this.#accept(entry, topStride, outputs) : this.#pool(entry);
-      if (isOver) ended.push(sequence);
-    }
-    this.#scheduler.finish(ended);
-  }
-
-  /** Keeps the log-probabilities of prompt tokens that the step tells. */
-  #readPrompt({ sequence, sample, promptRows }: FlightEntry, topStride: number): void {
-    const count = sequence.sampling.promptLogprobs;
-    for (let i = 0; i < promptRows; i++)
-      sequence.promptLogprobs!.push(readLogprobs(this.#results, topStride, sample + i, count)!);
-  }
-
-  /** Takes the states of the step; true if the sequence has what it is for. */
-  #pool({ sequence, state, states, computed }: FlightEntry): boolean {
-    const size = this.#hiddenSize;
-    const pooled = sequence.pooled!;
-    pooled.add(this.#results.pooledStates.subarray(state * size, (state + states) * size), states);
-    this.#scheduler.confirm(sequence, computed);
-    if (computed < sequence.length) return false;
-    this.#pooled.push({ requestId: sequence.requestId, first: firstOf(sequence), state: pooled.state });
-    return true;
-  }
-
-  /**
-   * Appends what the model says after the sequence's last token, and goes on along the draft as long as the
-   * model says what the draft has. True if the sequence is over.
-   */
-  #accept({ sequence, ...entry }: FlightEntry, topStride: number, outputs: StepOutput[]): boolean {
-    const { drafted } = entry;
-    if (drafted === undefined) {
-      this.#scheduler.confirm(sequence, entry.computed);
-      return false;
-    }
-    let accepted = 0;
-    let finish: Finish | undefined;
-    for (let isDraft = true; isDraft && finish === undefined; ) {
-      const row = entry.sample + entry.promptRows + accepted;
-      const tokenId = this.#results.sampledIds[row]!;
-      isDraft = accepted < drafted && sequence.tokens[sequence.length] === tokenId;
-      sequence.append(tokenId);
-      finish = finishOf(sequence, this.#limits);
-      outputs.push({
-        requestId: sequence.requestId,
-        choice: sequence.choice,
-        tokenId,
-        logprobs: readLogprobs(this.#results, topStride, row, sequence.sampling.logprobs),
-        first: sequence.knownLength > sequence.promptLength + 1 ? undefined : firstOf(sequence),
-        finish,
-      });
-      if (isDraft) accepted++;
-    }
-    if (drafted > 0) this.#drafts.count(drafted, accepted);
-    if (accepted > 0) this.#scheduler.advance(sequence, accepted);
-    this.#scheduler.confirm(sequence, entry.computed + accepted);
-    return finish !== undefined;
-  }
-}
-
-function firstOf({ cachedTokens, firstScheduledMs, promptLogprobs }: Sequence): FirstToken {
-  return { cachedTokens, scheduledMs: firstScheduledMs!, promptLogprobs };
 }

@@ -20,6 +20,12 @@ export interface EngineOptions {
   readonly apiKey?: string | readonly string[];
   /** Origins whose pages may call, `*` for any; any if absent. */
   readonly allowedOrigins?: readonly string[];
+  /** PEM files, as vLLM's flags: see `TlsFileOptions`. */
+  readonly sslCertfile?: string;
+  readonly sslKeyfile?: string;
+  readonly sslCaCerts?: string;
+  readonly sslCertReqs?: number;
+  readonly sslCiphers?: string;
   readonly returnTokensAsTokenIds?: boolean;
   readonly maxModelLen?: number;
   readonly maxNumSeqs?: number;

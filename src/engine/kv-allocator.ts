@@ -35,3 +35,25 @@ export interface KvOccupancy {
   /** Free and enough for the next sequence, but not in one run. */
   readonly external: number;
 }
+
+interface HoldingSequence extends ReservingSequence {
+  readonly computed: number;
+  readonly table: { readonly length: number };
+}
+
+/** `strandedBlocks`: free ones that the next sequence would need in one run. O(running). */
+export function occupancyOf(
+  running: readonly HoldingSequence[],
+  blockSize: number,
+  strandedBlocks: number,
+): KvOccupancy {
+  const occupancy = { used: 0, reserved: 0, internal: 0, external: strandedBlocks * blockSize };
+  for (const { computed, table, promptLength, sampling } of running) {
+    const held = table.length * blockSize;
+    const due = Math.min(held, promptLength + sampling.maxTokens - 1);
+    occupancy.used += computed;
+    occupancy.reserved += due - computed;
+    occupancy.internal += held - due;
+  }
+  return occupancy;
+}

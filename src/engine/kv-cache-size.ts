@@ -37,6 +37,12 @@ export function planKvCache(request: KvCacheRequest): KvCachePlan {
         '(max_position_embeddings in config.json); ask for less',
     );
   const blocks = requestedBlocks(request);
+  const bytes = blocks * blockBytes;
+  if (bytes > request.freeBytes)
+    throw new Error(
+      `the KV cache would take ${mebibytes(bytes)}, and ${mebibytes(request.freeBytes)} are free: ` +
+        'lower --kv-cache-memory-bytes or --num-gpu-blocks-override',
+    );
   const tokens = blocks * blockSize;
   if (maxModelLen !== undefined && tokens < maxModelLen)
     throw new Error(
@@ -64,5 +70,5 @@ function requestedBlocks(request: KvCacheRequest): number {
 }
 
 function mebibytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  return bytes < 2 ** 20 ? `${Math.ceil(bytes / 2 ** 10)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }

@@ -20,6 +20,8 @@ export interface OpenEngineOptions {
   readonly device: 'auto' | 'cpu' | 'cuda';
   /** The CUDA library, if not the package's own. */
   readonly cudaLibrary?: string;
+  /** Of its kernels, if not the best ones; see `ModelPlan.isa`. */
+  readonly cudaKernels?: string | undefined;
   readonly loadFormat: 'safetensors' | 'dummy';
   readonly weightDtype: ModelPlan['weightDtype'];
   readonly kvCacheDtype: KvCacheDtype;

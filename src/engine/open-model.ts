@@ -85,7 +85,10 @@ function openOnGpu(
     gpuMemoryUtilization: 1,
     freeBytes: gpuKvCacheBytes(config, options, backend),
   });
-  const plan = planOf(gpuOptions, config, blocks, maxModelLen);
+  const plan = {
+    ...planOf(gpuOptions, config, blocks, maxModelLen),
+    ...(options.cudaKernels === undefined ? {} : { isa: options.cudaKernels }),
+  };
   return {
     model: backend.open(plan, onProgress),
     plan,

@@ -1,11 +1,17 @@
+import { adapterUse, exceedsAdapters } from './adapter-use.ts';
 import type { BlockManager } from './block-manager.ts';
-import { type KvAllocator, type KvOccupancy, reservedTokens } from './kv-allocator.ts';
+import type { KvAllocator, KvOccupancy } from './kv-allocator.ts';
+import { occupancyOf, reservedTokens } from './kv-allocator.ts';
 import type { PartialPrefillLimits } from './partial-prefills.ts';
 import { exceedsPartialPrefills } from './partial-prefills.ts';
+import { RequestGroups } from './request-groups.ts';
+import { checkScheduler } from './scheduler-integrity.ts';
 import type { Sequence, SequenceGroup } from './sequence.ts';
 import type { SpeculativeConfig } from './speculation/index.ts';
 import { draftByNgram } from './speculation/index.ts';
 import type { AdapterUse } from './step-output.ts';
+import type { Schedule } from './step-plan.ts';
+import { StepPlan } from './step-plan.ts';
 import type { SchedulingPolicy } from './waiting-queue.ts';
 import { runsBefore, WaitingQueue } from './waiting-queue.ts';
 
@@ -28,13 +34,6 @@ export interface SchedulerOptions {
   /** Adapters that run in one step, at most; absent: no sequence has one. */
   readonly maxLoras?: number | undefined;
   readonly maxModelLen: number;
-}
-
-/** One step. The arrays are reused: valid until the next call of `schedule`. */
-export interface Schedule {
-  /** Each computes its `scheduled` next tokens. */
-  readonly sequences: readonly Sequence[];
-  readonly tokens: number;
 }
 
 /** Counted since the start. */
@@ -63,17 +62,17 @@ export class Scheduler {
   readonly #waiting: WaitingQueue;
   /** In order of admission. */
   #running: Sequence[] = [];
-  readonly #groups = new Map<number, SequenceGroup>();
+  readonly #groups = new RequestGroups();
   /** Rows of the model's block tables that no running sequence has. */
   readonly #seats: number[];
-  readonly #step: { sequences: Sequence[]; tokens: number } = { sequences: [], tokens: 0 };
-  #deferred = 0;
+  readonly #step: StepPlan;
   readonly #counters = { preemptions: 0, prefixQueries: 0, prefixHits: 0 };
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
     this.#blocks = options.blockManager;
     this.#waiting = new WaitingQueue(options.policy);
+    this.#step = new StepPlan(options);
     this.#seats = Array.from({ length: options.maxNumSeqs }, (_, i) => options.maxNumSeqs - 1 - i);
   }
 
@@ -83,7 +82,7 @@ export class Scheduler {
 
   /** Sequences that hold no block: queued, preempted, or waiting for their leader's prompt. */
   get waiting(): number {
-    return this.#waiting.size + this.#deferred;
+    return this.#waiting.size + this.#groups.deferred;
   }
 
   get hasWork(): boolean {
@@ -95,41 +94,23 @@ export class Scheduler {
   }
 
   get adapters(): AdapterUse {
-    if (this.#options.maxLoras === undefined) return noAdapters;
-    const running = new Set<string>();
-    const waiting = new Set<string>();
-    for (const { adapterName, status } of this.#live())
-      if (adapterName !== undefined && status !== 'finished')
-        (status === 'running' ? running : waiting).add(adapterName);
-    return { running: [...running], waiting: [...waiting] };
+    return this.#options.maxLoras === undefined ? noAdapters : adapterUse(this.sequences);
   }
 
   /** Whether a sequence that has not ended has the adapter in this slot. */
   usesAdapter(slot: number): boolean {
-    for (const { adapterSlot, status } of this.#live())
+    for (const { adapterSlot, status } of this.sequences)
       if (adapterSlot === slot && status !== 'finished') return true;
     return false;
   }
 
   /** Sequences of the requests that have not ended. */
   get sequences(): Iterable<Sequence> {
-    return this.#live();
-  }
-
-  *#live(): Iterable<Sequence> {
-    for (const group of this.#groups.values()) yield* group.sequences;
+    return this.#groups.sequences();
   }
 
   add(group: SequenceGroup): void {
-    if (this.#groups.has(group.id)) throw new Error(`request id ${group.id} is in use`);
-    this.#groups.set(group.id, group);
-    const [leader, ...others] = group.sequences;
-    this.#waiting.push(leader!);
-    for (const sequence of others) {
-      sequence.leader = leader;
-      sequence.status = 'deferred';
-      this.#deferred++;
-    }
+    this.#waiting.push(this.#groups.add(group));
   }
 
   /** Ends one choice of a request at once, or all of them; false if there is nothing to end. */
@@ -147,8 +128,7 @@ export class Scheduler {
   /** Chooses the tokens of the next step and gives them blocks. `nowMs` dates first schedulings. */
   schedule(nowMs: number): Schedule {
     const step = this.#step;
-    step.sequences.length = 0;
-    step.tokens = 0;
+    step.clear();
     const isStarved = this.#scheduleRunning();
     if (isStarved) return step;
     const passed: Sequence[] = [];
@@ -174,69 +154,36 @@ export class Scheduler {
     if (ended.length === 0) return;
     for (const sequence of ended) this.#end(sequence);
     this.#running = this.#running.filter(isRunning);
-    for (const { requestId } of ended) {
-      const group = this.#groups.get(requestId);
-      if (group?.sequences.every((sequence) => sequence.status === 'finished'))
-        this.#groups.delete(requestId);
-    }
+    for (const { requestId } of ended) this.#groups.prune(requestId);
   }
 
   /** What KV memory holds now. O(running). */
   get kvOccupancy(): KvOccupancy {
     const { blockSize, freeBlocks } = this.#blocks;
-    const occupancy = { used: 0, reserved: 0, internal: 0, external: 0 };
-    for (const { computed, table, promptLength, sampling } of this.#running) {
-      const held = table.length * blockSize;
-      const due = Math.min(held, promptLength + sampling.maxTokens - 1);
-      occupancy.used += computed;
-      occupancy.reserved += due - computed;
-      occupancy.internal += held - due;
-    }
     const next = this.#waiting.peek();
-    if (next !== undefined && this.#blocks.isFragmentedFor(this.#roomFor(next)))
-      occupancy.external = freeBlocks * blockSize;
-    return occupancy;
+    const isFragmented = next !== undefined && this.#blocks.isFragmentedFor(this.#roomFor(next));
+    return occupancyOf(this.#running, blockSize, isFragmented ? freeBlocks : 0);
   }
 
   /** Throws unless queues, statuses and block tables agree. */
   checkIntegrity(): void {
-    this.#blocks.checkIntegrity();
-    const counts = { deferred: 0, waiting: 0, running: 0, finished: 0 };
-    for (const group of this.#groups.values()) {
-      if (group.sequences.every(({ status }) => status === 'finished'))
-        throw new Error(`scheduler: request ${group.id} is over, but kept`);
-      for (const sequence of group.sequences) {
-        counts[sequence.status]++;
-        if (sequence.status !== 'running' && sequence.table.length > 0)
-          throw new Error(`scheduler: a ${sequence.status} sequence holds blocks`);
-        if (sequence.computed > sequence.table.length * this.#blocks.blockSize)
-          throw new Error('scheduler: a sequence has more computed tokens than blocks');
-      }
-    }
-    const actual = {
-      deferred: this.#deferred,
+    checkScheduler({
+      groups: this.#groups,
       waiting: this.#waiting.size,
-      running: this.#running.length,
-    };
-    for (const status of ['deferred', 'waiting', 'running'] as const)
-      if (counts[status] !== actual[status])
-        throw new Error(`scheduler: ${counts[status]} ${status} sequences, ${actual[status]} in their queue`);
-    const taken = new Set(this.#running.map(({ seat }) => seat));
-    if (taken.size !== this.#running.length || this.#seats.some((seat) => taken.has(seat)))
-      throw new Error('scheduler: two sequences have one seat, or a seat is taken and free');
-    if (taken.size + this.#seats.length !== this.#options.maxNumSeqs)
-      throw new Error('scheduler: a seat is lost');
-    if (this.#groups.size === 0 && this.#blocks.freeBlocks !== this.#blocks.blocks)
-      throw new Error('scheduler: no request lives, but blocks are held');
+      running: this.#running,
+      seats: this.#seats,
+      maxNumSeqs: this.#options.maxNumSeqs,
+      blocks: this.#blocks,
+    });
   }
 
   /** True if something was preempted: blocks are short, so nothing is admitted in this step. */
   #scheduleRunning(): boolean {
     const before = this.#counters.preemptions;
-    for (let i = 0; i < this.#running.length && this.#step.tokens < this.#options.maxNumBatchedTokens; i++) {
+    for (let i = 0; i < this.#running.length && this.#step.left > 0; i++) {
       const sequence = this.#running[i]!;
       if (this.#awaitsItsEnd(sequence)) continue;
-      let tokens = this.#tokensFor(sequence);
+      let tokens = this.#step.tokensFor(sequence);
       tokens += this.#draftFor(sequence, tokens);
       while (!this.#blocks.allocate(sequence, sequence.computed + tokens)) {
         const victim = this.#victim();
@@ -245,7 +192,7 @@ export class Scheduler {
         this.#preempt(victim, at);
         if (victim === sequence) return true;
       }
-      this.#record(sequence, tokens);
+      this.#step.add(sequence, tokens);
     }
     return this.#counters.preemptions > before;
   }
@@ -256,25 +203,16 @@ export class Scheduler {
     return outputLength >= sampling.maxTokens || length >= this.#options.maxModelLen;
   }
 
-  /** Whether a step with this sequence would have more adapters than may run together. */
-  #exceedsAdapters(sequence: Sequence): boolean {
-    const { maxLoras } = this.#options;
-    if (maxLoras === undefined || sequence.adapterSlot < 0) return false;
-    const slots = new Set([sequence.adapterSlot]);
-    for (const { adapterSlot } of this.#running) if (adapterSlot >= 0) slots.add(adapterSlot);
-    return slots.size > maxLoras;
-  }
-
   /**
    * Sequences whose adapter finds no room, or whose prompt would be one too many under way, are taken out of the
    * queue into `passed`; others go before them.
    */
   #admitWaiting(nowMs: number, passed: Sequence[]): void {
-    const { maxNumSeqs, maxNumBatchedTokens, hasChunkedPrefill } = this.#options;
-    while (this.#running.length < maxNumSeqs && this.#step.tokens < maxNumBatchedTokens) {
+    const { maxNumSeqs, hasChunkedPrefill } = this.#options;
+    while (this.#running.length < maxNumSeqs && this.#step.left > 0) {
       const sequence = this.#waiting.peek();
       if (sequence === undefined) return;
-      if (this.#exceedsAdapters(sequence)) {
+      if (exceedsAdapters(this.#running, sequence, this.#options.maxLoras)) {
         this.#waiting.remove(sequence);
         passed.push(sequence);
         continue;
@@ -283,7 +221,7 @@ export class Scheduler {
       const shared = this.#blocks.match(sequence, leader, sequence.promptLength);
       const cached = shared.count * this.#blocks.blockSize;
       const missing = sequence.length - cached;
-      if (!hasChunkedPrefill && missing > maxNumBatchedTokens - this.#step.tokens) return;
+      if (!hasChunkedPrefill && missing > this.#step.left) return;
       if (this.#exceedsPrefills(sequence, missing)) {
         this.#waiting.remove(sequence);
         passed.push(sequence);
@@ -296,7 +234,7 @@ export class Scheduler {
       const reserve = grows ? Math.ceil(this.#blocks.blocks * watermark) : 0;
       if (this.#blocks.needed(sequence, room, shared) + reserve > this.#blocks.freeBlocks) return;
       sequence.computed = cached;
-      const tokens = this.#tokensFor(sequence);
+      const tokens = this.#step.tokensFor(sequence);
       const now = Math.max(cached + tokens, this.#reservationFor(sequence));
       if (!this.#blocks.allocate(sequence, now, shared)) {
         sequence.computed = 0;
@@ -312,17 +250,15 @@ export class Scheduler {
         this.#counters.prefixQueries += sequence.length;
         this.#counters.prefixHits += cached;
       }
-      this.#record(sequence, tokens);
+      this.#step.add(sequence, tokens);
     }
   }
 
   /** `missing`: tokens of the sequence that are not cached. */
   #exceedsPrefills({ length }: Sequence, missing: number): boolean {
-    const { partialPrefills, maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options;
+    const { partialPrefills } = this.#options;
     if (partialPrefills === undefined) return false;
-    const left = maxNumBatchedTokens - this.#step.tokens;
-    const atOnce = longPrefillTokenThreshold > 0 ? Math.min(left, longPrefillTokenThreshold) : left;
-    return missing > atOnce && exceedsPartialPrefills(partialPrefills, this.#running, length);
+    return missing > this.#step.chunk && exceedsPartialPrefills(partialPrefills, this.#running, length);
   }
 
   /** Tokens that the sequence asks room for when it is admitted. */
@@ -335,33 +271,21 @@ export class Scheduler {
     return reservedTokens(kvAllocator, sequence, maxModelLen);
   }
 
-  #tokensFor(sequence: Sequence): number {
-    const { maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options;
-    const tokens = Math.min(sequence.length - sequence.computed, maxNumBatchedTokens - this.#step.tokens);
-    return longPrefillTokenThreshold > 0 ? Math.min(tokens, longPrefillTokenThreshold) : tokens;
-  }
-
   /** A draft for a sequence that is decoding, as long as it costs nobody else a block. */
   #draftFor(sequence: Sequence, tokens: number): number {
-    const { speculation, maxNumBatchedTokens, maxModelLen } = this.#options;
+    const { speculation, maxModelLen } = this.#options;
     if (speculation === undefined || sequence.structured !== undefined) return 0;
     if (sequence.computed + tokens !== sequence.length || sequence.outputLength === 0) return 0;
     const room = Math.min(
       speculation.draftTokens,
       sequence.sampling.maxTokens - sequence.outputLength - 1,
       maxModelLen - sequence.length - 1,
-      maxNumBatchedTokens - this.#step.tokens - tokens,
+      this.#step.left - tokens,
     );
     if (room <= 0) return 0;
     sequence.reserve(room);
     const draft = draftByNgram(sequence.tokens, sequence.length, speculation, room);
     return this.#blocks.needed(sequence, sequence.length + draft) > this.#blocks.freeBlocks ? 0 : draft;
-  }
-
-  #record(sequence: Sequence, tokens: number): void {
-    sequence.scheduled = tokens;
-    this.#step.sequences.push(sequence);
-    this.#step.tokens += tokens;
   }
 
   /** The running sequence that should run last: the latest admitted, or by priority the least urgent. */
@@ -374,11 +298,7 @@ export class Scheduler {
 
   #preempt(victim: Sequence, at: number): void {
     this.#running.splice(at, 1);
-    if (victim.scheduled > 0) {
-      this.#step.sequences.splice(this.#step.sequences.indexOf(victim), 1);
-      this.#step.tokens -= victim.scheduled;
-      victim.scheduled = 0;
-    }
+    this.#step.remove(victim);
     this.#leave(victim);
     victim.computed = 0;
     victim.status = 'waiting';
@@ -386,16 +306,9 @@ export class Scheduler {
     this.#counters.preemptions++;
   }
 
-  /** The leader's prompt is computed: the other choices may run, on its blocks. */
+  /** The other choices of the leader's request may run, on its blocks. */
   #releaseDeferred(leader: Sequence): void {
-    const group = this.#groups.get(leader.requestId);
-    if (group === undefined || group.sequences[1]?.status !== 'deferred') return;
-    for (const sequence of group.sequences) {
-      if (sequence.status !== 'deferred') continue;
-      sequence.status = 'waiting';
-      this.#deferred--;
-      this.#waiting.push(sequence);
-    }
+    for (const sequence of this.#groups.release(leader)) this.#waiting.push(sequence);
   }
 
   /** Gives back what a running sequence has. Steps in flight may still use it: those that follow come after them. */
@@ -407,7 +320,7 @@ export class Scheduler {
   /** Takes a sequence out of its queue, except `#running`, which the caller filters once. */
   #end(sequence: Sequence): void {
     if (sequence.status === 'waiting') this.#waiting.remove(sequence);
-    if (sequence.status === 'deferred') this.#deferred--;
+    if (sequence.status === 'deferred') this.#groups.endDeferred(sequence);
     if (sequence.status === 'running') this.#leave(sequence);
     sequence.computed = 0;
     sequence.scheduled = 0;

@@ -27,6 +27,8 @@ import { readPoolingConfig } from './pooling-config.ts';
 import type { RunningEngine } from './serve-open-engine.ts';
 import { serveOpenEngine } from './serve-open-engine.ts';
 import type { OutputFormats } from './server/index.ts';
+import type { TlsFileOptions } from './server/tls-files.ts';
+import { TlsFiles } from './server/tls-files.ts';
 import { toOpenOptions } from './to-open-options.ts';
 
 /**
@@ -42,6 +44,8 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
   const eosTokenIds = [...recommended.eosTokenIds, ...override.eosTokenIds];
   const outputFormats = readOutputFormats(options);
   const kvEvents = readKvEventsConfig(options.kvEventsConfig);
+  const tlsFiles = readTls(options);
+  const tls = tlsFiles && new TlsFiles(tlsFiles, log);
   const pooling = readPoolingConfig(options.model, options.poolerConfig);
   checkTokenizer(options);
   const opening = EngineClient.open({
@@ -84,6 +88,7 @@ export async function serveEngine(options: EngineOptions): Promise<RunningEngine
       apiKey: options.apiKey,
       ...(options.allowedOrigins && { allowedOrigins: options.allowedOrigins }),
       namesTokensById: options.returnTokensAsTokenIds ?? false,
+      tls,
       kvEvents,
       log,
     });
@@ -203,6 +208,23 @@ function readOutputFormats(options: EngineOptions): OutputFormats {
     toolCalls:
       enableAutoToolChoice && toolCallParser !== undefined ? toolCallFormats[toolCallParser] : undefined,
     reasoning: reasoningParser === undefined ? undefined : reasoningFormats[reasoningParser],
+  };
+}
+
+/** Undefined: plain HTTP. */
+function readTls(options: EngineOptions): TlsFileOptions | undefined {
+  const { sslCertfile, sslKeyfile, sslCaCerts, sslCertReqs = 0, sslCiphers } = options;
+  if (sslCertfile === undefined) {
+    if (sslKeyfile !== undefined || sslCaCerts !== undefined || sslCertReqs > 0)
+      throw new Error('--ssl-keyfile, --ssl-ca-certs and --ssl-cert-reqs need --ssl-certfile');
+    return undefined;
+  }
+  return {
+    certFile: sslCertfile,
+    keyFile: sslKeyfile,
+    caFile: sslCaCerts,
+    certReqs: sslCertReqs as TlsFileOptions['certReqs'],
+    ciphers: sslCiphers,
   };
 }
 

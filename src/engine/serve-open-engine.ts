@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import type { RunningServer } from '../protocol/running-server.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { PromptEncoder, Tokenizer } from '../tokenizer/index.ts';
@@ -15,6 +16,7 @@ import { createEngineServer } from './server/index.ts';
 import { ServedAdapters } from './server/served-adapters.ts';
 import { nowSeconds } from './server/server-context.ts';
 import { StoredResponses } from './server/stored-responses.ts';
+import type { TlsFiles } from './server/tls-files.ts';
 
 export interface ServeOpenEngineOptions {
   /** Closed with the server. */
@@ -40,6 +42,8 @@ export interface ServeOpenEngineOptions {
   readonly port: number;
   /** A Unix socket instead of host and port. */
   readonly uds?: string | undefined;
+  /** Absent: plain HTTP. */
+  readonly tls?: TlsFiles | undefined;
   readonly streamInterval?: number;
   readonly forcesUsage?: boolean;
   readonly hasRequestIdHeaders?: boolean;
@@ -117,12 +121,15 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
     isClosing: false,
   };
   const apiKeys = options.apiKey === undefined ? [] : [options.apiKey].flat();
-  const app = createEngineServer({ context, apiKeys, allowedOrigins: options.allowedOrigins, log });
-  const connections = trackConnections(app.server);
+  const { tls, allowedOrigins } = options;
+  const app = createEngineServer({ context, apiKeys, allowedOrigins, tls: tls?.serverOptions, log });
+  const stopFollowing = tls?.serve(app.server as unknown as TlsServer);
+  const connections = trackConnections(app.server, tls !== undefined);
   const { uds, host, port } = options;
   await app
     .listen(uds === undefined ? { host, port } : { path: uds })
     .catch((error: NodeJS.ErrnoException) => {
+      stopFollowing?.();
       kvEvents?.close();
       throw explainListen(options, error);
     });
@@ -131,13 +138,16 @@ export async function serveOpenEngine(options: ServeOpenEngineOptions): Promise<
 
   const close = async (deadlineMs: number): Promise<void> => {
     context.isClosing = true;
+    stopFollowing?.();
     const cut = setTimeout(() => {
       log.warn({ requests: engine.liveRequests }, 'the deadline has passed; requests are cut');
       app.server.closeAllConnections();
+      context.responses?.cancelAll();
     }, deadlineMs);
     const closed = app.close();
     connections.drain();
     await closed;
+    await context.responses?.settled();
     clearTimeout(cut);
     await engine.close();
     await options.prompts.close();
@@ -179,9 +189,11 @@ function explainListen({ host, port, uds }: ServeOpenEngineOptions, error: NodeJ
     EACCES: 'this process may not use that port; choose one above 1023',
     EADDRNOTAVAIL: 'this machine has no such address; choose another --host',
   };
-  const isTaken = uds !== undefined && error.code === 'EADDRINUSE';
-  const reason = isTaken
-    ? 'the file is there already; remove it if nothing listens on it'
-    : (reasons[error.code ?? ''] ?? error.message);
+  const reasonsOfFile: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'the file is there already; remove it if nothing listens on it',
+    // Node says the same of a folder that is not there.
+    EACCES: 'this process cannot make a file there; choose a folder that exists and that it may write to',
+  };
+  const reason = (uds === undefined ? reasons : reasonsOfFile)[error.code ?? ''] ?? error.message;
   return new Error(`cannot listen on ${uds ?? `${host}:${port}`}: ${reason}`, { cause: error });
 }

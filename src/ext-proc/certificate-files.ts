@@ -7,6 +7,17 @@ type Update = Parameters<experimental.IdentityCertificateUpdateListener>[0];
 
 const reloadIntervalMs = 1000;
 
+/** The files that were configured hold no certificate and key that fit together. */
+export class CertificateError extends Error {
+  constructor(cert: string, key: string, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`expected a PEM certificate in ${cert} and its key in ${key}, found: ${reason}; check both files`, {
+      cause,
+    });
+    this.name = 'CertificateError';
+  }
+}
+
 /**
  * A certificate and its key from PEM files, read again while a server listens. A pair that cannot be read, or
  * does not fit together, is passed over: the last good one stays, and the log tells it once.
@@ -27,14 +38,12 @@ export class CertificateFiles implements experimental.CertificateProvider {
     this.#latest = first;
   }
 
-  /** Throws if the files are not a usable pair now. */
+  /** Throws a `CertificateError` if the files are not a usable pair now. */
   static async open(cert: string, key: string, log: Log): Promise<CertificateFiles> {
     try {
       return new CertificateFiles(cert, key, log, await readPair(cert, key));
     } catch (cause) {
-      throw new Error(`Expected a PEM certificate in ${cert} and its key in ${key}; check both files.`, {
-        cause,
-      });
+      throw new CertificateError(cert, key, cause);
     }
   }
 

@@ -6,6 +6,7 @@ import {
   GrpcCall,
   type GrpcHandler,
   GrpcStatus,
+  grpcPrefixBytes,
   Http2Server,
   isGrpc,
   refuseNonGrpc,
@@ -13,20 +14,24 @@ import {
 import type { Log } from '../telemetry/index.ts';
 import { fastHealth } from './fast-health.ts';
 import { HealthWatches } from './health-status.ts';
-import type { ProcessingResponse } from './messages.ts';
+import type { Direction, ProcessingResponse } from './messages.ts';
 import type { Sink } from './outbox.ts';
-import { ExtProcStream, type StreamCollaborators } from './stream.ts';
+import { ExtProcStream } from './stream.ts';
+import type { StreamCollaborators } from './stream-collaborators.ts';
 import { tlsContext } from './tls-context.ts';
 import type { Transport, TransportOptions } from './transport.ts';
 import { decodeRequest } from './wire/decode-request.ts';
-import { encodePieceHead, encodeResponse } from './wire/encode-response.ts';
+import { encodeResponse } from './wire/encode-response.ts';
+import { endOfStreamField, maxPieceHeadBytes, nothing, PieceReader, writePieceHead } from './wire/piece.ts';
 import { ProtoWriter } from './wire/proto-writer.ts';
 
 const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
 /** Protobuf and header bytes around the largest body. */
 const messageOverheadBytes = 1 << 20;
 /** One for all streams: a message is encoded and copied out within one call. */
-const writer = new ProtoWriter(8);
+const writer = new ProtoWriter(grpcPrefixBytes);
+const piece = new PieceReader();
+const pieceHead = new Uint8Array(grpcPrefixBytes + maxPieceHeadBytes);
 
 interface FastTransportOptions {
   readonly collaborators: StreamCollaborators;
@@ -91,6 +96,12 @@ function createHttp2(options: FastTransportOptions): Http2Server {
   });
 }
 
+/**
+ * The call that was served last. Optimized code is dropped by a full collection that finds no object of the classes it
+ * was made for, as one in a pause between requests: then the next ones would be served by slow code.
+ */
+const kept: { call?: ServedCall } = {};
+
 /** Between one call and its stream: decodes what comes, encodes what goes. */
 class ServedCall implements GrpcHandler, Sink {
   readonly #call: GrpcCall;
@@ -99,16 +110,30 @@ class ServedCall implements GrpcHandler, Sink {
   constructor(call: GrpcCall, collaborators: StreamCollaborators) {
     this.#call = call;
     this.#stream = new ExtProcStream(collaborators, this);
+    kept.call = this;
   }
 
   send(response: ProcessingResponse): boolean {
-    if (response.kind === 'body' && response.streamed !== undefined && isPlain(response)) {
-      const { body, endOfStream } = response.streamed;
-      const tail = encodePieceHead(writer, response.direction, body.length, endOfStream);
-      return this.#call.sendParts(writer.bytes, writer.start, writer.end, body, tail);
-    }
     encodeResponse(writer, response);
     return this.#call.send(writer.bytes, writer.start, writer.end);
+  }
+
+  sendPiece(
+    direction: Direction,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    endOfStream: boolean,
+  ): boolean {
+    const headEnd = writePieceHead(pieceHead, grpcPrefixBytes, direction, end - start, endOfStream);
+    return this.#call.sendParts(
+      pieceHead,
+      headEnd,
+      bytes,
+      start,
+      end,
+      endOfStream ? endOfStreamField : nothing,
+    );
   }
 
   end(): void {
@@ -116,6 +141,11 @@ class ServedCall implements GrpcHandler, Sink {
   }
 
   onMessage(bytes: Buffer, start: number, end: number): void {
+    if (piece.read(bytes, start, end)) {
+      this.#stream.onPiece(bytes, piece.start, piece.end, piece.endOfStream);
+      if (this.#stream.isBlocked) this.#call.pause();
+      return;
+    }
     const message = decodeOrUndefined(bytes, start, end);
     if (message === 'malformed') {
       this.#call.end(GrpcStatus.Internal, 'Expected a ProcessingRequest, found bytes that are none.');
@@ -138,10 +168,6 @@ class ServedCall implements GrpcHandler, Sink {
     this.#stream.onDrain();
     if (!this.#stream.isBlocked) this.#call.resume();
   }
-}
-
-function isPlain({ mutation, metadata }: ProcessingResponse & { readonly kind: 'body' }): boolean {
-  return mutation === undefined && metadata === undefined;
 }
 
 function decodeOrUndefined(bytes: Buffer, start: number, end: number) {

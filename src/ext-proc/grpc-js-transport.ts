@@ -3,9 +3,11 @@ import { fromWire, toWire, type WireRequest } from './codec.ts';
 import { healthService } from './health.ts';
 import { HealthWatches } from './health-status.ts';
 import { bind, stop } from './listen.ts';
+import { pieceMessage } from './outbox.ts';
 import { serverCredentials } from './server-credentials.ts';
 import { loadServiceDefinitions } from './service-definitions.ts';
-import { ExtProcStream, type StreamCollaborators } from './stream.ts';
+import { ExtProcStream } from './stream.ts';
+import type { StreamCollaborators } from './stream-collaborators.ts';
 import type { Transport, TransportOptions } from './transport.ts';
 
 /** Channelz stays on: without it grpc-js 1.14 forgets its sessions, and `forceShutdown` cuts nothing. */
@@ -47,6 +49,8 @@ function serveStream(
 ): void {
   const stream = new ExtProcStream(collaborators, {
     send: (response) => call.write(toWire(response)),
+    sendPiece: (direction, bytes, start, end, endOfStream) =>
+      call.write(toWire(pieceMessage(direction, bytes.subarray(start, end), endOfStream))),
     end: () => call.end(),
   });
   call.on('data', (wire: WireRequest) => {

@@ -14,6 +14,7 @@
  * State owned: one `ExtProcStream` per HTTP request, which holds its assignment until it finishes.
  * Imports: endpoint-picker, protocol, telemetry, and types of scheduling.
  */
+export { CertificateError } from './certificate-files.ts';
 export { type HealthOptions, serveHealth } from './health.ts';
 export { type ExtProcOptions, serveExtProc } from './server.ts';
 export type { TlsOptions } from './server-credentials.ts';

@@ -1,9 +1,17 @@
-import type { ProcessingResponse } from './messages.ts';
+import type { Direction, ProcessingResponse } from './messages.ts';
 
 /** Where replies go. */
 export interface Sink {
   /** Returns false when the peer is slow: call again only after the transport has told `onDrain`. */
   send(response: ProcessingResponse): boolean;
+  /** `send` of a `streamed_response` with the body `bytes[start, end)` and nothing else. */
+  sendPiece(
+    direction: Direction,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    endOfStream: boolean,
+  ): boolean;
   /** Ends the stream with status OK. Nothing is sent after it. */
   end(): void;
 }
@@ -29,6 +37,12 @@ export class Outbox {
     if (this.#shallEnd || this.#isClosed) return;
     if (this.#isBlocked) this.#waiting.push(response);
     else this.#isBlocked = !this.#sink.send(response);
+  }
+
+  sendPiece(direction: Direction, bytes: Uint8Array, start: number, end: number, endOfStream: boolean): void {
+    if (this.#shallEnd || this.#isClosed) return;
+    if (this.#isBlocked) this.#waiting.push(pieceMessage(direction, bytes.subarray(start, end), endOfStream));
+    else this.#isBlocked = !this.#sink.sendPiece(direction, bytes, start, end, endOfStream);
   }
 
   end(): void {
@@ -60,4 +74,13 @@ export class Outbox {
     this.#isClosed = true;
     this.#sink.end();
   }
+}
+
+/** A piece of a body as a message. */
+export function pieceMessage(
+  direction: Direction,
+  body: Uint8Array,
+  endOfStream: boolean,
+): ProcessingResponse {
+  return { kind: 'body', direction, streamed: { body, endOfStream } };
 }

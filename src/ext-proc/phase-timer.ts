@@ -51,7 +51,8 @@ export class PhaseTimer {
   begin(phase: StreamPhase): void {
     if (this.#options === undefined) return;
     const { clock, observer } = this.#options;
-    const nowMs = clock();
+    // A stream opens with its first message.
+    const nowMs = phase === 'gathering' ? this.#openedMs : clock();
     this.#endPhase(nowMs);
     if (phase === 'waiting') observer.decided(nowMs - this.#openedMs);
     this.#phase = phase;

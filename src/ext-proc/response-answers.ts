@@ -3,7 +3,7 @@ import { decisionHeader, servedByHeader } from '../protocol/headers.ts';
 import { type ModelNames, type ModelRestorer, restoreModel } from '../protocol/model-restorer.ts';
 import type { BodyMode, HeaderMutation, Headers, ProcessingRequest } from './messages.ts';
 import type { Outbox } from './outbox.ts';
-import { maxPieceBytes, sendBody, sendPiece } from './send-body.ts';
+import { maxPieceBytes, sendBody } from './send-body.ts';
 
 export interface ResponseAnswersOptions {
   readonly outbox: Outbox;
@@ -15,6 +15,8 @@ export interface ResponseAnswersOptions {
 }
 
 const noBytes = new Uint8Array(0);
+const ours = [decisionHeader, servedByHeader];
+const plainHeaders = { kind: 'headers', direction: 'response' } as const;
 
 /** Answers the messages of a response, each at once; only the name of a rewritten model is changed back. */
 export class ResponseAnswers {
@@ -28,9 +30,19 @@ export class ResponseAnswers {
 
   answer(message: ProcessingRequest): void {
     if (message.kind === 'headers') this.#answerHeaders(message.headers);
-    else if (message.kind === 'body') this.#answerBody(message.body, message.endOfStream);
+    else if (message.kind === 'body')
+      this.answerPiece(bufferView(message.body), 0, message.body.length, message.endOfStream);
     else this.#answerTrailers();
     this.#hasEnded ||= message.kind === 'trailers' || message.endOfStream;
+  }
+
+  /** Answers a body message, `bytes[start, end)`. */
+  answerPiece(bytes: Buffer, start: number, end: number, endOfStream: boolean): void {
+    const { mode } = this.#options;
+    if (mode === 'FULL_DUPLEX_STREAMED' || mode === 'GRPC') {
+      if (!this.#hasEnded) this.#echo(bytes, start, end, endOfStream);
+    } else this.#answerOne(bytes.subarray(start, end), endOfStream);
+    this.#hasEnded ||= endOfStream;
   }
 
   #answerHeaders(headers: Headers): void {
@@ -38,23 +50,27 @@ export class ResponseAnswers {
     this.#restorer = restoreModel(modelNames, headers.get('content-type'), headers.get('content-encoding'));
     const set = explanation();
     // Ours to tell, whatever an engine says.
-    const remove = [decisionHeader, servedByHeader].filter(
-      (name) => headers.has(name) && !set.some(([known]) => known === name),
-    );
-    const isPlain = set.length === 0 && remove.length === 0;
-    outbox.send({
-      kind: 'headers',
-      direction: 'response',
-      ...(isPlain ? {} : { mutation: { set, remove } }),
-    });
+    const remove = ours.filter((name) => headers.has(name) && !set.some(([known]) => known === name));
+    if (set.length === 0 && remove.length === 0) outbox.send(plainHeaders);
+    else outbox.send({ kind: 'headers', direction: 'response', mutation: { set, remove } });
   }
 
-  #answerBody(body: Uint8Array, endOfStream: boolean): void {
+  #echo(bytes: Buffer, start: number, end: number, endOfStream: boolean): void {
+    const { outbox } = this.#options;
+    if (this.#restorer !== undefined)
+      this.#sendRestored(this.#restored(bytes.subarray(start, end), endOfStream), endOfStream);
+    else if (end - start <= maxPieceBytes) outbox.sendPiece('response', bytes, start, end, endOfStream);
+    else sendBody(outbox, 'response', [bytes.subarray(start, end)], endOfStream);
+  }
+
+  #sendRestored(bytes: Uint8Array, endOfStream: boolean): void {
+    if (bytes.length === 0 && !endOfStream) return; // all of it is held
+    sendBody(this.#options.outbox, 'response', [bytes], endOfStream);
+  }
+
+  /** In modes where each message is owed one reply. */
+  #answerOne(body: Buffer, endOfStream: boolean): void {
     const { mode, outbox } = this.#options;
-    if (mode === 'FULL_DUPLEX_STREAMED' || mode === 'GRPC') {
-      if (!this.#hasEnded) this.#echo(this.#restored(body, endOfStream), endOfStream);
-      return;
-    }
     // The rest of a body that is cut does not come here.
     const isLast = endOfStream || mode === 'BUFFERED' || mode === 'BUFFERED_PARTIAL';
     const restored = mode === undefined ? body : this.#restored(body, isLast);
@@ -73,24 +89,15 @@ export class ResponseAnswers {
     const { mode, outbox } = this.#options;
     const held = this.#restorer?.end() ?? noBytes;
     // In other modes there is no message left to carry it; a response that ends within a name is broken anyway.
-    if (held.length > 0 && mode === 'FULL_DUPLEX_STREAMED') this.#echo(held, false);
+    if (held.length > 0 && mode === 'FULL_DUPLEX_STREAMED') this.#sendRestored(held, false);
     outbox.send({ kind: 'trailers', direction: 'response' });
   }
 
-  #restored(body: Uint8Array, isLast: boolean): Uint8Array {
+  #restored(body: Buffer, isLast: boolean): Uint8Array {
     if (this.#restorer === undefined) return body;
-    const chunk = bufferView(body);
-    const restored = this.#restorer.push(chunk);
+    const restored = this.#restorer.push(body);
     const held = isLast ? this.#restorer.end() : noBytes;
-    if (held.length > 0) return Buffer.concat([restored, held]);
-    return restored === chunk ? body : restored;
-  }
-
-  #echo(bytes: Uint8Array, endOfStream: boolean): void {
-    if (bytes.length === 0 && !endOfStream && this.#restorer !== undefined) return; // all of it is held
-    const { outbox } = this.#options;
-    if (bytes.length <= maxPieceBytes) sendPiece(outbox, 'response', bytes, endOfStream);
-    else sendBody(outbox, 'response', [bytes], endOfStream);
+    return held.length > 0 ? Buffer.concat([restored, held]) : restored;
   }
 }
 

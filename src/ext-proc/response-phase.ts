@@ -1,5 +1,4 @@
 import type { Outcome, Placement } from '../endpoint-picker/assignment.ts';
-import { bufferView } from '../protocol/buffer-view.ts';
 import type { ResponseObserver } from '../protocol/response-observer.ts';
 import type { Headers, Metadata } from './messages.ts';
 import { responseCodeDetails, servedEndpoint } from './metadata.ts';
@@ -56,12 +55,13 @@ export class ResponsePhase {
     this.#placement.servedBy(served, this.#addresses.slice(0, Math.max(0, rank)));
   }
 
-  onBody(chunk: Uint8Array): void {
+  /** A piece of the body, `bytes[start, end)`. */
+  onBody(bytes: Buffer, start: number, end: number): void {
     if (this.#errorText !== undefined && this.#errorText.length < errorTextLimit) {
-      this.#errorText += bufferView(chunk).toString('latin1', 0, errorTextLimit);
+      this.#errorText += bytes.toString('latin1', start, Math.min(end, start + errorTextLimit));
     }
-    if (this.#observer?.push(chunk)) this.#placement.firstToken();
-    this.#placement.passed(chunk.length);
+    if (this.#observer?.push(bytes, start, end)) this.#placement.firstToken();
+    this.#placement.passed(end - start);
   }
 
   /** The response is over as it should be. */

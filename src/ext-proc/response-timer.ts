@@ -1,4 +1,4 @@
-import type { ProcessingRequest } from './messages.ts';
+import type { Headers } from './messages.ts';
 
 /**
  * How long a response was dealt with, as llm-d tells it: of a streamed one the time of its messages, added up, so that
@@ -20,11 +20,11 @@ export class ResponseTimer {
     return this.#durationMs;
   }
 
-  /** A message of the response begins to be dealt with; `end` follows. */
-  begin(message: ProcessingRequest): void {
+  /** A message of the response begins to be dealt with, its headers or another; `end` follows. */
+  begin(headers?: Headers): void {
     this.#messageSinceMs = this.#clock();
-    if (message.kind !== 'headers') return;
-    const isStreamed = message.headers.get('content-type')?.includes('text/event-stream') === true;
+    if (headers === undefined) return;
+    const isStreamed = headers.get('content-type')?.includes('text/event-stream') === true;
     this.#wholeSinceMs = isStreamed ? undefined : this.#messageSinceMs;
   }
 

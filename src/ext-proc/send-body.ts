@@ -7,7 +7,7 @@ export const maxPieceBytes = 62_000;
 const noBytes = new Uint8Array(0);
 
 /**
- * Sends bytes as `streamed_response` pieces of at most `maxPieceBytes`, views and no copies. The last one carries
+ * Sends bytes as `streamed_response` pieces of at most `maxPieceBytes`, without copies. The last one carries
  * `endOfStream`; no bytes make one empty piece.
  */
 export function sendBody(
@@ -16,22 +16,18 @@ export function sendBody(
   chunks: readonly Uint8Array[],
   endOfStream: boolean,
 ): void {
-  let held: Uint8Array | undefined;
+  let held: Uint8Array = noBytes;
+  let start = 0;
   for (const chunk of chunks) {
     for (let offset = 0; offset < chunk.length; offset += maxPieceBytes) {
-      if (held !== undefined) sendPiece(outbox, direction, held, false);
-      held = chunk.length <= maxPieceBytes ? chunk : chunk.subarray(offset, offset + maxPieceBytes);
+      if (held !== noBytes) outbox.sendPiece(direction, held, start, pieceEnd(held, start), false);
+      held = chunk;
+      start = offset;
     }
   }
-  sendPiece(outbox, direction, held ?? noBytes, endOfStream);
+  outbox.sendPiece(direction, held, start, pieceEnd(held, start), endOfStream);
 }
 
-/** One piece, which must not be longer than `maxPieceBytes`. */
-export function sendPiece(
-  outbox: Outbox,
-  direction: Direction,
-  body: Uint8Array,
-  endOfStream: boolean,
-): void {
-  outbox.send({ kind: 'body', direction, streamed: { body, endOfStream } });
+function pieceEnd(chunk: Uint8Array, start: number): number {
+  return Math.min(chunk.length, start + maxPieceBytes);
 }

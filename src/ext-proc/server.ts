@@ -9,7 +9,7 @@ import { runningServer } from './listen.ts';
 import type { StreamObserver } from './phase-timer.ts';
 import { requestIds } from './request-ids.ts';
 import type { TlsOptions } from './server-credentials.ts';
-import type { StreamCollaborators } from './stream.ts';
+import type { StreamCollaborators } from './stream-collaborators.ts';
 import type { Transport } from './transport.ts';
 
 export interface ExtProcOptions extends ServingOptions {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Log } from '../telemetry/index.ts';
 import type { TlsOptions } from './server-credentials.ts';
-import type { StreamCollaborators } from './stream.ts';
+import type { StreamCollaborators } from './stream-collaborators.ts';
 
 /** What a transport needs: what to serve on the streams that come. */
 export interface TransportOptions {

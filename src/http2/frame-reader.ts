@@ -93,6 +93,11 @@ export class FrameReader {
       const id =
         ((bytes[at + 5]! & 0x7f) << 24) | (bytes[at + 6]! << 16) | (bytes[at + 7]! << 8) | bytes[at + 8]!;
       at += frameHeaderBytes;
+      if (type === FrameType.Data && !isPaddedData && length <= bytes.length - at && this.#mayCome) {
+        this.#wholeData(flags, id, bytes, at, length);
+        at += length;
+        continue;
+      }
       this.#frame(type, flags, id, bytes, at, length);
       at += whole;
     }
@@ -120,6 +125,20 @@ export class FrameReader {
       default:
         this.#sink.onFrame(type, flags, id, bytes, at, length);
     }
+  }
+
+  /** DATA is nothing to be surprised at. */
+  get #mayCome(): boolean {
+    return this.#hasSettings && this.#headers === undefined;
+  }
+
+  /** DATA without padding that lies here as a whole, as nearly all does. */
+  #wholeData(flags: number, id: number, bytes: Buffer, at: number, length: number): void {
+    const endsStream = (flags & Flag.EndStream) !== 0;
+    const stream = this.#sink.onData(id, length, 0, endsStream);
+    if (stream === undefined) return;
+    if (length > 0 && !stream.isClosed) stream.handler?.onData(bytes, at, at + length);
+    if (endsStream && !stream.isClosed) stream.handler?.onEnd();
   }
 
   #onData(flags: number, id: number, bytes: Buffer, at: number, length: number): void {

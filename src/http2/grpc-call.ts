@@ -20,7 +20,8 @@ export interface GrpcHandler {
   onDrain(): void;
 }
 
-const prefixBytes = 5;
+/** In front of each message: a byte that tells of compression, and the length. */
+export const grpcPrefixBytes = 5;
 /** Of a status message, before percent-encoding. */
 const maxMessageCharacters = 300;
 /** Room for a message of which only the prefix has come; a longer one gets more as it comes. */
@@ -57,26 +58,32 @@ export class GrpcCall implements StreamHandler {
   send(bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#isEnded) return true;
     this.#stream.sendHeaders(responseHeaders);
-    setPrefix(end - start);
     // Room for the prefix in front of the message spares a second DATA frame.
-    if (start >= prefixBytes) {
-      bytes.set(prefix, start - prefixBytes);
-      return this.#stream.send(bytes, start - prefixBytes, end);
+    if (start >= grpcPrefixBytes) {
+      writePrefix(bytes, start - grpcPrefixBytes, end - start);
+      return this.#stream.send(bytes, start - grpcPrefixBytes, end);
     }
-    this.#stream.send(prefix, 0, prefixBytes);
+    writePrefix(prefix, 0, end - start);
+    this.#stream.send(prefix, 0, grpcPrefixBytes);
     return this.#stream.send(bytes, start, end);
   }
 
   /**
-   * `send` of a message in three parts, of which the body is read where it lies; `head` has room for the prefix in
-   * front of `start`.
+   * `send` of a message in three parts: `head` from behind the room for the prefix, with which it begins, to `headEnd`;
+   * `body[start, end)`, read where it lies; `tail`.
    */
-  sendParts(head: Uint8Array, start: number, end: number, body: Uint8Array, tail: Uint8Array): boolean {
+  sendParts(
+    head: Uint8Array,
+    headEnd: number,
+    body: Uint8Array,
+    start: number,
+    end: number,
+    tail: Uint8Array,
+  ): boolean {
     if (this.#isEnded) return true;
-    this.#stream.sendHeaders(responseHeaders);
-    setPrefix(end - start + body.length + tail.length);
-    head.set(prefix, start - prefixBytes);
-    return this.#stream.sendParts(head, start - prefixBytes, end, body, tail);
+    if (!this.#stream.hasSentHeaders) this.#stream.sendHeaders(responseHeaders);
+    writePrefix(head, 0, headEnd - grpcPrefixBytes + end - start + tail.length);
+    return this.#stream.sendParts(head, headEnd, body, start, end, tail);
   }
 
   /** Ends the call; the first status wins. */
@@ -108,13 +115,13 @@ export class GrpcCall implements StreamHandler {
         at = this.#continuePart(bytes, at, end);
         continue;
       }
-      if (end - at < prefixBytes) {
-        this.#part = newPart(prefixBytes, true);
+      if (end - at < grpcPrefixBytes) {
+        this.#part = newPart(grpcPrefixBytes, true);
         continue;
       }
       const length = this.#messageLength(bytes, at);
       if (length === undefined) return;
-      at += prefixBytes;
+      at += grpcPrefixBytes;
       if (length <= end - at) {
         this.#handler?.onMessage(bytes, at, at + length);
         at += length;
@@ -180,13 +187,14 @@ export class GrpcCall implements StreamHandler {
   }
 }
 
-const prefix = new Uint8Array(prefixBytes);
+const prefix = new Uint8Array(grpcPrefixBytes);
 
-function setPrefix(messageBytes: number): void {
-  prefix[1] = messageBytes >>> 24;
-  prefix[2] = messageBytes >>> 16;
-  prefix[3] = messageBytes >>> 8;
-  prefix[4] = messageBytes;
+function writePrefix(into: Uint8Array, at: number, messageBytes: number): void {
+  into[at] = 0;
+  into[at + 1] = messageBytes >>> 24;
+  into[at + 2] = messageBytes >>> 16;
+  into[at + 3] = messageBytes >>> 8;
+  into[at + 4] = messageBytes;
 }
 
 interface Part {

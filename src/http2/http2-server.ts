@@ -41,7 +41,8 @@ export class Http2Server {
         socket.setNoDelay(true);
         accept(socket);
       });
-      secure.on('tlsClientError', () => {});
+      // Node tells of a handshake that takes too long, and leaves it open.
+      secure.on('tlsClientError', (_error, socket) => socket.destroy());
       this.server = secure;
     }
     this.server.on('connection', (socket: Socket) => {

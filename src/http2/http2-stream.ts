@@ -1,5 +1,5 @@
 import { DataFrames } from './data-frames.ts';
-import { Flag, FrameType } from './frame.ts';
+import { Flag, FrameType, maxFrameBytes } from './frame.ts';
 import { ErrorCode, type ErrorCodeValue } from './http2-error.ts';
 import type { Output } from './output.ts';
 
@@ -90,29 +90,33 @@ export class Http2Stream {
     return false;
   }
 
-  /** `send` of three parts in a row: what is before a body, the body, and what is behind it. */
+  /** `send` of three parts in a row: `head[0, headEnd)`, `body[start, end)` and `tail`. */
   sendParts(
     head: Uint8Array,
-    headStart: number,
     headEnd: number,
     body: Uint8Array,
+    start: number,
+    end: number,
     tail: Uint8Array,
   ): boolean {
     if (this.#isClosed || this.#trailers !== undefined) return true;
-    const length = headEnd - headStart + body.length + tail.length;
-    const mayGo = this.#queue.length === 0 && length <= Math.min(this.sendWindow, this.#host.sendWindow);
-    if (!mayGo) {
-      const whole = Buffer.concat([head.subarray(headStart, headEnd), body, tail]);
+    const host = this.#host;
+    const length = headEnd + end - start + tail.length;
+    if (this.#queue.length > 0 || length > this.sendWindow || length > host.sendWindow) {
+      const whole = Buffer.concat([head.subarray(0, headEnd), body.subarray(start, end), tail]);
       return this.send(whole, 0, whole.length);
     }
     this.sendWindow -= length;
-    this.#host.takeWindow(length);
-    frames.begin(this.#host.output, this.id, length);
-    frames.put(head, headStart, headEnd);
-    frames.put(body, 0, body.length);
-    frames.put(tail, 0, tail.length);
-    if (!this.#host.isCongested) return true;
-    this.#host.wait(this);
+    host.takeWindow(length);
+    if (length <= maxFrameBytes) host.output.data(this.id, head, headEnd, body, start, end, tail);
+    else {
+      frames.begin(host.output, this.id, length);
+      frames.put(head, 0, headEnd);
+      frames.put(body, start, end);
+      frames.put(tail, 0, tail.length);
+    }
+    if (!host.isCongested) return true;
+    host.wait(this);
     return false;
   }
 

@@ -3,7 +3,14 @@
  * Complete for what gRPC clients send, bounded against what abusers send, and built for many short messages:
  * bytes are handed on in views and written once per read. Owns connections and streams. Imports nothing of ours.
  */
-export { GrpcCall, type GrpcHandler, GrpcStatus, isGrpc, refuseNonGrpc } from './grpc-call.ts';
+export {
+  GrpcCall,
+  type GrpcHandler,
+  GrpcStatus,
+  grpcPrefixBytes,
+  isGrpc,
+  refuseNonGrpc,
+} from './grpc-call.ts';
 export { ConnectionError, ErrorCode } from './http2-error.ts';
 export { Http2Server, type Http2ServerOptions } from './http2-server.ts';
 export type { Http2Stream } from './http2-stream.ts';

@@ -1,6 +1,6 @@
 import type { RequestHead } from './request-head.ts';
 
-const longestBlock = 128;
+const longestBlock = 256;
 
 /**
  * The last request's header block and what it said. A client whose requests are alike sends the same few indices

@@ -34,13 +34,16 @@ export interface IndexCounts {
 /** Evictions that one call does on top of its own, so that a large clean-up is spread over many calls. */
 const evictionsPerCall = 512;
 
+/** Blocks in a row that are looked for at first. */
+const firstPiece = 8;
+
 /** Of lookups that are timed: one in so many, a power of two. */
 const timedOneIn = 64;
 
 /**
- * Remembers our own decisions: a block that was sent to an endpoint is in its cache until as many newer ones
- * have come as the cache holds. Right as long as the engine evicts least recently used blocks and all its
- * requests pass here.
+ * Remembers our own decisions: a block that was sent to an endpoint is in its cache while its request runs, and then
+ * until as many newer ones have come as the cache holds. Right as long as the engine evicts the blocks that were
+ * released longest ago and all its requests pass here.
  *
  *     hash (64 bits) ─▶ block id ─▶ endpoint set id ─▶ bits          shared by all endpoints
  *     (block id, bit) ─▶ entry in the endpoint's list                one per residency, oldest evicted first
@@ -94,10 +97,15 @@ export class ApproximateIndex implements PrefixIndex {
     let depth = 0;
     let block = 0;
     for (; depth < count; depth++) {
-      block = this.#blocks.find(low[depth]!, high[depth]!, block + 1);
+      block = this.#blocks.find(low[depth]! | 0, high[depth]! | 0, block + 1);
       if (block === 0) break;
       const nextSet = this.#setOf.get(block);
-      if (nextSet === set) continue;
+      if (nextSet === set) {
+        const run = this.#countSharing(low, high, depth + 1, count, block + 1, set);
+        depth += run;
+        block += run;
+        continue;
+      }
       set = nextSet;
       let left = 0;
       for (let word = 0; word < words; word++) {
@@ -120,22 +128,34 @@ export class ApproximateIndex implements PrefixIndex {
     return match;
   }
 
-  record(slot: number, { count, low, high }: PrefixHashes): void {
+  record(slot: number, hashes: PrefixHashes): void {
+    this.#place(this.#listOf(slot), hashes, 0, hashes.count, 0);
+  }
+
+  release(slot: number, hashes: PrefixHashes, heldBlocks: number): void {
     const list = this.#listOf(slot);
-    const length = Math.min(count, list.capacity);
+    this.#place(list, hashes, heldBlocks, hashes.count, list.mark);
+  }
+
+  /** Puts the blocks of a prompt from `from` on, before `to`, right behind `before`, as the newest of all if that is 0. */
+  #place(list: ResidentList, { low, high }: PrefixHashes, from: number, to: number, before: number): void {
+    const length = Math.min(to, list.capacity);
     let oldSet = -1;
     let newSet = 0;
     // What is placed ends with `newer`. Neighbours that come next, from `first` to `last`, are moved behind it as one:
     // a prompt that was here before mostly is one such run.
-    let newer = 0;
+    let newer = before;
     let first = 0;
     let last = 0;
     let block = 0;
-    for (let i = 0; i < length; i++) {
-      block = this.#blocks.find(low[i]!, high[i]!, block + 1);
+    for (let i = from; i < length; i++) {
+      block = this.#blocks.find(low[i]! | 0, high[i]! | 0, block + 1);
       const known = block === 0 ? 0 : this.#residencies.find(list, block, last === 0 ? newer : last);
       if (known !== 0 && last !== 0 && this.#residencies.behind(last) === known) {
-        last = known;
+        const run = this.#countBehind(list, low, high, i + 1, length, block, known);
+        i += run;
+        block += run;
+        last = known + run;
         continue;
       }
       newer = this.#placeRun(list, first, last, newer);
@@ -150,7 +170,7 @@ export class ApproximateIndex implements PrefixIndex {
         if (newSet === 0) break;
       }
       if (block === 0) {
-        block = this.#blocks.add(low[i]!, high[i]!);
+        block = this.#blocks.add(low[i]! | 0, high[i]! | 0);
         this.#setOf.reach(block);
       }
       this.#setOf.set(block, newSet);
@@ -163,15 +183,59 @@ export class ApproximateIndex implements PrefixIndex {
     this.#clearLeaving(evictionsPerCall);
   }
 
+  /**
+   * How many blocks from `from` on have the ids from `block` on, and this set of endpoints. What neighbours share is found
+   * in loops over typed arrays, in pieces that double: a piece that is found in vain costs no more than what was found.
+   */
+  #countSharing(
+    low: Uint32Array,
+    high: Uint32Array,
+    from: number,
+    to: number,
+    block: number,
+    set: number,
+  ): number {
+    let found = 0;
+    for (let piece = firstPiece; ; piece *= 2) {
+      const most = Math.min(piece, to - from - found);
+      const known = this.#blocks.countInOrder(low, high, from + found, most, block + found);
+      const run = this.#setOf.countEqual(block + found, known, set);
+      found += run;
+      if (run < piece) return found;
+    }
+  }
+
+  /** The same for blocks whose entries in this list stand behind `entry`, one behind the other. */
+  #countBehind(
+    list: ResidentList,
+    low: Uint32Array,
+    high: Uint32Array,
+    from: number,
+    to: number,
+    block: number,
+    entry: number,
+  ): number {
+    let found = 0;
+    for (let piece = firstPiece; ; piece *= 2) {
+      const most = Math.min(piece, to - from - found);
+      const known = this.#blocks.countInOrder(low, high, from + found, most, block + found + 1);
+      const run = this.#residencies.countBehind(list, entry + found, block + found + 1, known);
+      found += run;
+      if (run < piece) return found;
+    }
+  }
+
   /** From the tail, so that a chain is never cut at its root. What other requests have built on it goes with it. */
-  forget(slot: number, { count, low, high }: PrefixHashes, fromBlock: number): void {
+  forget(slot: number, hashes: PrefixHashes, fromBlock: number, heldBlocks: number): void {
     const list = this.#bySlot[slot];
     if (list === undefined) return;
+    const { count, low, high } = hashes;
     for (let i = count - 1; i >= fromBlock; i--) {
-      const block = this.#blocks.find(low[i]!, high[i]!, 0);
+      const block = this.#blocks.find(low[i]! | 0, high[i]! | 0, 0);
       const entry = block === 0 ? 0 : this.#residencies.find(list, block, 0);
       if (entry !== 0) this.#evict(list, entry);
     }
+    this.#place(list, hashes, heldBlocks, Math.min(fromBlock, count), list.mark);
   }
 
   setCapacity(slot: number, blocks: number): void {
@@ -214,7 +278,8 @@ export class ApproximateIndex implements PrefixIndex {
     if (known !== undefined) return known;
     const free = this.#byBit.indexOf(undefined);
     const bit = free < 0 ? this.#byBit.length : free;
-    const list = { bit, slot, newest: 0, oldest: 0, count: 0, capacity: this.#blocksPerEndpoint };
+    const list = { bit, slot, newest: 0, oldest: 0, mark: 0, count: 0, capacity: this.#blocksPerEndpoint };
+    this.#residencies.open(list);
     this.#byBit[bit] = list;
     while (this.#liveBits.length <= bit >>> 5) this.#liveBits.push(0);
     this.#liveBits[bit >>> 5] = this.#liveBits[bit >>> 5]! | (1 << (bit & 31));
@@ -233,7 +298,7 @@ export class ApproximateIndex implements PrefixIndex {
   /** Evicts the oldest blocks of a list that holds too many, at most `budget` of them. */
   #shrink(list: ResidentList, budget: number): number {
     let left = budget;
-    for (; left > 0 && list.count > list.capacity; left--) this.#evict(list, list.oldest);
+    for (; left > 0 && list.count > list.capacity; left--) this.#evict(list, this.#residencies.next(list));
     return left;
   }
 
@@ -255,6 +320,7 @@ export class ApproximateIndex implements PrefixIndex {
       left = this.#shrink(list, left);
       if (list.count > 0) return;
       this.#leaving.shift();
+      this.#residencies.close(list);
       this.#byBit[list.bit] = undefined;
     }
   }

@@ -1,4 +1,6 @@
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
+import { simdCode } from '../simd/index.ts';
+import { hashRun } from './hash-run.ts';
 
 export interface BlockHashOptions {
   /** Tokens per block, at least 1. */
@@ -15,14 +17,14 @@ const bytesPerToken = 4;
  * mean equal prefixes. `parts` are read as one text; where they are cut makes no difference. `seed` parts
  * what must never match: models, adapters, cache salts; so does `blockTokens`.
  *
- * Two 32-bit lanes, because BigInt is some hundred times slower. Every word
- * enters both by different invertible steps; at the end of a block they are mixed into each other. The 64 bits
- * are not safe against someone who wants collisions; what a collision costs is a cache hit that does not come.
+ * Two 32-bit lanes, because BigInt is some hundred times slower (hash-run.ts). The 64 bits are not safe against someone
+ * who wants collisions; what a collision costs is a cache hit that does not come.
  */
 export function hashBlocks(
   seed: string,
   parts: readonly Uint8Array[],
   { blockTokens, maxTokens }: BlockHashOptions,
+  run: typeof hashRun = hashRunFast,
 ): PrefixHashes {
   let bytes = 0;
   for (const part of parts) bytes += part.length;
@@ -30,63 +32,47 @@ export function hashBlocks(
   const count = Math.min(Math.floor(bytes / blockBytes), Math.floor(maxTokens / blockTokens));
   const low = newLane(count);
   const high = newLane(count);
-  // Lanes of even words (a0, b0) and of odd words (a1, b1): two chains that the processor runs side by side.
-  let a0 = seedLane(seed, blockTokens, 0x811c9dc5);
-  let b0 = seedLane(seed, blockTokens, 0x9747b28c);
-  let a1 = ~a0;
-  let b1 = ~b0;
+  const chain = {
+    low: seedLane(seed, blockTokens, 0x811c9dc5),
+    high: seedLane(seed, blockTokens, 0x9747b28c),
+  };
   let block = 0;
-  let wordsLeft = blockTokens;
-  // Bytes of a word that is cut by the end of a part, little-endian, and how many there are (0 to 3).
-  let carry = 0;
-  let carried = 0;
-
+  // A block that is cut by the end of a part, and how much of it has been read.
+  let cut: Uint8Array | undefined;
+  let cutBytes = 0;
   for (const part of parts) {
     let at = 0;
-    const view = new DataView(part.buffer, part.byteOffset, part.byteLength);
-    while (block < count) {
-      if (carried === 0) {
-        const pairs = Math.min(wordsLeft, (part.length - at) >>> 2) >>> 1;
-        wordsLeft -= 2 * pairs;
-        for (const end = at + 8 * pairs; at < end; at += 8) {
-          const even = view.getInt32(at, true);
-          const odd = view.getInt32(at + 4, true);
-          a0 = Math.imul(a0 ^ even, 0x85ebca6b);
-          a1 = Math.imul(a1 ^ odd, 0x85ebca6b);
-          b0 = Math.imul((b0 + even) | 0, 0xc2b2ae35);
-          b1 = Math.imul((b1 + odd) | 0, 0xc2b2ae35);
-          a0 = (a0 << 13) | (a0 >>> 19);
-          a1 = (a1 << 13) | (a1 >>> 19);
-          b0 = (b0 << 17) | (b0 >>> 15);
-          b1 = (b1 << 17) | (b1 >>> 15);
-        }
-      }
-      if (wordsLeft > 0) {
-        // One word: cut by the end of a part, before such a cut, or the last of an odd block.
-        while (carried < 4 && at < part.length) carry |= part[at++]! << (8 * carried++);
-        if (carried < 4) break;
-        const a = Math.imul(a0 ^ carry, 0x85ebca6b);
-        const b = Math.imul((b0 + carry) | 0, 0xc2b2ae35);
-        a0 = a1;
-        b0 = b1;
-        a1 = (a << 13) | (a >>> 19);
-        b1 = (b << 17) | (b >>> 15);
-        carry = 0;
-        carried = 0;
-        wordsLeft--;
-        if (wordsLeft > 0) continue;
-      }
-      a0 = avalanche(a0 ^ avalanche(a1 ^ ((b0 << 16) | (b0 >>> 16))));
-      b0 = avalanche(b0 ^ avalanche((b1 + a0) | 0));
-      low[block] = a0;
-      high[block] = b0;
-      a1 = ~a0;
-      b1 = ~b0;
+    if (cutBytes > 0) {
+      at = Math.min(part.length, blockBytes - cutBytes);
+      cut!.set(part.subarray(0, at), cutBytes);
+      cutBytes += at;
+      if (cutBytes < blockBytes) continue;
+      run(cut!, 0, 1, blockTokens, chain, low, high, block);
       block++;
-      wordsLeft = blockTokens;
+      cutBytes = 0;
     }
+    const blocks = Math.min(count - block, Math.floor((part.length - at) / blockBytes));
+    if (blocks > 0) run(part, at, blocks, blockTokens, chain, low, high, block);
+    block += blocks;
+    if (block === count) break;
+    at += blocks * blockBytes;
+    cutBytes = part.length - at;
+    if (cutBytes === 0) continue;
+    cut ??= new Uint8Array(blockBytes);
+    cut.set(part.subarray(at));
   }
   return { count, low, high, blockTokens };
+}
+
+/** Fewer blocks are hashed before SIMD code has been called. */
+const leastSimdBlocks = 4;
+
+function hashRunFast(
+  ...[bytes, from, blocks, blockWords, chain, low, high, first]: Parameters<typeof hashRun>
+): void {
+  const code = blocks < leastSimdBlocks ? undefined : simdCode();
+  if (code?.hashBlocks(bytes, from, blocks, blockWords, chain, low, high, first) === true) return;
+  hashRun(bytes, from, blocks, blockWords, chain, low, high, first);
 }
 
 /** Room for the lanes of many prompts: memory of its own for each would cost as much as its hashes. */

@@ -14,7 +14,7 @@ export class EndpointSets {
   readonly #ids = new PairTable();
   readonly #references = new IdColumn();
   /** Members as bits, `[ids, words]`. */
-  #bits = new Uint32Array(64);
+  #bits = new Int32Array(64);
   #words = 1;
 
   constructor({ maxSets }: { readonly maxSets: number }) {
@@ -69,13 +69,13 @@ export class EndpointSets {
   #neighbour(set: number, member: number): number {
     const low = set === 0 ? 0 : this.#ids.first(set);
     const high = set === 0 ? 0 : this.#ids.second(set);
-    return this.#ids.find((low ^ zobristLow(member)) >>> 0, (high ^ zobristHigh(member)) >>> 0, 0);
+    return this.#ids.find(low ^ zobristLow(member), high ^ zobristHigh(member), 0);
   }
 
   #create(set: number, member: number): number {
     const low = set === 0 ? 0 : this.#ids.first(set);
     const high = set === 0 ? 0 : this.#ids.second(set);
-    const id = this.#ids.add((low ^ zobristLow(member)) >>> 0, (high ^ zobristHigh(member)) >>> 0);
+    const id = this.#ids.add(low ^ zobristLow(member), high ^ zobristHigh(member));
     this.#references.reach(id);
     const words = this.#words;
     if ((id + 1) * words > this.#bits.length) this.#bits = grown(this.#bits, (id + 1) * words * 2);
@@ -98,20 +98,20 @@ export class EndpointSets {
     const oldWords = this.#words;
     const sets = this.#ids.lastId + 1;
     this.#words = words;
-    this.#bits = new Uint32Array(Math.max(64, sets * words * 2));
+    this.#bits = new Int32Array(Math.max(64, sets * words * 2));
     for (let set = 0; set < sets; set++) {
       this.#bits.set(old.subarray(set * oldWords, (set + 1) * oldWords), set * words);
     }
   }
 }
 
-function grown(array: Uint32Array<ArrayBuffer>, length: number): Uint32Array<ArrayBuffer> {
-  const copy = new Uint32Array(length);
+function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const copy = new Int32Array(length);
   copy.set(array);
   return copy;
 }
 
-/** SplitMix-like mixing of the member's number; unsigned 32 bits. */
+/** SplitMix-like mixing of the member's number; signed 32 bits. */
 function zobristLow(member: number): number {
   return mixed(Math.imul(member + 1, 0x9e3779b1));
 }
@@ -123,5 +123,5 @@ function zobristHigh(member: number): number {
 function mixed(value: number): number {
   let bits = Math.imul(value ^ (value >>> 16), 0x21f0aaad);
   bits = Math.imul(bits ^ (bits >>> 15), 0x735a2d97);
-  return (bits ^ (bits >>> 15)) >>> 0;
+  return bits ^ (bits >>> 15);
 }

@@ -2,6 +2,8 @@
  * Gives pairs of 32-bit numbers stable small ids: open addressing over typed arrays, 4 bytes a slot for the
  * id and 8 bytes an id for the pair. Ids start at 1 and are reused after `remove`; 0 means "none".
  *
+ * Numbers are signed, since those above 2^31 would be objects on V8's heap wherever they are passed or returned.
+ *
  * Nothing is ever rehashed or copied as a whole, so that no insert is slow: the slots lie in shards that grow
  * one by one, the pairs in pages that are only added.
  *
@@ -10,7 +12,7 @@
 
 export const pageShift = 12;
 export const pageSize = 1 << pageShift;
-const pageMask = pageSize - 1;
+export const pageMask = pageSize - 1;
 
 const shardShift = 24;
 const shardCount = 1 << (32 - shardShift);
@@ -19,11 +21,11 @@ const firstShardSlots = 16;
 const highestLoad = 0.75;
 
 /** `second` of a freed id, so that a guess does not take it for a pair. */
-const freed = 0xffff_ffff;
+const freed = -1;
 
 /** A number per id, in pages that are added as ids grow. Reads of ids that were never set give 0. */
 export class IdColumn {
-  readonly #pages: Uint32Array[] = [];
+  readonly #pages: Int32Array[] = [];
 
   get(id: number): number {
     return this.#pages[id >>> pageShift]![id & pageMask]!;
@@ -33,9 +35,25 @@ export class IdColumn {
     this.#pages[id >>> pageShift]![id & pageMask] = value;
   }
 
+  /** Of this id and all others of its page. */
+  pageOf(id: number): Int32Array {
+    return this.#pages[id >>> pageShift]!;
+  }
+
+  /** How many ids from `from` on, at most `most` and not beyond the page, have this value. */
+  countEqual(from: number, most: number, value: number): number {
+    const start = from & pageMask;
+    const end = Math.min(start + most, pageSize);
+    const page = this.#pages[from >>> pageShift];
+    if (page === undefined) return 0;
+    let at = start;
+    while (at < end && page[at] === value) at++;
+    return at - start;
+  }
+
   /** Makes room for ids up to and including this one. */
   reach(id: number): void {
-    while (this.#pages.length <= id >>> pageShift) this.#pages.push(new Uint32Array(pageSize));
+    while (this.#pages.length <= id >>> pageShift) this.#pages.push(new Int32Array(pageSize));
   }
 
   get bytes(): number {
@@ -79,7 +97,7 @@ export class PairTable {
   }
 
   /**
-   * The pair's id, or 0. Both numbers are unsigned 32-bit. Pairs that were added one after the other mostly
+   * The pair's id, or 0. Both numbers are signed 32-bit. Pairs that were added one after the other mostly
    * have consecutive ids, so a guess saves the look-up and reads memory in order.
    */
   find(first: number, second: number, guess: number): number {
@@ -94,6 +112,39 @@ export class PairTable {
       if (id === 0) return 0;
       if (this.#firsts.get(id) === first && this.#seconds.get(id) === second) return id;
     }
+  }
+
+  /**
+   * How many of the pairs from index `from` on, at most `most`, have the ids `id`, `id + 1` and so on: what `find` does
+   * with guesses, many at once. Stops at the end of a page, too.
+   */
+  countInOrder(firsts: Uint32Array, seconds: Uint32Array, from: number, most: number, id: number): number {
+    const slot = id & pageMask;
+    const end = Math.min(most, pageSize - slot, this.#lastId + 1 - id);
+    if (end <= 0) return 0;
+    const firstPage = this.#firsts.pageOf(id);
+    const secondPage = this.#seconds.pageOf(id);
+    let count = 0;
+    while (
+      count < end &&
+      firstPage[slot + count] === (firsts[from + count]! | 0) &&
+      secondPage[slot + count] === (seconds[from + count]! | 0)
+    )
+      count++;
+    return count;
+  }
+
+  /** The same for the pairs (`first`, `second`), (`first + 1`, `second`) and so on. */
+  countSteps(first: number, second: number, most: number, id: number): number {
+    const slot = id & pageMask;
+    const end = Math.min(most, pageSize - slot, this.#lastId + 1 - id);
+    if (end <= 0) return 0;
+    const firstPage = this.#firsts.pageOf(id);
+    const secondPage = this.#seconds.pageOf(id);
+    let count = 0;
+    while (count < end && firstPage[slot + count] === first + count && secondPage[slot + count] === second)
+      count++;
+    return count;
   }
 
   /** Adds a pair that `find` did not find; returns its id. */

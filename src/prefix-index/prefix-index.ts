@@ -36,8 +36,13 @@ export interface PrefixIndex {
   match(hashes: PrefixHashes): PrefixMatch;
   /** The endpoint is about to compute, or to read from its cache, all of these blocks. */
   record(slot: number, hashes: PrefixHashes): void;
-  /** The endpoint never computed these blocks, from index `fromBlock` on: takes a `record` back. */
-  forget(slot: number, hashes: PrefixHashes, fromBlock: number): void;
+  /**
+   * A request with these blocks has ended there: the engine may evict them, after all that was released before. Not
+   * the first `heldBlocks`, which other requests hold.
+   */
+  release(slot: number, hashes: PrefixHashes, heldBlocks: number): void;
+  /** The endpoint never computed these blocks, from index `fromBlock` on: takes a `record` back, and releases the others. */
+  forget(slot: number, hashes: PrefixHashes, fromBlock: number, heldBlocks: number): void;
   /** How many blocks of `blockTokens` the endpoint's KV cache holds. */
   setCapacity(slot: number, blocks: number): void;
   /** The endpoint is gone, or has lost its cache. */

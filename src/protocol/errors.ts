@@ -84,6 +84,12 @@ export class ServiceError extends Error {
   get kind(): ErrorKind {
     return errorKinds[this.code];
   }
+
+  /** The client asked for what cannot be, or left; as against no room, no engine and faults of ours. */
+  get isFaultOfClient(): boolean {
+    const { status } = this.kind;
+    return status < 500 && status !== errorKinds.overloaded.status;
+  }
 }
 
 /** Any thrown value as a `ServiceError`; unknown ones become `internal` with the original as `cause`. */

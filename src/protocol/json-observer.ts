@@ -24,7 +24,8 @@ export class JsonObserver implements ObservedResponse {
   #keptBytes = 0;
   #totalBytes = 0;
 
-  push(chunk: Uint8Array): boolean {
+  push(bytes: Uint8Array, start = 0, end = bytes.length): boolean {
+    const chunk = end - start === bytes.length ? bytes : bytes.subarray(start, end);
     this.#chunks.push(chunk);
     this.#keptBytes += chunk.length;
     this.#totalBytes += chunk.length;

@@ -25,7 +25,9 @@ export class KnownTexts {
     const length = end - start;
     if (length > this.#longest) return this.#read(bytes, start, end);
     let hash = length;
-    for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + bytes[at]!) | 0;
+    // Some bytes of it tell most texts apart; texts that they do not only take each other's place.
+    const step = (length >> 3) + 1;
+    for (let at = end - 1; at >= start; at -= step) hash = (Math.imul(hash, 31) + bytes[at]!) | 0;
     const slot = (hash ^ (hash >>> 15)) & (slotCount - 1);
     const candidate = this.#slots[slot];
     if (candidate !== undefined && isEqual(candidate.bytes, bytes, start, length)) return candidate.text;

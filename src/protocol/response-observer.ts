@@ -11,8 +11,11 @@ export interface Usage {
 }
 
 export interface ResponseObserver {
-  /** Looks at a chunk; cost is linear in its size, memory bounded. Returns true if it held the first token. */
-  push(chunk: Uint8Array): boolean;
+  /**
+   * Looks at a chunk, `bytes[start, end)`, all of them by default; cost is linear in its size, memory bounded. Returns
+   * true if it held the first token.
+   */
+  push(bytes: Uint8Array, start?: number, end?: number): boolean;
   /** The body is over; a JSON body is read now. */
   end(): void;
   readonly hasFirstToken: boolean;

@@ -29,11 +29,12 @@ export class SseScanner {
     this.#limitBytes = limitBytes;
   }
 
-  push(chunk: Buffer): void {
-    let at = 0;
+  /** The chunk is `bytes[start, end)`. */
+  push(bytes: Buffer, start = 0, end = bytes.length): void {
+    let at = start;
     if (this.#lineLength > 0) {
-      const lineEnd = chunk.indexOf(lf);
-      this.#carryLine(chunk, 0, lineEnd === -1 ? chunk.length : lineEnd);
+      const lineEnd = lineFeedIn(bytes, start, end);
+      this.#carryLine(bytes, start, lineEnd === -1 ? end : lineEnd);
       if (lineEnd === -1) return;
       this.#endCarriedLine();
       at = lineEnd + 1;
@@ -44,30 +45,30 @@ export class SseScanner {
     let dataEnd = -1;
     for (;;) {
       // Most lines end an event or a chunk: found without a search.
-      if (at >= chunk.length) break;
-      const lineEnd = chunk[at] === lf ? at : chunk.indexOf(lf, at);
+      if (at >= end) break;
+      const lineEnd = bytes[at] === lf ? at : lineFeedIn(bytes, at, end);
       if (lineEnd === -1) break;
-      const end = lineEnd > at && chunk[lineEnd - 1] === cr ? lineEnd - 1 : lineEnd;
-      if (end === at) {
-        if (dataStart !== -1 && !this.#hasData) this.#sink.onData(chunk, dataStart, dataEnd);
+      const textEnd = lineEnd > at && bytes[lineEnd - 1] === cr ? lineEnd - 1 : lineEnd;
+      if (textEnd === at) {
+        if (dataStart !== -1 && !this.#hasData) this.#sink.onData(bytes, dataStart, dataEnd);
         else this.#dispatch();
         dataStart = -1;
       } else if (lineEnd - at > this.#limitBytes) {
-        if (isDataField(chunk, at, end)) this.#oversize();
-      } else if (isDataField(chunk, at, end)) {
-        if (dataStart !== -1) this.#append(chunk, dataStart, dataEnd);
+        if (isDataField(bytes, at, textEnd)) this.#oversize();
+      } else if (isDataField(bytes, at, textEnd)) {
+        if (dataStart !== -1) this.#append(bytes, dataStart, dataEnd);
         dataStart = -1;
-        const valueStart = fieldValue(chunk, at, end);
-        if (this.#hasData) this.#append(chunk, valueStart, end);
+        const valueStart = fieldValue(bytes, at, textEnd);
+        if (this.#hasData) this.#append(bytes, valueStart, textEnd);
         else {
           dataStart = valueStart;
-          dataEnd = end;
+          dataEnd = textEnd;
         }
       }
       at = lineEnd + 1;
     }
-    if (dataStart !== -1) this.#append(chunk, dataStart, dataEnd);
-    if (at < chunk.length) this.#carryLine(chunk, at, chunk.length);
+    if (dataStart !== -1) this.#append(bytes, dataStart, dataEnd);
+    if (at < end) this.#carryLine(bytes, at, end);
   }
 
   /** The stream is over. An event without its blank line counts: engines are known to leave it out. */
@@ -148,6 +149,19 @@ class Carry {
     this.length = 0;
     if (this.bytes.length > 16_384) this.bytes = nothing;
   }
+}
+
+/** Below this, a call costs more than the search. */
+const shortBytes = 48;
+
+/** -1 if there is none. What follows the chunk in the same memory is mostly another chunk, so one is found soon. */
+function lineFeedIn(bytes: Buffer, start: number, end: number): number {
+  if (end - start < shortBytes) {
+    for (let at = start; at < end; at += 1) if (bytes[at] === lf) return at;
+    return -1;
+  }
+  const at = bytes.indexOf(lf, start);
+  return at < end ? at : -1;
 }
 
 /** `data`, alone or before a colon. */

@@ -116,13 +116,13 @@ function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName:
   ];
   if (prefixIndex !== undefined) gauges.push(...prefixIndexFamilies(prefixIndex));
   if (waiting === undefined) return gauges;
+  const readBands = bandsSeen(waiting);
   const byBand = (name: string, help: string, value: (band: WaitingBand) => number) =>
     gauge({
       name,
       help,
       labelNames: ['priority', 'inference_pool'],
-      read: () =>
-        [...(waiting() ?? [])].map((band) => [[String(band.priority), poolName], value(band)] as const),
+      read: () => readBands().map((band) => [[String(band.priority), poolName], value(band)] as const),
     });
   return [
     ...gauges,
@@ -131,8 +131,22 @@ function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName:
   ];
 }
 
+/** Also those that were there once, so that their lines go to zero and do not end; none without flow control. */
+function bandsSeen(waiting: NonNullable<MetricsOptions['waiting']>): () => readonly WaitingBand[] {
+  const seen = new Set([0]);
+  return () => {
+    const now = waiting();
+    if (now === undefined) return [];
+    const bands = [...now];
+    for (const { priority } of bands) seen.add(priority);
+    const empty = (priority: number): WaitingBand => ({ priority, requests: 0, bytes: 0 });
+    return [...seen].map((priority) => bands.find((band) => band.priority === priority) ?? empty(priority));
+  };
+}
+
 function running(requests: Iterable<InferenceRequest>, table: RequestSeriesTable) {
   const counts = new Map<readonly string[], number>();
+  for (const labels of table.labelSets()) counts.set(labels, 0);
   for (const request of requests) {
     const { labels } = table.of(request);
     counts.set(labels, (counts.get(labels) ?? 0) + 1);

@@ -13,9 +13,11 @@ export function requestLog(log: Log): PickerObserver {
         log.warn(fieldsOf(finished, outcome.reason), 'request failed');
       else log.info(fieldsOf(finished, undefined), 'request');
     },
-    onRejected: ({ request, code, record, waitedMs }) => {
+    onRejected: ({ request, code, isFaultOfClient, record, waitedMs }) => {
       const considered = record?.considered ?? 0;
-      log.warn(
+      // What a client can do at will must not be loud; that there is no room, or no engine, may need a person.
+      const level = isFaultOfClient ? 'info' : 'warn';
+      log[level](
         {
           ...identity(request),
           code,

@@ -68,6 +68,11 @@ export class RequestSeriesTable {
     return this.#models.has(name);
   }
 
+  /** Of each set that a request has touched. */
+  *labelSets(): Iterable<RequestSeries['labels']> {
+    for (const { labels } of this.#sets.values()) yield labels;
+  }
+
   /** Without making series: of requests that may name anything, as nobody has served them. */
   labelsOf({ model = '', requestedModel = '', tenant, priority }: InferenceRequest): RequestSeries['labels'] {
     const target = this.#models.bounded(model);

@@ -65,6 +65,24 @@ describe('pointsman', () => {
     [['engine'], "missing required argument 'model'"],
     [['engine', '.', '--max-num-seqs', 'many'], '--max-num-seqs must be a whole number'],
     [['check'], 'name the file to check'],
+    [
+      [
+        'epp',
+        '--tls-cert',
+        'missing.pem',
+        '--tls-key',
+        'missing.pem',
+        '--ext-proc-port',
+        '0',
+        '--health-port',
+        '0',
+        '--metrics-port',
+        '0',
+      ],
+      'missing.pem, found: ENOENT: no such file or directory',
+    ],
+    [['epp', '--endpoints', '10.0.0.1:99999'], 'which is not in 1 to 65535'],
+    [['epp', '--ext-proc-workers', '-1'], 'Expected a whole number, 0 or more, or auto'],
   ])('refuses %j with one clear message and code 2', async (args, message) => {
     const { code, stderr, stdout } = await pointsman(args);
     expect(stderr).toContain(message);
@@ -139,7 +157,7 @@ describe('pointsman epp', () => {
     const ports = ['--ext-proc-port=0', '--health-port=0', '--metrics-port=0'];
     const files = ['--tls-cert', cert, '--tls-key', join(folder, 'tls.key')];
     const bad = await pointsman(['epp', '--endpoints', '127.0.0.2:8000', ...ports, ...files]);
-    expect(bad.code).toBe(1);
-    expect(bad.stderr).toContain(`Expected a PEM certificate in ${cert}`);
+    expect(bad.code).toBe(2);
+    expect(bad.stderr).toContain(`expected a PEM certificate in ${cert}`);
   });
 });

@@ -33,6 +33,7 @@ const needBody = [
   'body-spelling',
   'body-cut-characters',
   'forwarded',
+  'headers-repeated',
 ];
 
 const expectations: readonly (readonly [name: string, faults: Faults, failing: readonly string[]])[] = [
@@ -44,7 +45,11 @@ const expectations: readonly (readonly [name: string, faults: Faults, failing: r
   ],
   ['names another endpoint in the metadata', { otherMetadata: true }, ['destination-equal']],
   ['drops the last chunk', { dropsLastChunk: true }, needBody],
-  ['lets the destination of the client stand', { keepsSpoofedHeader: true }, ['spoofed-destination']],
+  [
+    'lets the destination of the client stand',
+    { keepsSpoofedHeader: true },
+    ['spoofed-destination', 'spoofed-repeated'],
+  ],
   [
     'never ends a stream',
     { neverEnds: true },
@@ -183,12 +188,52 @@ const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, fa
     ],
     ['replaces', { replaces: true }, /^reply.*full-duplex\]/, ['reply-continue']],
     ['removes the host', { removesHost: true }, /^reply.*full-duplex\]/, ['reply-pseudo-headers']],
+    ['lists no health services', { listsNothing: true }, /^health-(list|watch)/, ['health-list']],
+    [
+      'none, with rewriting',
+      { readsValueFirst: false, collapsesLines: false },
+      /^(headers|spoofed).*full-duplex\]/,
+      [],
+    ],
+    [
+      'reads value before raw_value',
+      { readsValueFirst: true },
+      /^headers.*full-duplex\]/,
+      ['headers-both-values'],
+    ],
+    [
+      'sets headers again that came in lines',
+      { collapsesLines: true },
+      /^(headers|spoofed).*full-duplex\]/,
+      ['headers-repeated', 'spoofed-repeated'],
+    ],
+    [
+      'appends to a destination that came in lines',
+      { appendsToLines: true },
+      /^(headers|spoofed).*full-duplex\]/,
+      ['spoofed-repeated'],
+    ],
+    ['none, with TLS', { tls: 'well' }, /^(tls|http1)/, []],
+    ['chooses HTTP/1.1', { tls: 'choosesHttp1' }, /^(tls|http1)/, ['tls-alpn', 'http1']],
+    ['waits in vain for a protocol to be offered', { tls: 'wantsAlpn' }, /^(tls|http1)/, ['tls-no-alpn']],
+    ['none, with shedding', { sheds: 'well' }, /^shed/, []],
+    ['sheds without a word', { sheds: 'without headers' }, /^shed/, ['shed-headers']],
+    ['sheds with 503', { sheds: 'with 503' }, /^shed/, ['shed', 'shed-headers']],
+    ['sheds for ever', { sheds: 'never again' }, /^shed/, ['shed-over']],
+    ['lets everybody wait', { sheds: 'never' }, /^shed/, ['shed', 'shed-headers', 'shed-over']],
     ['ends a health Watch', { endsWatch: true }, /^health-watch/, ['health-watch', 'health-watch-unknown']],
   ];
 
 async function failing(faults: Faults, only = judged, timeoutMs = 1000): Promise<readonly string[]> {
   const server = await serveFakePicker(endpoints, faults);
-  const session = sessionWith(server.address, { backends, endpoints, timeoutMs, warmUpMs: 2000 });
+  const session = sessionWith(server.address, {
+    backends,
+    endpoints,
+    timeoutMs,
+    warmUpMs: 2000,
+    target: { host: '127.0.0.1', port: server.port, usesTls: faults.tls !== undefined },
+    sheds: faults.sheds === undefined ? undefined : '',
+  });
   try {
     await session.warmUp();
     const rows = await runRows(session, selectRows({ only }), () => {});

@@ -1,4 +1,7 @@
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2';
+import type { Server, Socket } from 'node:net';
+import { createServer as createSecureServer } from 'node:tls';
+import { generate } from 'selfsigned';
 import {
   bytesField,
   type Field,
@@ -42,8 +45,23 @@ export interface Faults {
   readonly keepsResponsePieces?: boolean;
   readonly replaces?: boolean;
   readonly removesHost?: boolean;
+  readonly listsNothing?: boolean;
+  /** Of a model name that is given in both fields of a header. Rewrites by parsing. */
+  readonly readsValueFirst?: boolean;
+  /** Sets each header again that came in several lines. */
+  readonly collapsesLines?: boolean;
+  /** To what the client has sent, where it has sent the destination twice. */
+  readonly appendsToLines?: boolean;
+  /** How it sheds behind `roomFor` requests: by default as it should. */
+  readonly sheds?: 'well' | 'without headers' | 'with 503' | 'never again' | 'never';
+  /** TLS: `choosesHttp1` of any offer that has it, `wantsAlpn` or keeps silent. */
+  readonly tls?: 'well' | 'choosesHttp1' | 'wantsAlpn';
 }
 
+/** Requests without an answer that the fake lets through before it sheds. */
+const roomFor = 3;
+
+const services = ['liveness', 'readiness', 'envoy.service.ext_proc.v3.ExternalProcessor'];
 const destination = 'x-gateway-destination-endpoint';
 const controlHeaders = [
   'x-gateway-destination-endpoint-served',
@@ -65,36 +83,62 @@ export async function serveFakePicker(
   const server = createServer();
   const sessions = new Set<{ destroy(): void }>();
   server.on('session', (session) => sessions.add(session));
-  let turn = 0;
+  const shared = { turn: 0, open: 0, hasShed: false };
   server.on('stream', (stream, headers) => {
-    if (headers[':path'] === '/grpc.health.v1.Health/Watch') serveWatch(stream, faults);
-    else serveStream(stream, endpoints, faults, () => turn++);
+    const method = /^\/grpc.health.v1.Health\/(\w+)$/.exec(headers[':path'] ?? '')?.[1];
+    if (method !== undefined) serveHealth(stream, method, faults);
+    else serveStream(stream, endpoints, faults, shared);
   });
-  const port = await listen(server);
+  const listening = faults.tls === undefined ? server : await behindTls(server, faults.tls);
+  listening.on('connection', (socket: Socket) => sessions.add(socket));
+  const port = await listen(listening);
   return {
     address: `127.0.0.1:${port}`,
     port,
     close: async () => {
       for (const session of sessions) session.destroy();
-      await new Promise((resolve) => server.close(resolve));
+      await new Promise((resolve) => listening.close(resolve));
     },
   };
 }
 
-function listen(server: Http2Server): Promise<number> {
+function listen(server: Server): Promise<number> {
   return new Promise((resolve) => {
     server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
   });
 }
 
-/** SERVING for what it has, SERVICE_UNKNOWN else; then it waits. */
-function serveWatch(stream: ServerHttp2Stream, { endsWatch }: Faults): void {
+async function behindTls(server: Http2Server, how: Faults['tls']): Promise<Server> {
+  const { private: key, cert } = await generate();
+  const preferred = how === 'choosesHttp1' ? 'http/1.1' : 'h2';
+  const secure = createSecureServer({
+    key,
+    cert,
+    ALPNCallback: ({ protocols }) => [preferred, 'h2'].find((each) => protocols.includes(each)),
+  });
+  secure.on('secureConnection', (socket) => {
+    socket.on('error', () => {});
+    const isSilent = how === 'wantsAlpn' && socket.alpnProtocol === false;
+    if (!isSilent && socket.alpnProtocol !== 'http/1.1') server.emit('connection', socket);
+  });
+  secure.on('tlsClientError', () => {});
+  return secure;
+}
+
+/** Check and Watch: SERVING for what it has, SERVICE_UNKNOWN else; a Watch then waits. */
+function serveHealth(stream: ServerHttp2Stream, method: string, { endsWatch, listsNothing }: Faults): void {
   stream.on('error', () => {});
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
   stream.on('data', (bytes: Buffer) => {
-    stream.write(grpcMessage(varintField(1, bytes.includes('readiness') ? 1 : 3)));
-    if (endsWatch) stream.end();
+    const status = (name: Buffer | string) =>
+      varintField(1, services.some((each) => name.includes(each)) ? 1 : 3);
+    const entries = services.map((name) =>
+      messageField(1, bytesField(1, name), messageField(2, status(name))),
+    );
+    const answer = method === 'List' ? Buffer.concat(listsNothing ? [] : entries) : status(bytes);
+    stream.write(grpcMessage(answer));
+    if (method !== 'Watch' || endsWatch) stream.end();
   });
 }
 
@@ -102,7 +146,7 @@ function serveStream(
   stream: ServerHttp2Stream,
   endpoints: readonly string[],
   faults: Faults,
-  nextTurn: () => number,
+  shared: { turn: number; open: number; hasShed: boolean },
 ): void {
   let received = Buffer.alloc(0);
   const chunks: Buffer[] = [];
@@ -196,13 +240,22 @@ function serveStream(
       send(refusal());
       return;
     }
-    const first = eligible[nextTurn() % eligible.length]!;
+    if (faults.sheds !== undefined && !isAdmitted()) {
+      send(shed(faults.sheds));
+      return;
+    }
+    const first = eligible[shared.turn++ % eligible.length]!;
     const value = faults.namesList ? `${first},${endpoints.find((each) => each !== first)}` : first;
     const hasSpoof = faults.keepsSpoofedHeader && headers.bytes.includes(destination);
-    const option = setHeader(destination, value, faults.usesValue ? 2 : 3);
+    const comesTwice = linesIn(headers.bytes).filter(([name]) => name === destination).length > 1;
+    const option = setHeader(destination, value, {
+      number: faults.usesValue ? 2 : 3,
+      append: faults.appendsToLines === true && comesTwice,
+    });
     const removed = [...controlHeaders, ...(faults.removesHost ? ['host'] : [])];
     const names = removed.map((name) => bytesField(2, name));
-    const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...names);
+    const again = faults.collapsesLines ? collapsed() : [];
+    const mutation = messageField(2, ...(hasSpoof ? [] : [option]), ...again, ...names);
     const status = faults.replaces ? [varintField(1, 1)] : [];
     const reply = messageField(1, messageField(1, ...status, mutation));
     const dynamic = metadata({
@@ -218,8 +271,26 @@ function serveStream(
     for (const each of bodies) send(each);
   }
 
+  function isAdmitted(): boolean {
+    if (faults.sheds === 'never') return true;
+    const isFull = shared.open >= roomFor || (faults.sheds === 'never again' && shared.hasShed);
+    shared.hasShed ||= isFull;
+    if (isFull) return false;
+    shared.open++;
+    stream.once('close', () => shared.open--);
+    return true;
+  }
+
+  /** Headers that came more than once, set to the first of their lines. */
+  function collapsed(): Buffer[] {
+    const lines = linesIn(headers?.bytes ?? Buffer.alloc(0));
+    const again = lines.filter(([name], at) => lines.findIndex(([other]) => other === name) < at);
+    return again.map(([name, value]) => setHeader(name, value));
+  }
+
   function bodyChunks({ bytes }: Field): readonly Buffer[] {
-    const model = faults.rewritesByParsing ? headerIn(bytes, rewriteHeader) : undefined;
+    const rewrites = faults.rewritesByParsing || faults.readsValueFirst !== undefined;
+    const model = rewrites ? headerIn(bytes, rewriteHeader, faults.readsValueFirst) : undefined;
     if (model === undefined) return chunks;
     const body = JSON.parse(Buffer.concat(chunks).toString()) as object;
     chunks.splice(0, chunks.length, Buffer.from(JSON.stringify({ ...body, model })));
@@ -257,13 +328,18 @@ function grpcMessage(message: Buffer): Buffer {
 }
 
 /** The text of one header in `HttpHeaders`; undefined if it is not there. */
-function headerIn(headers: Buffer, name: string): string | undefined {
+function headerIn(headers: Buffer, name: string, readsValueFirst = false): string | undefined {
+  return linesIn(headers, readsValueFirst).find(([key]) => key === name)?.[1];
+}
+
+/** All lines of `HttpHeaders`; `raw_value`, else `value`, or the other way round. */
+function linesIn(headers: Buffer, readsValueFirst = false): readonly (readonly [string, string])[] {
   const [map] = readFields(headers);
-  for (const { bytes } of readFields(map?.bytes ?? Buffer.alloc(0))) {
-    const [key, value] = readFields(bytes);
-    if (key?.bytes.toString() === name) return value?.bytes.toString();
-  }
-  return undefined;
+  return readFields(map?.bytes ?? Buffer.alloc(0)).map(({ bytes }) => {
+    const [key, ...values] = readFields(bytes);
+    values.sort((a, b) => (readsValueFirst ? a.number - b.number : b.number - a.number));
+    return [key!.bytes.toString(), values[0]?.bytes.toString() ?? ''] as const;
+  });
 }
 
 /** `ip:port` or `ip`. */
@@ -272,10 +348,18 @@ function fits(endpoint: string): (hint: string) => boolean {
 }
 
 /** ImmediateResponse 503 with a JSON body. */
-function refusal(): Buffer {
-  const header = messageField(1, bytesField(1, 'content-type'), bytesField(3, 'application/json'));
-  const headers = messageField(2, messageField(1, header, varintField(3, 2)));
-  return messageField(7, messageField(1, varintField(1, 503)), headers, bytesField(3, '{"error":{}}'));
+function refusal(status = 503, more: readonly Buffer[] = []): Buffer {
+  const headers = messageField(2, setHeader('content-type', 'application/json'), ...more);
+  return messageField(7, messageField(1, varintField(1, status)), headers, bytesField(3, '{"error":{}}'));
+}
+
+function shed(how: Faults['sheds']): Buffer {
+  if (how === 'with 503') return refusal();
+  const headers = [
+    setHeader('retry-after', '1'),
+    setHeader('x-llm-d-request-dropped-reason', 'rejected-saturated'),
+  ];
+  return refusal(429, how === 'without headers' ? [] : headers);
 }
 
 function content(body: Buffer): Buffer {
@@ -311,8 +395,9 @@ function subsetOf(metadata: Buffer): readonly string[] | undefined {
 }
 
 /** A `HeaderValueOption` for the field 1 of a mutation; its value in field 3, `raw_value`, or another. */
-function setHeader(name: string, value: string, number = 3): Buffer {
-  return messageField(1, messageField(1, bytesField(1, name), bytesField(number, value)), varintField(3, 2));
+function setHeader(name: string, value: string, { number = 3, append = false } = {}): Buffer {
+  const header = messageField(1, bytesField(1, name), bytesField(number, value));
+  return messageField(1, header, ...(append ? [messageField(2, varintField(1, true))] : [varintField(3, 2)]));
 }
 
 /** `dynamic_metadata`: `envoy.lb` with texts. */

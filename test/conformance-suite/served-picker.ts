@@ -34,6 +34,7 @@ export function sessionWith(
     model,
     areEndpointsCertain: true,
     namesFallbacks: false,
+    sheds: undefined,
     ...options,
   });
 }
@@ -45,10 +46,16 @@ export async function servePicker(options: {
   readonly isEncrypted: boolean;
   readonly fallbacks?: number;
   readonly workers?: number;
+  readonly flowControl?: object;
 }): Promise<RunningServer> {
-  const { endpoints, transport, isEncrypted, fallbacks = 0, workers = 0 } = options;
+  const { endpoints, transport, isEncrypted, fallbacks = 0, workers = 0, flowControl = {} } = options;
   const overrides = [
     { path: ['pool', 'endpoints'], value: endpoints.map((address) => ({ address })), flag: 'test' },
+    ...Object.entries(flowControl).map(([key, value]) => ({
+      path: ['flowControl', key],
+      value: value as unknown,
+      flag: 'test',
+    })),
   ];
   const loaded = await loadConfiguration({ overrides });
   const service = await startPickerService({ loaded, log: silentLog });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { EngineCore, EngineCoreOptions } from '../../src/engine/engine-core.ts';
+import type { EngineCore } from '../../src/engine/engine-core.ts';
+import type { EngineCoreOptions } from '../../src/engine/engine-core-options.ts';
 import type { EngineRequest } from '../../src/engine/sequence.ts';
 import { createFakeCore, engineRequest, runToEnd, tokensByChoice } from './support/fake-core.ts';
 import { FakeModel } from './support/fake-model.ts';
@@ -243,8 +244,8 @@ describe('aborting', () => {
 
 describe('refusals', () => {
   test('a pool smaller than one full sequence, or a budget smaller than the seats, is named', () => {
-    expect(() => createFakeCore({ blocks: 4, maxModelLen: 512 })).toThrow(/max_model_len/);
-    expect(() => createFakeCore({ maxNumBatchedTokens: 8 })).toThrow(/max_num_batched_tokens/);
+    expect(() => createFakeCore({ blocks: 4, maxModelLen: 512 })).toThrow(/max-model-len/);
+    expect(() => createFakeCore({ maxNumBatchedTokens: 8 })).toThrow(/max-num-batched-tokens/);
     expect(() => createFakeCore({ hasChunkedPrefill: false })).toThrow(/chunked prefill/);
   });
 

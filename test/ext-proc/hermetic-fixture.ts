@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { parseOrReadHeaders } from '../../src/endpoint-picker/inference-request.ts';
 import { modelRewrites } from '../../src/endpoint-picker/model-rewrites.ts';
-import type { StreamCollaborators } from '../../src/ext-proc/stream.ts';
+import type { StreamCollaborators } from '../../src/ext-proc/stream-collaborators.ts';
 import type { Profile } from '../../src/scheduling/profile.ts';
 import { createFleet } from '../endpoint-picker/support.ts';
 import { seededRandom } from '../scheduling/support.ts';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import kvCacheUsage from '../../scorers/kv-cache-usage.ts';
 import loraAffinity from '../../scorers/lora-affinity.ts';
 import queueDepth from '../../scorers/queue-depth.ts';
-import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
+import { defaultRoomRule } from '../../src/endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import ready from '../../src/scheduling/filters/ready.ts';
 import sessionPin from '../../src/scheduling/filters/session-pin.ts';

@@ -7,7 +7,9 @@ import type {
   ProcessingResponse,
   ProtocolConfig,
 } from '../../src/ext-proc/messages.ts';
-import { ExtProcStream, type StreamCollaborators } from '../../src/ext-proc/stream.ts';
+import { pieceMessage } from '../../src/ext-proc/outbox.ts';
+import { ExtProcStream } from '../../src/ext-proc/stream.ts';
+import type { StreamCollaborators } from '../../src/ext-proc/stream-collaborators.ts';
 import { observeResponse } from '../../src/protocol/observe-response.ts';
 import { silentLog } from '../../src/telemetry/index.ts';
 import { type FakePicker, fakePicker } from './fakes.ts';
@@ -53,6 +55,11 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
   let isEnded = false;
   let isBlocked = false;
   let timer: (() => void) | undefined;
+  const send = (response: ProcessingResponse): boolean => {
+    if (isEnded) throw new Error('sent after the end');
+    sent.push(response);
+    return !isBlocked;
+  };
   const stream = new ExtProcStream(
     {
       picker,
@@ -73,11 +80,9 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
       ...options.collaborators,
     },
     {
-      send: (response) => {
-        if (isEnded) throw new Error('sent after the end');
-        sent.push(response);
-        return !isBlocked;
-      },
+      send,
+      sendPiece: (direction, bytes, start, end, endOfStream) =>
+        send(pieceMessage(direction, bytes.subarray(start, end), endOfStream)),
       end: () => {
         if (isEnded) throw new Error('ended twice');
         isEnded = true;
@@ -86,16 +91,16 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
   );
 
   let protocolConfig = protocolConfigOf(modes);
-  const send = (message: Payload, { metadata, attributes }: HeaderOptions = {}) => {
+  const receive = (message: Payload, { metadata, attributes }: HeaderOptions = {}) => {
     stream.onMessage({ ...message, metadata, attributes, protocolConfig, isObservedOnly });
     protocolConfig = undefined;
   };
   const sendHeaders = (direction: Direction, defaults: Record<string, string>, given: HeaderOptions = {}) => {
     const headers = new Map(Object.entries({ ...defaults, ...given.headers }));
-    send({ kind: 'headers', direction, headers, endOfStream: given.endOfStream ?? false }, given);
+    receive({ kind: 'headers', direction, headers, endOfStream: given.endOfStream ?? false }, given);
   };
   const sendBody = (direction: Direction, body: string | Uint8Array, endOfStream: boolean) =>
-    send({ kind: 'body', direction, body: Buffer.from(body), endOfStream });
+    receive({ kind: 'body', direction, body: Buffer.from(body), endOfStream });
 
   return {
     stream,
@@ -111,11 +116,11 @@ export function openStream({ modes, isObservedOnly = false, ...options }: Harnes
     headers: (given) => sendHeaders('request', postHeaders, given),
     body: (body, endOfStream = false) => sendBody('request', body, endOfStream),
     trailers: (trailers = {}) =>
-      send({ kind: 'trailers', direction: 'request', headers: new Map(Object.entries(trailers)) }),
+      receive({ kind: 'trailers', direction: 'request', headers: new Map(Object.entries(trailers)) }),
     responseHeaders: (given) =>
       sendHeaders('response', { ':status': '200', 'content-type': 'text/event-stream' }, given),
     responseBody: (body, endOfStream = false) => sendBody('response', body, endOfStream),
-    responseTrailers: () => send({ kind: 'trailers', direction: 'response', headers: new Map() }),
+    responseTrailers: () => receive({ kind: 'trailers', direction: 'response', headers: new Map() }),
     block: () => {
       isBlocked = true;
     },

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { parseInferenceRequest } from '../../src/endpoint-picker/inference-request.ts';
 import type { BodyMode, Direction } from '../../src/ext-proc/messages.ts';
-import type { StreamCollaborators } from '../../src/ext-proc/stream.ts';
+import type { StreamCollaborators } from '../../src/ext-proc/stream-collaborators.ts';
 import { fakePicker } from './fakes.ts';
 import { chatBody, type Harness, openStream, outline, settle } from './stream-harness.ts';
 

@@ -5,7 +5,13 @@ import { fromWire, toWire, type WireRequest } from '../../src/ext-proc/codec.ts'
 import type { ProcessingResponse } from '../../src/ext-proc/messages.ts';
 import { loadServiceDefinitions } from '../../src/ext-proc/service-definitions.ts';
 import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
-import { encodePieceHead, encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
+import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
+import {
+  endOfStreamField,
+  maxPieceHeadBytes,
+  PieceReader,
+  writePieceHead,
+} from '../../src/ext-proc/wire/piece.ts';
 import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
 
 const { Process: method } = loadServiceDefinitions().externalProcessor as unknown as {
@@ -234,7 +240,7 @@ describe('encoding by hand', () => {
 
   it('write the same bytes for a piece whose body is left where it lies', () => {
     const whole = new ProtoWriter(8);
-    const head = new ProtoWriter(8);
+    const head = new Uint8Array(5 + maxPieceHeadBytes);
     const length = fc.oneof(fc.nat(300), fc.constantFrom(16_383, 16_384, 62_000, 2_097_150, 2_097_152));
     fc.assert(
       fc.property(
@@ -244,11 +250,66 @@ describe('encoding by hand', () => {
         (bytes, endOfStream, direction) => {
           const body = Buffer.alloc(bytes, 7);
           encodeResponse(whole, { kind: 'body', direction, streamed: { body, endOfStream } });
-          const tail = encodePieceHead(head, direction, bytes, endOfStream);
-          const parts = Buffer.concat([head.bytes.subarray(head.start, head.end), body, tail]);
+          const headEnd = writePieceHead(head, 5, direction, bytes, endOfStream);
+          const tail = endOfStream ? endOfStreamField : new Uint8Array(0);
+          const parts = Buffer.concat([head.subarray(5, headEnd), body, tail]);
           expect(parts.equals(whole.bytes.subarray(whole.start, whole.end))).toBe(true);
         },
       ),
+    );
+  });
+});
+
+describe('a piece of a response read where it lies', () => {
+  const reader = new PieceReader();
+
+  it('is what decoding the message gives, and is found in every message that is nothing else', () => {
+    const length = fc.oneof(fc.nat(300), fc.constantFrom(0, 127, 128, 16_000, 16_383, 16_384, 62_000));
+    fc.assert(
+      fc.property(length, fc.boolean(), fc.nat(9), (bodyBytes, endOfStream, before) => {
+        const body = Buffer.alloc(bodyBytes, 'data: {}\n');
+        const message = method.requestSerialize({ responseBody: { body, endOfStream } });
+        const bytes = Buffer.concat([Buffer.alloc(before, 0x2a), message, Buffer.alloc(9, 1)]);
+        const isPiece = reader.read(bytes, before, before + message.length);
+        expect(isPiece).toBe(message.length >= 7 && message.length < 16_390);
+        if (!isPiece) return;
+        expect(bytes.subarray(reader.start, reader.end).equals(body)).toBe(true);
+        expect(reader.endOfStream).toBe(endOfStream);
+      }),
+    );
+  });
+
+  it('is never found in a message that says more, less or something else', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 200 }),
+        fc.boolean(),
+        fc.array(
+          fc.record({ at: fc.nat(12), byte: fc.constantFrom(0, 1, 2, 9, 10, 16, 42, 127, 128, 255) }),
+          {
+            maxLength: 3,
+          },
+        ),
+        fc.nat(3),
+        (body, endOfStream, changes, cut) => {
+          const bytes = method.requestSerialize({ responseBody: { body, endOfStream } });
+          for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
+          const end = bytes.length - cut;
+          if (!reader.read(bytes, 0, end)) return;
+          const message = decodeRequest(bytes, 0, end);
+          expect(message).toEqual({
+            metadata: undefined,
+            attributes: undefined,
+            protocolConfig: undefined,
+            isObservedOnly: false,
+            kind: 'body',
+            direction: 'response',
+            body: bytes.subarray(reader.start, reader.end),
+            endOfStream: reader.endOfStream,
+          });
+        },
+      ),
+      { numRuns: 3000 },
     );
   });
 });

@@ -55,3 +55,10 @@ it('a connection that never begins its handshake does not hold the end of the se
   await other.close();
   await closed;
 });
+
+it('a connection that never begins its handshake is closed after the time for the preface', async () => {
+  const other = await echoServer({ prefaceTimeoutMs: 50 }, 1 << 20, certificate);
+  const socket = connectTcp(other.port, '127.0.0.1');
+  await new Promise((resolve) => socket.once('close', resolve));
+  await other.close();
+});

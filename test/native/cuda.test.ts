@@ -7,7 +7,16 @@ import { loadNative } from '../../src/engine/native/load.ts';
 import type { ModelPlan, NativeBackend, NativeModel } from '../../src/engine/native/native.ts';
 import { emulatedLibrary, hasCompiler } from './cuda/emulated-library.ts';
 import { differences, type ExpectedLogits, rootMeanSquare } from './expected-logits.ts';
-import { batchOf, blocksFor, dummyPlan, logitsOf, type Part, prompt, withModel } from './sequences.ts';
+import {
+  batchOf,
+  blocksFor,
+  dummyPlan,
+  logitsOf,
+  type Part,
+  prompt,
+  type Sampling,
+  withModel,
+} from './sequences.ts';
 
 /** Models of every architecture, see test/fixtures/make-parity-fixtures.py. */
 const parity = join(import.meta.dirname, '../fixtures/parity');
@@ -29,7 +38,7 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
     const output = execFileSync(join(build, 'cuda-check.emulated'), { encoding: 'utf8' });
     expect(output.split('\n').filter((line) => line.startsWith('FAILED'))).toEqual([]);
     expect(output).toMatch(/\n[1-9]\d* passed, 0 failed\n$/);
-  }, 300_000);
+  }, 900_000);
 
   it('names its device', () => {
     expect(backend).toMatchObject({ name: 'emulated on the CPU', computeCapability: '9.0' });
@@ -53,6 +62,19 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
       for (const [i, logits] of expected.entries())
         expect(differenceOf(found[i]!, logits)).toBeLessThan(TOLERANCE);
     });
+  });
+
+  it('gives them with its plain kernels, too', () => {
+    const { plan } = shapes()[0];
+    const tokens = prompt(90, 7, plan.vocabSize);
+    const part = { tokens, start: 0, blocks: blocksFor(90, 3, 2), rows: [0, 70, 89] };
+    const steps = (model: NativeModel) => logitsOf(model, [part], plan.vocabSize);
+    const expected = withModel(native, plan, steps);
+    const best = withModel(backend, plan, steps);
+    const plain = withModel(backend, { ...plan, isa: 'plain' }, steps);
+    for (const [i, logits] of expected.entries())
+      expect(differenceOf(plain[i]!, logits)).toBeLessThan(TOLERANCE);
+    expect(plain).not.toEqual(best); // other sums
   });
 
   // As in parity.test.ts: the logits that transformers computed in float32; here weights, activations and the cache are
@@ -98,6 +120,34 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
     });
     for (const [i, logprobs] of expected.entries())
       expect(differenceOf(found[i]!, logprobs)).toBeLessThan(TOLERANCE);
+  });
+
+  it('repeats a graph with lists of other lengths than it was recorded with', () => {
+    const plan = gpuPlan({ tieWordEmbeddings: false });
+    const [expected, found] = onBoth(plan, (model) => {
+      const vocab = plan.vocabSize;
+      const blocks = blocksFor(64, 3);
+      model.step(batchOf([{ tokens: prompt(20, 1, vocab), start: 0, blocks, rows: [] }]));
+      // Plain steps until the graph is recorded; then a history of some length, a bias that decides, and both.
+      const past = prompt(150, 2, vocab);
+      const biased = { bias: new Map([[7, 100]]) };
+      const samplings: readonly Sampling[] = [
+        ...[{}, {}, {}, {}],
+        ...[
+          biased,
+          { presencePenalty: 0.5, output: past },
+          { ...biased, presencePenalty: 0.5, output: past },
+        ],
+      ];
+      return samplings.map((sampling, i) => {
+        const batch = batchOf([{ tokens: [(31 * i) % vocab], start: 20 + i, blocks, samplings: [sampling] }]);
+        model.step(batch);
+        return batch.sampledIds[0]!;
+      });
+    });
+    expect(expected[4]).toBe(7);
+    expect(expected[6]).toBe(7);
+    expect(found).toEqual(expected);
   });
 
   it('keeps keys and values as e4m3, at the cost of their precision', () => {
@@ -166,6 +216,7 @@ describe.skipIf(!hasCompiler)('the CUDA backend, emulated', () => {
     [{ adapterSlots: 1, maxAdapterRank: 4 }, /LoRA adapters do not run on it/],
     [{ heads: 34, kvHeads: 2 }, /17 query heads per kv head are more than its 16/],
     [{ intermediateSize: 100 }, /must be multiples of 8/],
+    [{ isa: 'sse2' }, /no kernels called sse2, but own and plain/],
     [{ blocks: 1_000_000_000 }, /MiB free, \d+ MiB more are needed: lower --gpu-memory-utilization/],
   ])('refuses %j with what to change', (changes, message) => {
     expect(() => backend.open(gpuPlan(changes))).toThrow(message);

@@ -146,7 +146,7 @@ describe('a step with a wrong batch throws with the argument and leaves the mode
 });
 
 describe('a wrong plan is refused with the reason', () => {
-  it.each<readonly [RegExp, Partial<ModelPlan> & { isa?: string }]>([
+  it.each<readonly [RegExp, Partial<ModelPlan>]>([
     [/blockSize must be 16/, { blockSize: 32 }],
     [/heads must be a multiple of kvHeads/, { heads: 5 }],
     [/headDim must be even/, { headDim: 1024 }],

@@ -7,8 +7,8 @@ import {
   TABLE_DELTA_INTS,
 } from '../../src/engine/native/native.ts';
 
-/** A plan with random weights, small enough for tests; `isa` is read by the native side in tests only. */
-export function dummyPlan(changes: Partial<ModelPlan> & { readonly isa?: string } = {}): ModelPlan {
+/** A plan with random weights, small enough for tests. */
+export function dummyPlan(changes: Partial<ModelPlan> = {}): ModelPlan {
   const headDim = changes.headDim ?? 32;
   const layers = changes.layers ?? 2;
   return {

@@ -32,9 +32,9 @@ function createIndex(blocksPerEndpoint = 100, maxEndpointSets?: number): Approxi
   return new ApproximateIndex({ blockTokens: 16, blocksPerEndpoint, maxEndpointSets });
 }
 
-/** The same thing in the plainest way: per slot the block names, newest first. */
+/** The same thing in the plainest way: per slot the block names, newest first, those in use apart. */
 class NaiveIndex {
-  readonly lists = new Map<number, { capacity: number; blocks: string[] }>();
+  readonly lists = new Map<number, { capacity: number; used: string[]; free: string[] }>();
   readonly #defaultCapacity: number;
 
   constructor(defaultCapacity: number) {
@@ -44,27 +44,51 @@ class NaiveIndex {
   list(slot: number) {
     let list = this.lists.get(slot);
     if (list === undefined) {
-      list = { capacity: this.#defaultCapacity, blocks: [] };
+      list = { capacity: this.#defaultCapacity, used: [], free: [] };
       this.lists.set(slot, list);
     }
     return list;
   }
 
+  blocks(slot: number): readonly string[] {
+    const list = this.lists.get(slot);
+    return list === undefined ? [] : [...list.used, ...list.free];
+  }
+
   record(slot: number, path: readonly number[]): void {
-    const list = this.list(slot);
-    const names = path.map((_branch, i) => path.slice(0, i + 1).join('/')).slice(0, list.capacity);
-    list.blocks = [...names, ...list.blocks.filter((name) => !names.includes(name))];
-    list.blocks.length = Math.min(list.blocks.length, list.capacity);
+    const names = this.#take(slot, path);
+    this.list(slot).used.unshift(...names);
+    this.#shrink(slot);
+  }
+
+  release(slot: number, path: readonly number[]): void {
+    const names = this.#take(slot, path);
+    this.list(slot).free.unshift(...names);
+    this.#shrink(slot);
   }
 
   setCapacity(slot: number, capacity: number): void {
+    this.list(slot).capacity = capacity;
+    this.#shrink(slot);
+  }
+
+  #take(slot: number, path: readonly number[]): readonly string[] {
     const list = this.list(slot);
-    list.capacity = capacity;
-    list.blocks.length = Math.min(list.blocks.length, capacity);
+    const names = path.map((_branch, i) => path.slice(0, i + 1).join('/')).slice(0, list.capacity);
+    list.used = list.used.filter((name) => !names.includes(name));
+    list.free = list.free.filter((name) => !names.includes(name));
+    return names;
+  }
+
+  #shrink(slot: number): void {
+    const list = this.list(slot);
+    while (list.used.length + list.free.length > list.capacity) {
+      (list.free.length > 0 ? list.free : list.used).pop();
+    }
   }
 
   match(slot: number, path: readonly number[]): number {
-    const blocks = this.lists.get(slot)?.blocks ?? [];
+    const blocks = this.blocks(slot);
     const missing = path.findIndex((_branch, i) => !blocks.includes(path.slice(0, i + 1).join('/')));
     return missing < 0 ? path.length : missing;
   }
@@ -76,11 +100,11 @@ describe('approximate prefix index', () => {
     index.record(0, hashesOf([1, 2]));
     index.record(0, hashesOf([1, 2, 3, 4]));
     index.record(1, hashesOf([1, 2, 3, 4]));
-    index.forget(0, hashesOf([1, 2, 3, 4]), 2);
-    index.forget(7, hashesOf([1, 2, 3, 4]), 0);
+    index.forget(0, hashesOf([1, 2, 3, 4]), 2, 0);
+    index.forget(7, hashesOf([1, 2, 3, 4]), 0, 0);
     const match = index.match(hashesOf([1, 2, 3, 4]));
     expect([match.cachedBlocks(0), match.cachedBlocks(1)]).toEqual([2, 4]);
-    index.forget(1, hashesOf([1, 2, 3, 4]), 0);
+    index.forget(1, hashesOf([1, 2, 3, 4]), 0, 0);
     expect(index.stats()).toMatchObject({ blocks: 2, residencies: 2 });
   });
 
@@ -115,6 +139,52 @@ describe('approximate prefix index', () => {
     expect(index.match(chain(1, 4)).cachedBlocks(0)).toBe(2);
     expect(index.match(chain(2, 4)).cachedBlocks(0)).toBe(4);
     expect(index.match(chain(3, 2)).cachedBlocks(0)).toBe(2);
+  });
+
+  it('evicts no block of a request that runs while there are others, however long ago that began', () => {
+    const index = createIndex(8);
+    index.record(0, chain(1, 4));
+    index.record(0, chain(2, 4));
+    index.release(0, chain(2, 4), 0);
+    index.record(0, chain(3, 2));
+    const cached = () => [1, 2, 3].map((number) => index.match(chain(number, 4)).cachedBlocks(0));
+    expect(cached()).toEqual([4, 2, 2]);
+    index.release(0, chain(1, 4), 0);
+    index.record(0, chain(4, 2));
+    expect(cached()).toEqual([4, 0, 2]);
+  });
+
+  it('evicts nothing of what another request that runs shares with one that has ended', () => {
+    const index = createIndex(8);
+    index.record(0, chain(1, 5));
+    index.record(0, chain(1, 4));
+    index.release(0, chain(1, 5), 4);
+    index.record(0, chain(2, 4));
+    expect([1, 2].map((number) => index.match(chain(number, 5)).cachedBlocks(0))).toEqual([4, 4]);
+    index.release(0, chain(1, 4), 0);
+    index.record(0, chain(3, 2));
+    expect([1, 2, 3].map((number) => index.match(chain(number, 5)).cachedBlocks(0))).toEqual([2, 4, 2]);
+  });
+
+  it('evicts in the order in which requests have ended, not in which they began', () => {
+    const index = createIndex(8);
+    index.record(0, chain(1, 4));
+    index.record(0, chain(2, 4));
+    index.release(0, chain(2, 4), 0);
+    index.release(0, chain(1, 4), 0);
+    index.record(0, chain(3, 4));
+    expect([1, 2, 3].map((number) => index.match(chain(number, 4)).cachedBlocks(0))).toEqual([4, 0, 4]);
+  });
+
+  it('may evict again what a request that was not served after all had found', () => {
+    const index = createIndex(8);
+    index.record(0, chain(1, 4));
+    index.release(0, chain(1, 4), 0);
+    index.record(0, chain(1, 6));
+    index.forget(0, chain(1, 6), 4, 0);
+    index.record(0, chain(2, 4));
+    index.record(0, chain(3, 2));
+    expect([1, 2, 3].map((number) => index.match(chain(number, 6)).cachedBlocks(0))).toEqual([2, 4, 2]);
   });
 
   it('keeps the start of a prompt that is longer than the capacity', () => {
@@ -156,6 +226,19 @@ describe('approximate prefix index', () => {
     expect(index.match(chain(2, 4)).cachedBlocks(1)).toBe(4);
   });
 
+  it('finds and keeps prompts that are longer than a page of its tables, in their order', () => {
+    const index = createIndex(25_000);
+    const [long, other] = [chain(1, 10_000), chain(2, 7_000)];
+    for (const each of [long, other, long, other, long]) index.record(0, each);
+    expect(index.match(long).cachedBlocks(0)).toBe(10_000);
+    expect(index.match(other).cachedBlocks(0)).toBe(7_000);
+    expect(index.counts()).toMatchObject({ admissions: 17_000, evictions: 0 });
+    // The oldest go first: the tail of the prompt that was used before the last.
+    index.setCapacity(0, 16_900);
+    expect(index.match(other).cachedBlocks(0)).toBe(6_900);
+    expect(index.match(long).cachedBlocks(0)).toBe(10_000);
+  });
+
   it('takes at most 64 bytes for each block and endpoint, at any size', () => {
     const index = createIndex(1_000_000);
     let next = 0;
@@ -166,31 +249,42 @@ describe('approximate prefix index', () => {
     }
   });
 
-  it('agrees with the naive index after any sequence of calls', () => {
+  const shortPath = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 6 });
+  /** One of two long prompts, of which any length is left and one block may be another. */
+  const longPath = fc
+    .record({ prompt: fc.nat(1), length: fc.integer({ min: 1, max: 60 }), fork: fc.nat(80) })
+    .map(({ prompt, length, fork }) =>
+      Array.from({ length }, (_, i) => (i === 0 ? prompt : i === fork ? 1 : 0)),
+    );
+
+  it.each([
+    ['of short prompts', shortPath, 9, 12],
+    ['of long prompts that are there in order', longPath, 75, 90],
+  ])('agrees with the naive index after any sequence of calls %s', (_name, path, capacity, mostBlocks) => {
     const slot = fc.oneof(fc.integer({ min: 0, max: 4 }), fc.integer({ min: 30, max: 70 }));
-    const path = fc.array(fc.integer({ min: 0, max: 2 }), { minLength: 1, maxLength: 6 });
     const call = fc.oneof(
       { weight: 10, arbitrary: fc.record({ kind: fc.constant('record' as const), slot, path }) },
+      { weight: 8, arbitrary: fc.record({ kind: fc.constant('release' as const), slot, path }) },
       {
         weight: 1,
         arbitrary: fc.record({
           kind: fc.constant('capacity' as const),
           slot,
-          blocks: fc.integer({ min: 0, max: 12 }),
+          blocks: fc.integer({ min: 0, max: mostBlocks }),
         }),
       },
       { weight: 1, arbitrary: fc.record({ kind: fc.constant('remove' as const), slot }) },
     );
     fc.assert(
       fc.property(fc.array(call, { maxLength: 60 }), fc.array(path, { maxLength: 4 }), (calls, probes) => {
-        const index = createIndex(9);
-        const naive = new NaiveIndex(9);
+        const index = createIndex(capacity);
+        const naive = new NaiveIndex(capacity);
         const seen: (readonly number[])[] = [...probes];
         let matchedBlocks = 0;
         for (const step of calls) {
-          if (step.kind === 'record') {
-            index.record(step.slot, hashesOf(step.path));
-            naive.record(step.slot, step.path);
+          if (step.kind === 'record' || step.kind === 'release') {
+            index[step.kind](step.slot, hashesOf(step.path), 0);
+            naive[step.kind](step.slot, step.path);
             seen.push(step.path);
           } else if (step.kind === 'capacity') {
             index.setCapacity(step.slot, step.blocks);
@@ -206,9 +300,9 @@ describe('approximate prefix index', () => {
           expect(slots.map((s) => match.cachedBlocks(s))).toEqual(slots.map((s) => naive.match(s, probe)));
           matchedBlocks += Math.max(...slots.map((s) => naive.match(s, probe)));
         }
-        const residencies = [...naive.lists.values()].reduce((sum, { blocks }) => sum + blocks.length, 0);
+        const residencies = [...naive.lists.keys()].reduce((sum, key) => sum + naive.blocks(key).length, 0);
         expect(index.stats().residencies).toBe(residencies);
-        const distinct = new Set([...naive.lists.values()].flatMap(({ blocks }) => blocks));
+        const distinct = new Set([...naive.lists.keys()].flatMap((key) => naive.blocks(key)));
         expect(index.stats().blocks).toBe(distinct.size);
         const { lookups, admissions, evictions, ...counts } = index.counts();
         expect([lookups, counts.matchedBlocks]).toEqual([seen.length, matchedBlocks]);

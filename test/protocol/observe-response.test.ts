@@ -144,6 +144,61 @@ describe('observeResponse on event streams', () => {
     );
   });
 
+  it('gives the same results where the chunks of many streams lie in one piece of memory', () => {
+    const streams = [chat, messages, responses].map((events) => Buffer.from(events.join('')));
+    const memory = Buffer.alloc(8192);
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ stream: fc.nat(2), bytes: fc.integer({ min: 1, max: 400 }) }), {
+          minLength: 20,
+          maxLength: 60,
+        }),
+        fc.nat(30),
+        (turns, between) => {
+          const observers = streams.map(() => observeResponse(sse));
+          const seen = streams.map(() => 0);
+          // What is read again and again into the same memory is read whole, as it is where it can be.
+          let read: Buffer | undefined;
+          let at = 0;
+          for (const { stream, bytes } of turns) {
+            const text = streams[stream]!.subarray(seen[stream]!, seen[stream]! + bytes);
+            if (read === undefined || at + between + text.length > read.length) {
+              read = Buffer.alloc(8192, 0x67);
+              at = 1;
+            }
+            at += between;
+            at += text.copy(read, at);
+            observers[stream]!.push(read, at - text.length, at);
+            seen[stream]! += text.length;
+          }
+          for (const [stream, observer] of observers.entries()) {
+            const rest = streams[stream]!.subarray(seen[stream]!);
+            observer.push(memory.fill(0).subarray(0, rest.copy(memory)));
+            observer.end();
+            const { events, isComplete, hasFirstToken } = observer;
+            const whole = observe(sse, streams[stream]!);
+            expect({ events, isComplete, hasFirstToken, usage: observer.usage }).toEqual({
+              events: whole.events,
+              isComplete: whole.isComplete,
+              hasFirstToken: whole.hasFirstToken,
+              usage: whole.usage,
+            });
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it('reads usage in memory that has held another chunk before', () => {
+    const observer = observeResponse(sse);
+    const memory = Buffer.alloc(200);
+    for (const event of [data(delta('x')), data({ choices: [], usage }), data('[DONE]')])
+      observer.push(memory.fill(' ').subarray(0), 0, memory.write(event));
+    observer.end();
+    expect(observer.usage).toEqual(openAiUsage);
+  });
+
   it('gives the same result byte by byte', () => {
     const bytes = Buffer.from(chat.join('').replaceAll('\n', '\r\n'));
     expect(observe(sse, ...[...bytes].map((byte) => Uint8Array.of(byte)))).toMatchObject({

@@ -93,5 +93,12 @@ export function finished(given: Partial<FinishedRequest> = {}): FinishedRequest 
 }
 
 export function rejected(given: Partial<RejectedRequest> = {}): RejectedRequest {
-  return { request: request(), code: 'no_endpoints', record: undefined, waitedMs: 0, ...given };
+  return {
+    request: request(),
+    code: 'no_endpoints',
+    isFaultOfClient: false,
+    record: undefined,
+    waitedMs: 0,
+    ...given,
+  };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ServiceError } from '../../src/protocol/errors.ts';
 import { createLog, type LogFormat, type LogLevel, requestLog } from '../../src/telemetry/index.ts';
 import { finished, record, rejected, request } from './finished-request.ts';
 
@@ -93,4 +94,21 @@ describe('the request line', () => {
       filters: ['ready removed 1'],
     });
   });
+
+  it.each([
+    ['model_not_found', 'info'],
+    ['invalid_request', 'info'],
+    ['client_closed', 'info'],
+    ['overloaded', 'warn'],
+    ['queue_timeout', 'warn'],
+    ['no_endpoints', 'warn'],
+  ] as const)(
+    'tells of a request rejected with %s at level %s: faults of clients wake nobody',
+    (code, level) => {
+      const { log, lines } = logInto();
+      const { isFaultOfClient } = new ServiceError(code, 'told');
+      requestLog(log).onRejected(rejected({ code, isFaultOfClient }));
+      expect(JSON.parse(lines[0]!)).toMatchObject({ level, msg: 'request rejected', code });
+    },
+  );
 });

@@ -239,6 +239,30 @@ describe('metrics', () => {
     expect((await metricsOf(two).text()).body).not.toMatch(/flow_control_(queue|requests)/);
   });
 
+  it('tell zero of what was there and is not now: a line that ends says nothing', async () => {
+    const open = [request()];
+    const bands = [{ priority: 5, requests: 2, bytes: 800 }];
+    const metrics = createMetrics({
+      snapshot: two,
+      version: '1',
+      openRequests: () => open,
+      waiting: () => bands,
+    });
+    await metrics.text();
+    open.length = 0;
+    bands.length = 0;
+    const lines = (await metrics.text()).body.split('\n');
+    const labels = 'model_name="mini",target_model_name="mini",fairness_id="default-flow",priority="0"';
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        `llm_d_epp_request_running{${labels}} 0`,
+        'llm_d_epp_flow_control_queue_size{priority="5",inference_pool="default"} 0',
+        'llm_d_epp_flow_control_queue_bytes{priority="5",inference_pool="default"} 0',
+        'llm_d_epp_flow_control_queue_size{priority="0",inference_pool="default"} 0',
+      ]),
+    );
+  });
+
   it("tell the pool's saturation as llm-d counts it", async () => {
     const saturation = async (endpoints: readonly Endpoint[]) =>
       /pool_saturation\{.*\} (.*)/.exec((await metricsOf(() => endpoints).text()).body)?.[1];

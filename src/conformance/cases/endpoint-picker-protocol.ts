@@ -177,18 +177,6 @@ export const protocolCases: readonly ConformanceCase[] = [
     },
   },
   {
-    id: 'shed',
-    clause: '9',
-    title: '9: a request that is shed is an ImmediateResponse 429',
-    level: 'MUST',
-    dialects: 'any',
-    run: async () => {
-      throw new NotJudged(
-        'shedding needs priorities and limits that only the operator of the picker can set',
-      );
-    },
-  },
-  {
     id: 'served',
     clause: '12',
     title: '12: takes the report of the endpoint that served',

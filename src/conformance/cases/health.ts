@@ -1,13 +1,15 @@
 import { type Call, type CallEvent, describeEnd } from '../client/call.ts';
 import type { ConformanceCase } from '../conformance-case.ts';
-import { type Level, NotJudged, require } from '../outcome.ts';
+import { type Level, NotJudged, require, Unmet } from '../outcome.ts';
 import type { Session } from '../session.ts';
-import { bytesField, readFields } from '../wire/protobuf.ts';
+import { bytesField, type Field, readFields } from '../wire/protobuf.ts';
 
 const checkPath = '/grpc.health.v1.Health/Check';
 const watchPath = '/grpc.health.v1.Health/Watch';
+const listPath = '/grpc.health.v1.Health/List';
 /** How long a Watch is looked at after its first answer. */
 const watchedMs = 300;
+const leftWatches = 5;
 const statusNames = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 const unimplemented = 12;
 const notFound = 5;
@@ -73,6 +75,36 @@ export const healthCases: readonly ConformanceCase[] = [
     }),
   ),
   {
+    id: 'health-list',
+    clause: '13',
+    title: '13: health List names the three services of the protocol, each with the status that Check tells',
+    level: 'SHOULD',
+    dialects: 'any',
+    async run(session) {
+      const listed = await list(session);
+      for (const [name, level] of services) {
+        if (level !== 'MUST') continue;
+        const { status } = await check(session, name);
+        const found = listed.get(name) ?? 'not listed';
+        require(found === status, `${name}: ${status}`, `${name}: ${found}`);
+      }
+      return `${listed.size} services`;
+    },
+  },
+  {
+    id: 'health-watch-left',
+    clause: '13',
+    title: '13: a health Watch that its client leaves disturbs nobody',
+    level: 'SHOULD',
+    dialects: 'any',
+    async run(session) {
+      for (let i = 0; i < leftWatches; i++) await watch(session, 'liveness', 0);
+      const { status } = await check(session, 'liveness');
+      require(status === 'SERVING', 'SERVING', status);
+      return `${leftWatches} watches`;
+    },
+  },
+  {
     id: 'health-readiness',
     clause: '13',
     title: '13: readiness needs a synced leader, liveness does not',
@@ -83,6 +115,28 @@ export const healthCases: readonly ConformanceCase[] = [
     },
   },
 ];
+
+/** Status by name. */
+async function list(session: Session): Promise<ReadonlyMap<string, string>> {
+  return onHealth(session, listPath, '', async (call) => {
+    const event = await call.next(session.timeoutMs);
+    if (event.kind !== 'message') {
+      const { status, code } = statusOf(session, event);
+      if (code === unimplemented) throw new NotJudged('its health service has no List');
+      throw new Unmet('a list of services', status);
+    }
+    const entries = readFields(event.bytes).map(({ bytes }) => {
+      const [name, value] = [1, 2].map((number) => lastOf(readFields(bytes), number));
+      const status = lastOf(readFields(value?.bytes ?? Buffer.alloc(0)), 1)?.value ?? 0;
+      return [name?.bytes.toString() ?? '', statusNames[status] ?? `status ${status}`] as const;
+    });
+    return new Map(entries);
+  });
+}
+
+function lastOf(fields: readonly Field[], number: number): Field | undefined {
+  return fields.findLast((field) => field.number === number);
+}
 
 interface Checked {
   readonly status: string;
@@ -96,11 +150,11 @@ async function check(session: Session, service: string): Promise<Checked> {
 }
 
 /** What a Watch tells first, and whether it is still open a moment later. */
-async function watch(session: Session, service: string): Promise<string> {
+async function watch(session: Session, service: string, forMs = watchedMs): Promise<string> {
   return onHealth(session, watchPath, service, async (call) => {
     const { status, code } = statusOf(session, await call.next(session.timeoutMs));
     if (code === unimplemented) throw new NotJudged('its health service has no Watch');
-    const second = await call.next(watchedMs);
+    const second = await call.next(forMs);
     call.reset();
     return `${status}, then ${second.kind === 'silence' ? 'open' : second.kind}`;
   });

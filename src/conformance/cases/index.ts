@@ -11,10 +11,13 @@ import { healthCases } from './health.ts';
 import { modelRewriteCases } from './model-rewrite.ts';
 import { observabilityCases } from './observability.ts';
 import { orderCases } from './order-of-messages.ts';
+import { repeatedHeaderCases } from './repeated-headers.ts';
 import { replyCases } from './replies.ts';
 import { responseCases } from './responses.ts';
+import { sheddingCases } from './shedding.ts';
 import { slowReaderCases } from './slow-reader.ts';
 import { subsetCases } from './subset.ts';
+import { tlsCases } from './tls.ts';
 import { trailerCases } from './trailers.ts';
 
 /** In the order in which they run: from what any data plane needs to what only a broken one does. */
@@ -22,12 +25,14 @@ export const allCases: readonly ConformanceCase[] = [
   ...protocolCases,
   ...subsetCases,
   ...healthCases,
+  ...tlsCases,
   ...orderCases,
   ...trailerCases,
   ...bodyModeCases,
   ...observabilityCases,
   ...replyCases,
   ...controlHeaderCases,
+  ...repeatedHeaderCases,
   ...bodyCases,
   ...responseCases,
   ...modelRewriteCases,
@@ -37,5 +42,6 @@ export const allCases: readonly ConformanceCase[] = [
   ...closingCases,
   resetFlood,
   ...junkCases,
+  ...sheddingCases,
   lostEndpointsCase,
 ];

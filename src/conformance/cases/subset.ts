@@ -72,12 +72,7 @@ export const subsetCases: readonly ConformanceCase[] = [
       title: `4: a subset that is ${title} is an ImmediateResponse 503`,
       level,
       dialects: hinting,
-      run: async (session, dialect) => {
-        session.requirePool();
-        const exchange = await session.ask(dialect, chatWith(session, subset));
-        require(exchange.immediate?.status === 503, 'ImmediateResponse 503', exchange.describe());
-        return 'ImmediateResponse 503';
-      },
+      run: async (session, dialect) => refused503(session, dialect, () => chatWith(session, subset)),
     }),
   ),
   {
@@ -86,13 +81,8 @@ export const subsetCases: readonly ConformanceCase[] = [
     title: '4: heeds the port: another port of an endpoint is an ImmediateResponse 503',
     level: 'MUST',
     dialects: hinting,
-    async run(session, dialect) {
-      const [address = ''] = session.requirePool();
-      const elsewhere = `${hostOf(address)}:${portNowhere}`;
-      const exchange = await session.ask(dialect, chatWith(session, [elsewhere]));
-      require(exchange.immediate?.status === 503, `503 for ${elsewhere}`, exchange.describe());
-      return 'ImmediateResponse 503';
-    },
+    run: async (session, dialect) =>
+      refused503(session, dialect, (address) => chatWith(session, [`${hostOf(address)}:${portNowhere}`])),
   },
   {
     id: 'subset-get-empty',
@@ -100,12 +90,7 @@ export const subsetCases: readonly ConformanceCase[] = [
     title: '4: an empty subset of a request without a body is an ImmediateResponse 503',
     level: 'MUST',
     dialects: hinting,
-    async run(session, dialect) {
-      session.requirePool();
-      const exchange = await session.ask(dialect, get('/v1/models', { subset: [] }));
-      require(exchange.immediate?.status === 503, 'ImmediateResponse 503', exchange.describe());
-      return 'ImmediateResponse 503';
-    },
+    run: async (session, dialect) => refused503(session, dialect, () => get('/v1/models', { subset: [] })),
   },
   {
     id: 'subset-get',
@@ -117,6 +102,18 @@ export const subsetCases: readonly ConformanceCase[] = [
       onlyFromSubset(session, dialect, (address) => get('/v1/models', { subset: [address] })),
   },
 ];
+
+/** `requestFor` is given an address of the pool. */
+async function refused503(
+  session: Session,
+  dialect: Dialect,
+  requestFor: (address: string) => HttpRequest,
+): Promise<string> {
+  const [address = ''] = session.requirePool();
+  const exchange = await session.ask(dialect, requestFor(address));
+  require(exchange.immediate?.status === 503, 'ImmediateResponse 503', exchange.describe());
+  return 'ImmediateResponse 503';
+}
 
 async function onlyFromSubset(
   session: Session,

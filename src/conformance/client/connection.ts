@@ -18,6 +18,8 @@ export interface Target {
   readonly port: number;
   /** Any certificate is accepted, as data planes do. */
   readonly usesTls: boolean;
+  /** Protocols that TLS offers (ALPN); `h2` unless said otherwise. */
+  readonly offers?: readonly string[];
 }
 
 const usualWindowBytes = 16 << 20;
@@ -269,10 +271,12 @@ function headersOf(flags: number, payload: Buffer): Buffer {
   return payload.subarray(start, payload.length - (isPadded ? payload[0]! : 0));
 }
 
-async function openSocket({ host, port, usesTls }: Target, timeoutMs: number): Promise<Socket> {
+/** A connection that has ended its TLS handshake; rejects where there is none. */
+export async function openSocket(target: Target, timeoutMs: number): Promise<Socket> {
+  const { host, port, usesTls, offers = ['h2'] } = target;
   return new Promise((resolve, reject) => {
     const socket = usesTls
-      ? connectTls({ host, port, ALPNProtocols: ['h2'], rejectUnauthorized: false })
+      ? connectTls({ host, port, ALPNProtocols: [...offers], rejectUnauthorized: false })
       : connectTcp({ host, port });
     const timer = setTimeout(() => {
       socket.destroy(new Error(`Expected a connection to ${host}:${port} within ${timeoutMs} ms.`));

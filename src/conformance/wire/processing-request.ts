@@ -13,10 +13,17 @@ export const bodyModes = {
 } as const;
 export type BodyMode = keyof typeof bodyModes;
 
-/** Envoy writes all into `raw_value`; agentgateway pseudo-headers into `value`; NGINX Gateway Fabric all. */
-export type HeaderSpelling = 'raw_value' | 'value' | 'pseudo_in_value';
+/**
+ * Envoy writes all into `raw_value`; agentgateway pseudo-headers into `value`; NGINX Gateway Fabric all. `both`: the
+ * header in `raw_value`, and another text in `value`, as nobody should.
+ */
+export type HeaderSpelling = 'raw_value' | 'value' | 'pseudo_in_value' | 'both';
+/** What stands in `value` beside a `raw_value`. */
+export const unreadValue = 'conformance-unread';
 
 export type Headers = Readonly<Record<string, string>>;
+/** In the order of the wire; a name may come again. */
+export type HeaderLines = readonly (readonly [name: string, value: string])[];
 /** A string value, or a list of them. */
 export type MetadataValue = string | readonly string[];
 /** By namespace, then key. */
@@ -39,12 +46,15 @@ export interface Envelope {
 export interface HeadersOptions extends Envelope {
   readonly spelling?: HeaderSpelling | undefined;
   readonly endOfStream?: boolean | undefined;
+  /** Lines behind the others. */
+  readonly moreLines?: HeaderLines | undefined;
 }
 
 /** A `ProcessingRequest` of `envoy.service.ext_proc.v3`; field numbers are those of `proto/`. */
 export function headersMessage(direction: Direction, headers: Headers, options: HeadersOptions = {}): Buffer {
-  const { spelling = 'raw_value', endOfStream = false } = options;
-  const content = [messageField(1, ...headerFields(headers, spelling))];
+  const { spelling = 'raw_value', endOfStream = false, moreLines = [] } = options;
+  const lines = [...Object.entries(headers), ...moreLines];
+  const content = [messageField(1, ...headerFields(lines, spelling))];
   if (endOfStream) content.push(varintField(3, true));
   return Buffer.concat([messageField(direction === 'request' ? 2 : 3, ...content), ...envelope(options)]);
 }
@@ -58,11 +68,13 @@ export function bodyMessage(direction: Direction, body: Uint8Array | string, end
 
 export function trailersMessage(direction: Direction, trailers: Headers = {}): Buffer {
   const number = direction === 'request' ? 6 : 7;
-  return messageField(number, messageField(1, ...headerFields(trailers, 'raw_value')));
+  return messageField(number, messageField(1, ...headerFields(Object.entries(trailers), 'raw_value')));
 }
 
-function headerFields(headers: Headers, spelling: HeaderSpelling): Buffer[] {
-  return Object.entries(headers).map(([name, text]) => {
+function headerFields(lines: HeaderLines, spelling: HeaderSpelling): Buffer[] {
+  return lines.map(([name, text]) => {
+    if (spelling === 'both')
+      return messageField(1, bytesField(1, name), bytesField(2, unreadValue), bytesField(3, text));
     const isRaw = spelling === 'raw_value' || (spelling === 'pseudo_in_value' && !name.startsWith(':'));
     return messageField(1, bytesField(1, name), bytesField(isRaw ? 3 : 2, text));
   });

@@ -10,6 +10,9 @@ export interface EngineFlag {
    */
   readonly type: 'string' | 'integer' | 'size' | 'number' | 'boolean' | 'list' | 'json';
   readonly choices?: readonly string[];
+  /** Of a number. */
+  readonly least?: number;
+  readonly most?: number;
   readonly default: string | number | boolean | undefined;
   readonly help: string;
 }

@@ -24,17 +24,26 @@ export function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
     case 'number': {
       const number = Number(value);
       if (value === '' || !Number.isFinite(number) || number <= 0) throw refuse('a positive number');
-      return number;
+      return within(flag, number, refuse);
     }
     case 'integer':
     case 'size': {
       // As vLLM: whatever fits.
       if (flag.name === 'max-model-len' && (value === 'auto' || String(value) === '-1')) return undefined;
       const number = flag.type === 'size' ? parseSize(String(value)) : Number(value);
-      if (value === '' || !Number.isSafeInteger(number) || number < 0) throw refuse('a whole number');
-      return number;
+      if (value === '' || !Number.isSafeInteger(number) || number < 0)
+        throw refuse(
+          flag.type === 'size' ? 'a whole number, or one such as 4k, 512M or 2G' : 'a whole number',
+        );
+      return within(flag, number, refuse);
     }
   }
+}
+
+function within({ least, most }: EngineFlag, number: number, refuse: (expected: string) => Error): number {
+  if (number < (least ?? number)) throw refuse(`${least} or more`);
+  if (number > (most ?? number)) throw refuse(`at most ${most}`);
+  return number;
 }
 
 /** By commas, unless it is JSON. */

@@ -3,7 +3,14 @@ import type { EngineFlag } from './engine-flag.ts';
 /** How the engine is reached and what its answers carry. */
 export const servingFlags: readonly EngineFlag[] = [
   { name: 'host', option: 'host', type: 'string', default: '127.0.0.1', help: 'Address to listen on.' },
-  { name: 'port', option: 'port', type: 'integer', default: 8000, help: 'Port to listen on; 0 picks one.' },
+  {
+    name: 'port',
+    option: 'port',
+    type: 'integer',
+    most: 65535,
+    default: 8000,
+    help: 'Port to listen on; 0 picks one.',
+  },
   {
     name: 'uds',
     option: 'uds',
@@ -33,6 +40,42 @@ export const servingFlags: readonly EngineFlag[] = [
     help: 'Keys, one of which requests must bear; protects everything but /health, /ping and /metrics.',
   },
   {
+    name: 'ssl-certfile',
+    option: 'sslCertfile',
+    type: 'string',
+    default: undefined,
+    help: 'PEM file with the certificate; the engine then speaks TLS. Read again when it changes.',
+  },
+  {
+    name: 'ssl-keyfile',
+    option: 'sslKeyfile',
+    type: 'string',
+    default: undefined,
+    help: 'PEM file with the key. Default: that of --ssl-certfile.',
+  },
+  {
+    name: 'ssl-ca-certs',
+    option: 'sslCaCerts',
+    type: 'string',
+    default: undefined,
+    help: 'PEM file with those who sign the certificates of clients.',
+  },
+  {
+    name: 'ssl-cert-reqs',
+    option: 'sslCertReqs',
+    type: 'integer',
+    choices: ['0', '1', '2'],
+    default: 0,
+    help: 'Clients show no certificate (0), may show one (1) or must (2), as in Python’s ssl module.',
+  },
+  {
+    name: 'ssl-ciphers',
+    option: 'sslCiphers',
+    type: 'string',
+    default: undefined,
+    help: 'OpenSSL’s list of ciphers up to TLS 1.2.',
+  },
+  {
     name: 'allowed-origins',
     option: 'allowedOrigins',
     type: 'list',
@@ -50,6 +93,7 @@ export const servingFlags: readonly EngineFlag[] = [
     name: 'stream-interval',
     option: 'streamInterval',
     type: 'integer',
+    least: 1,
     default: 1,
     help: 'Tokens per event of a stream; the first and the last never wait.',
   },
@@ -79,7 +123,7 @@ export const servingFlags: readonly EngineFlag[] = [
     option: 'enableResponsesStore',
     type: 'boolean',
     default: false,
-    help: 'Keep the latest 1,000 answers of /v1/responses in memory, for previous_response_id and GET.',
+    help: 'Keep the latest 1,000 answers of /v1/responses in memory, for previous_response_id, GET and "background".',
   },
   {
     name: 'enable-sleep-mode',

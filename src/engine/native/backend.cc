@@ -3,7 +3,7 @@
 
 #include <cstdio>
 
-#include "decoder.h"
+#include "decoder/decoder.h"
 #include "guarded.h"
 #include "launched-steps.h"
 

@@ -100,7 +100,7 @@ function listUnits(objects, hasAmx) {
   const isUnguarded = (file) => UNGUARDED_FILES.has(file);
   const plain = [
     // First, so that inline functions that several objects hold are linked from those that any processor runs.
-    ...['', 'binding']
+    ...['', 'binding', 'decoder']
       .flatMap((folder) => sources(join(here, folder)).map((file) => join(here, folder, file)))
       .sort((a, b) => isUnguarded(basename(b)) - isUnguarded(basename(a))),
     ...sources(join(here, 'kernels'))

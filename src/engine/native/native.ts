@@ -139,6 +139,11 @@ export interface ModelPlan {
   /** LoRA adapters that can be loaded at once, and the rank of each projection; none unless given. */
   readonly adapterSlots?: number;
   readonly maxAdapterRank?: number;
+  /**
+   * Which kernels run, to compare them; the best ones unless given. CPU: a name of `cpuInfo().available`. CUDA: `own`,
+   * without cuBLASLt, or `plain`, also without products of warpgroups.
+   */
+  readonly isa?: string;
 }
 
 /**

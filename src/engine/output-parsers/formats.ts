@@ -3,12 +3,16 @@ import { createLlama3JsonParser } from './llama3-json-parser.ts';
 import { createMistralParser } from './mistral-parser.ts';
 import type { OutputParser } from './output-parser.ts';
 import { createPhi4MiniParser } from './phi4-mini-parser.ts';
+import { createPythonicParser } from './pythonic-parser.ts';
 import { withoutBlanksAroundCalls } from './quiet-blanks.ts';
+import { createQwen3XmlParser } from './qwen3-xml-parser.ts';
 import { createThinkParser } from './think-parser.ts';
+import type { ToolParameters } from './tool-parameters.ts';
 
 /** How a family of models writes tool calls. */
 export interface ToolCallFormat {
-  readonly create: () => OutputParser;
+  /** `tools`: of the request; some formats write values without telling strings from numbers. */
+  readonly create: (tools: ToolParameters) => OutputParser;
   /** Its markers are control tokens, which answers otherwise leave out. */
   readonly needsSpecialTokens: boolean;
   /** Characters in the id of a call; Mistral's templates insist on 9. */
@@ -23,6 +27,18 @@ export interface ReasoningFormat {
 
 const hermes: ToolCallFormat = {
   create: () => withoutBlanksAroundCalls(createHermesParser()),
+  needsSpecialTokens: false,
+  callIdLength: 24,
+};
+
+const pythonic: ToolCallFormat = {
+  create: () => withoutBlanksAroundCalls(createPythonicParser()),
+  needsSpecialTokens: false,
+  callIdLength: 24,
+};
+
+const qwen3Xml: ToolCallFormat = {
+  create: (tools) => withoutBlanksAroundCalls(createQwen3XmlParser(tools)),
   needsSpecialTokens: false,
   callIdLength: 24,
 };
@@ -46,6 +62,10 @@ export const toolCallFormats: Readonly<Record<string, ToolCallFormat>> = {
     needsSpecialTokens: true,
     callIdLength: 9,
   },
+  pythonic,
+  llama4_pythonic: pythonic,
+  qwen3_coder: qwen3Xml,
+  qwen3_xml: qwen3Xml,
 };
 
 /** `--reasoning-parser`, by vLLM's names. DeepSeek R1 reasons always, Qwen3 if its template lets it. */

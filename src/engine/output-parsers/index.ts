@@ -12,3 +12,4 @@ export type { ReasoningFormat, ToolCallFormat } from './formats.ts';
 export { reasoningFormats, toolCallFormats } from './formats.ts';
 export type { OutputEvent, OutputParser } from './output-parser.ts';
 export { chainParsers, plainParser } from './output-parser.ts';
+export type { ToolParameters } from './tool-parameters.ts';

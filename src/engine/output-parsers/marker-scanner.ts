@@ -2,6 +2,7 @@
 export interface MarkerScan {
   readonly text: string;
   readonly isFound: boolean;
+  readonly marker: string | undefined;
 }
 
 /**
@@ -15,13 +16,26 @@ export class MarkerScanner {
     this.#held += text;
   }
 
-  /** Everything up to the marker, which is dropped; or all that cannot be a part of it. */
-  until(marker: string): MarkerScan {
-    const at = this.#held.indexOf(marker);
-    if (at >= 0) return { text: this.#take(at, marker.length), isFound: true };
-    let kept = Math.min(marker.length - 1, this.#held.length);
-    while (kept > 0 && !marker.startsWith(this.#held.slice(-kept))) kept--;
-    return { text: this.#take(this.#held.length - kept), isFound: false };
+  /** Everything up to the first of the markers, which is dropped; or all that cannot be a part of one. */
+  until(...markers: readonly string[]): MarkerScan {
+    let first = Number.POSITIVE_INFINITY;
+    let found: string | undefined;
+    for (const marker of markers) {
+      const at = this.#held.indexOf(marker);
+      if (at < 0 || at >= first) continue;
+      first = at;
+      found = marker;
+    }
+    if (found !== undefined) return { text: this.#take(first, found.length), isFound: true, marker: found };
+    const kept = Math.max(...markers.map((marker) => this.#begun(marker)));
+    return { text: this.#take(this.#held.length - kept), isFound: false, marker: undefined };
+  }
+
+  /** Characters at the end that may be the beginning of the marker. */
+  #begun(marker: string): number {
+    let length = Math.min(marker.length - 1, this.#held.length);
+    while (length > 0 && !marker.startsWith(this.#held.slice(-length))) length--;
+    return length;
   }
 
   /** Everything that is held. */

@@ -7,6 +7,7 @@ import { chatLogprobs, promptLogprobs, scorePrompt, tokenNames } from './logprob
 import { readBody } from './request-fields.ts';
 import type { ChoiceDelta, GenerationUpdate, GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
+import { clientGone } from './server-context.ts';
 import { plainStream, streamEvents } from './stream-events.ts';
 import { usageBody } from './usage.ts';
 
@@ -19,7 +20,7 @@ export async function chatCompletions(
   const run = await startChat(
     context,
     readBody(request.body),
-    { request, reply },
+    { request, stop: clientGone(reply) },
     { idPrefix: 'chatcmpl-', promptField: 'messages' },
   );
   if (!run.options.isStream) return wholeAnswer(context, run);

@@ -8,7 +8,7 @@ import type { RequestBody } from './request-fields.ts';
 import { readBoolean } from './request-fields.ts';
 import type { ChoiceDelta } from './run-generation.ts';
 import type { OutputFormats } from './server-context.ts';
-import { forcedCalls, readToolUse } from './tool-use.ts';
+import { forcedCalls, readToolUse, toolParameters } from './tool-use.ts';
 
 /** How the answers of one chat are sorted and shown. */
 export interface ChatOutput {
@@ -49,6 +49,7 @@ export function readChatOutput(
   const use = readToolUse(body);
   const allowsSeveralCalls = readBoolean(body, 'parallel_tool_calls', true);
   const forced = forcedCalls(use, allowsSeveralCalls);
+  const parameters = toolParameters(use);
   const toolCalls = use.tools === undefined ? undefined : formats.toolCalls;
   const held = forced?.constraint ?? constraint;
   const reasoning = held === undefined ? formats.reasoning : undefined;
@@ -57,7 +58,7 @@ export function readChatOutput(
     constraint: held,
     createParser: () => {
       if (forced !== undefined) return forced.createParser();
-      const calls = toolCalls?.create() ?? plainParser();
+      const calls = toolCalls?.create(parameters) ?? plainParser();
       return reasoning === undefined ? calls : chainParsers(reasoning.create(prompt), calls);
     },
     createCallId: () => {

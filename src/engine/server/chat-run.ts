@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { countCharacters } from '../../tokenizer/index.ts';
 import type { ChatOutput } from './chat-output.ts';
 import { readChatOutput } from './chat-output.ts';
@@ -13,7 +13,7 @@ import type { RequestBody } from './request-fields.ts';
 import type { GenerationUpdate } from './run-generation.ts';
 import { runGeneration } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
-import { adapterOf, answerId, clientGone, nowSeconds, resolveModel } from './server-context.ts';
+import { adapterOf, answerId, nowSeconds, resolveModel } from './server-context.ts';
 
 /** A chat under way, whatever API asked for it. */
 export interface ChatRun {
@@ -26,9 +26,16 @@ export interface ChatRun {
   readonly promptText: string;
   /** Content that every answer begins with. */
   readonly echo: string;
-  /** Fires when the client has gone. */
+  /** Fires when the chat is to end early. */
   readonly signal: AbortSignal;
   readonly updates: AsyncIterable<GenerationUpdate>;
+}
+
+/** Who asks, and what ends the chat early. */
+export interface ChatClient {
+  readonly request: FastifyRequest;
+  /** Fires when the client has gone, or wants no more. */
+  readonly stop: AbortController;
 }
 
 /** How the API names things, in ids and in errors. */
@@ -43,7 +50,7 @@ export interface ChatDialect {
 export async function startChat(
   context: ServerContext,
   body: RequestBody,
-  { request, reply }: { readonly request: FastifyRequest; readonly reply: FastifyReply },
+  { request, stop }: ChatClient,
   { idPrefix, promptField, maxTokensField }: ChatDialect,
 ): Promise<ChatRun> {
   const { engine, tokenizer, limits } = context;
@@ -53,7 +60,6 @@ export async function startChat(
   const { maxModelLen } = engine.info;
   const { maxTokenCharacters } = tokenizer;
   checkCharacters(countCharacters(body['messages']), promptField, { maxModelLen, maxTokenCharacters });
-  const client = clientGone(reply);
   const cut = readTruncation(body, { most: maxModelLen - Math.max(1, given.maxTokens ?? 1), side: 'left' });
   const rendered = await renderChat(body, context);
   const { text: prompt } = rendered;
@@ -85,11 +91,11 @@ export async function startChat(
     promptTokens: tokenIds,
     promptText: prompt,
     echo: readEcho(body),
-    signal: client.signal,
+    signal: stop.signal,
     updates: runGeneration(
       context,
       { promptTokens: tokenIds, options, maxTokens, logprobs, adapter: adapterOf(context, model) },
-      client.signal,
+      stop.signal,
     ),
   };
 }

@@ -11,10 +11,11 @@ export interface Connections {
  * Node closes idle connections only if they had a request before, and only at the moment of asking; a client
  * that connected ahead of time, or keeps its connection alive, would hold a closing server up.
  */
-export function trackConnections(server: Server): Connections {
+export function trackConnections(server: Server, hasTls = false): Connections {
   const requests = new Map<Socket, number>();
   let isDraining = false;
-  server.on('connection', (socket: Socket) => {
+  // With TLS requests come on a socket around the one that was accepted.
+  server.on(hasTls ? 'secureConnection' : 'connection', (socket: Socket) => {
     requests.set(socket, 0);
     socket.once('close', () => requests.delete(socket));
   });

@@ -52,18 +52,17 @@ function readStructuredOutputs(body: RequestBody): Constraint | undefined {
   const given = readObject(body, 'structured_outputs') ?? readGuided(body);
   if (given === undefined) return undefined;
   refuseUnsupported(given, {
-    grammar: undefined,
     structural_tag: undefined,
     whitespace_pattern: undefined,
     disable_any_whitespace: false,
     disable_additional_properties: false,
   });
-  const kinds = (['json', 'regex', 'choice', 'json_object'] as const).filter(
+  const kinds = (['json', 'regex', 'choice', 'grammar', 'json_object'] as const).filter(
     (name) => isGiven(given, name) && given[name] !== false,
   );
   if (kinds.length !== 1)
     throw invalid(
-      'structured_outputs must have exactly one of json, regex, choice and json_object.',
+      'structured_outputs must have exactly one of json, regex, choice, grammar and json_object.',
       'structured_outputs',
     );
   switch (kinds[0]!) {
@@ -73,6 +72,8 @@ function readStructuredOutputs(body: RequestBody): Constraint | undefined {
       return { kind: 'regex', pattern: readString(given, 'regex')! };
     case 'choice':
       return { kind: 'choice', options: readChoice(given) };
+    case 'grammar':
+      return { kind: 'grammar', source: readString(given, 'grammar')! };
     case 'json_object':
       return { kind: 'json_object' };
   }

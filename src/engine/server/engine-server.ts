@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ServerOptions } from 'node:https';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fastify from 'fastify';
 import { ServiceError } from '../../protocol/errors.ts';
@@ -14,7 +15,8 @@ import { countTokens, messages } from './messages.ts';
 import { model, models } from './models.ts';
 import { refuseNotServed } from './not-served.ts';
 import { isGiven, readBody } from './request-fields.ts';
-import { addResponseRoutes, responses } from './responses.ts';
+import { addResponseRoutes } from './response-routes.ts';
+import { responses } from './responses.ts';
 import { rerank, score } from './scores.ts';
 import type { ServerContext } from './server-context.ts';
 import { requestIdOf } from './server-context.ts';
@@ -27,6 +29,8 @@ export interface EngineServerOptions {
   /** Empty: every request is served. */
   readonly apiKeys: readonly string[];
   readonly allowedOrigins: readonly string[] | undefined;
+  /** Absent: plain HTTP. */
+  readonly tls?: ServerOptions | undefined;
   readonly log: Log;
 }
 
@@ -39,6 +43,7 @@ export function createEngineServer({
   context,
   apiKeys,
   allowedOrigins,
+  tls,
   log,
 }: EngineServerOptions): FastifyInstance {
   const app = fastify({
@@ -46,6 +51,8 @@ export function createEngineServer({
     genReqId: () => randomUUID().replaceAll('-', ''),
     logger: false,
     routerOptions: { ignoreTrailingSlash: true },
+    // Routes see no difference, and neither do types then.
+    ...(tls && { https: tls as unknown as null }),
   });
   app.addContentTypeParser<string>(
     'application/json',

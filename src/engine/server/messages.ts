@@ -10,7 +10,7 @@ import type { BlockEvent, OutputBlock } from './output-blocks.ts';
 import { invalid, isGiven, readBody } from './request-fields.ts';
 import type { GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
-import { resolveModel } from './server-context.ts';
+import { clientGone, resolveModel } from './server-context.ts';
 import { namedStream, streamEvents } from './stream-events.ts';
 
 type MessagesEvent = Readonly<Record<string, unknown>> & { readonly type: string };
@@ -27,7 +27,7 @@ export async function messages(
   const run = await startChat(
     context,
     chatBodyOfMessages(body),
-    { request, reply },
+    { request, stop: clientGone(reply) },
     { idPrefix: 'msg_', promptField: 'messages' },
   );
   if (run.options.isStream) return streamEvents(reply, run.signal, streamed(run), namedStream('anthropic'));

@@ -20,7 +20,6 @@ export function chatBodyOfResponses(
   refuseUnsupported(body, {
     conversation: undefined,
     n: 1,
-    background: false,
     prompt: undefined,
     truncation: 'disabled',
     top_logprobs: 0,

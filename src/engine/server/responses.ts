@@ -1,20 +1,18 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { ServiceError } from '../../protocol/errors.ts';
-import type { BlockUpdate } from './block-updates.ts';
-import { blockUpdates, lastUpdate } from './block-updates.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { BackgroundResponse } from './background-response.ts';
+import { blockUpdates } from './block-updates.ts';
 import type { ChatRun } from './chat-run.ts';
 import { startChat } from './chat-run.ts';
-import type { BlockEvent, OutputBlock } from './output-blocks.ts';
 import type { RequestBody } from './request-fields.ts';
 import { invalid, readBody, readBoolean, readString } from './request-fields.ts';
-import { outputItem, outputPart } from './responses-items.ts';
+import { responseEvents } from './response-events.ts';
+import { ResponseState } from './response-state.ts';
 import { chatBodyOfResponses, conversationOf } from './responses-request.ts';
-import type { GenerationUsage } from './run-generation.ts';
 import type { ServerContext } from './server-context.ts';
+import { clientGone } from './server-context.ts';
+import type { StoredResponse, StoredResponses } from './stored-responses.ts';
 import { messageOfBlocks } from './stored-responses.ts';
 import { namedStream, streamEvents } from './stream-events.ts';
-
-type ResponsesEvent = Readonly<Record<string, unknown>> & { readonly type: string };
 
 /** `POST /v1/responses`, as OpenAI's API: https://platform.openai.com/docs/api-reference/responses */
 export async function responses(
@@ -24,24 +22,65 @@ export async function responses(
 ): Promise<unknown> {
   const body = readBody(request.body);
   const earlier = earlierMessages(context, body);
-  const keep = keeper(context, body, earlier);
+  const store = storeOf(context, body);
+  const background = readBackground(body, store);
+  const stop = background === undefined ? clientGone(reply) : new AbortController();
   const run = await startChat(
     context,
     chatBodyOfResponses(body, earlier),
-    { request, reply },
+    { request, stop },
     { idPrefix: 'resp_', promptField: 'input', maxTokensField: 'max_output_tokens' },
   );
+  const state = new ResponseState(run, body, {
+    isStored: store !== undefined,
+    isBackground: background !== undefined,
+  });
+  const stored = (): StoredResponse => ({
+    response: state.object,
+    messages: [...conversationOf(body, earlier), messageOfBlocks(state.last?.blocks ?? [])],
+  });
+  if (background !== undefined)
+    return answerInBackground(background, { context, reply, run, state, stop, stored });
+  const keep = () => {
+    if (state.last?.finish !== undefined) store?.keep(run.head.id, stored());
+  };
   if (run.options.isStream)
     return streamEvents(
       reply,
       run.signal,
-      numbered(streamed(run, body, keep)),
+      followedBy(responseEvents(run, state), keep),
       namedStream('openai-responses'),
     );
-  const last = await lastUpdate(blockUpdates(run));
-  const answer = response(run, body, last, keep !== undefined);
-  keep?.(run.head.id, answer, last);
-  return answer;
+  for await (const update of blockUpdates(run)) state.update(update);
+  keep();
+  return state.object;
+}
+
+interface BackgroundRun {
+  readonly context: ServerContext;
+  readonly reply: FastifyReply;
+  readonly run: ChatRun;
+  readonly state: ResponseState;
+  readonly stop: AbortController;
+  readonly stored: () => StoredResponse;
+}
+
+/** The answer is what there is of it now, or a stream of it that the client may leave. */
+function answerInBackground(
+  store: StoredResponses,
+  { context, reply, run, state, stop, stored }: BackgroundRun,
+): unknown {
+  const { isStream } = run.options;
+  const response = new BackgroundResponse(state, stop, isStream);
+  context.load++;
+  const done = response.run(responseEvents(run, state)).then(() => {
+    context.load--;
+    return { ...stored(), events: response.events };
+  });
+  store.begin(run.head.id, response, done);
+  if (!isStream) return response.object;
+  const { signal } = clientGone(reply);
+  return streamEvents(reply, signal, response.follow(-1, signal), namedStream('openai-responses'));
 }
 
 /** The conversation that the request goes on with. Throws `not_found`. */
@@ -56,150 +95,22 @@ function earlierMessages({ responses: stored }: ServerContext, body: RequestBody
   return stored.get(id).messages;
 }
 
-type Keep = (id: string, response: object, update: BlockUpdate | undefined) => void;
-
-/** Stores what was answered in full, unless the request says no; undefined if nothing is to be stored. */
-function keeper(
-  { responses: stored }: ServerContext,
-  body: RequestBody,
-  earlier: readonly RequestBody[],
-): Keep | undefined {
-  if (stored === undefined || !readBoolean(body, 'store', true)) return undefined;
-  return (id, answer, update) => {
-    if (update?.finish === undefined) return;
-    const messages = [...conversationOf(body, earlier), messageOfBlocks(update.blocks)];
-    stored.keep(id, { response: answer, messages });
-  };
+/** Where the answer is to be stored; undefined if nowhere. */
+function storeOf({ responses: stored }: ServerContext, body: RequestBody): StoredResponses | undefined {
+  return readBoolean(body, 'store', true) ? stored : undefined;
 }
 
-/** `GET` and `DELETE /v1/responses/{id}`, and `POST /v1/responses/{id}/cancel`, of stored responses. */
-export function addResponseRoutes(app: FastifyInstance, { responses: stored }: ServerContext): void {
-  type WithId = { Params: { id: string } };
-  const find = () => {
-    if (stored !== undefined) return stored;
-    throw new ServiceError('not_found', 'This engine was started without --enable-responses-store.');
-  };
-  app.get<WithId>('/v1/responses/:id', async ({ params }) => find().get(params.id).response);
-  app.delete<WithId>('/v1/responses/:id', async ({ params }) => {
-    find().delete(params.id);
-    return { id: params.id, object: 'response', deleted: true };
-  });
-  app.post<WithId>('/v1/responses/:id/cancel', async ({ params }) => {
-    find().get(params.id);
-    throw invalid('Cannot cancel a synchronous response.', 'response_id');
-  });
+/** Where an answer in the background is to be had; undefined if the client waits for it. */
+function readBackground(body: RequestBody, store: StoredResponses | undefined): StoredResponses | undefined {
+  if (!readBoolean(body, 'background', false)) return undefined;
+  if (store !== undefined) return store;
+  throw invalid(
+    'Only a response that is stored can be made in the background: start the engine with --enable-responses-store, and leave "store" true.',
+    'background',
+  );
 }
 
-async function* numbered(events: AsyncIterable<ResponsesEvent>): AsyncGenerator<ResponsesEvent> {
-  let next = 0;
-  for await (const event of events) yield { ...event, sequence_number: next++ };
-}
-
-async function* streamed(
-  run: ChatRun,
-  body: RequestBody,
-  keep: Keep | undefined,
-): AsyncGenerator<ResponsesEvent> {
-  const isStored = keep !== undefined;
-  let last: BlockUpdate | undefined;
-  for await (const update of blockUpdates(run)) {
-    if (last === undefined) {
-      const begun = response(run, body, undefined, isStored);
-      yield { type: 'response.created', response: begun };
-      yield { type: 'response.in_progress', response: begun };
-    }
-    last = update;
-    for (const event of update.events) yield* blockEvents(run, event);
-  }
-  if (last === undefined) return;
-  const ended = response(run, body, last, isStored);
-  keep?.(run.head.id, ended, last);
-  yield { type: `response.${ended.status}`, response: ended };
-}
-
-/** The names of the events by kind of block. */
-const deltaNames = {
-  content: 'response.output_text',
-  reasoning: 'response.reasoning_text',
-  call: 'response.function_call_arguments',
-} as const;
-
-function* blockEvents(run: ChatRun, { kind, block, text }: BlockEvent): Generator<ResponsesEvent> {
-  const item = (status: string) => outputItem(run.head.id, block, status);
-  const where = { item_id: item('in_progress').id, output_index: block.index };
-  const inPart = block.kind === 'call' ? where : { ...where, content_index: 0 };
-  const part = outputPart(block);
-  const name = deltaNames[block.kind];
-  const logprobs = block.kind === 'content' ? { logprobs: [] } : {};
-  switch (kind) {
-    case 'open':
-      yield {
-        type: 'response.output_item.added',
-        output_index: block.index,
-        item: outputItem(run.head.id, { ...block, text: '' }, 'in_progress'),
-      };
-      if (part !== undefined)
-        yield { type: 'response.content_part.added', ...inPart, part: outputPart({ ...block, text: '' }) };
-      return;
-    case 'delta':
-      yield { type: `${name}.delta`, ...inPart, delta: text, ...logprobs };
-      return;
-    case 'close':
-      yield { type: `${name}.done`, ...inPart, ...wholeText(block), ...logprobs };
-      if (part !== undefined) yield { type: 'response.content_part.done', ...inPart, part };
-      yield { type: 'response.output_item.done', output_index: block.index, item: item('completed') };
-  }
-}
-
-function wholeText({ kind, name, text }: OutputBlock) {
-  return kind === 'call' ? { name, arguments: text } : { text };
-}
-
-/** The response as it is now; without an update it has just begun. */
-function response(
-  { head, output, options }: ChatRun,
-  body: RequestBody,
-  update: BlockUpdate | undefined,
-  isStored: boolean,
-) {
-  const isCut = update?.finish?.reason === 'length';
-  const status = update?.finish === undefined ? 'in_progress' : isCut ? 'incomplete' : 'completed';
-  return {
-    id: head.id,
-    object: 'response',
-    created_at: head.created,
-    status,
-    background: false,
-    error: null,
-    incomplete_details: isCut ? { reason: 'max_output_tokens' } : null,
-    instructions: body['instructions'] ?? null,
-    max_output_tokens: body['max_output_tokens'] ?? null,
-    metadata: body['metadata'] ?? {},
-    model: head.model,
-    output: (update?.blocks ?? []).map((block, i, { length }) =>
-      outputItem(head.id, block, isCut && i === length - 1 ? 'incomplete' : 'completed'),
-    ),
-    parallel_tool_calls: output.allowsSeveralCalls,
-    previous_response_id: body['previous_response_id'] ?? null,
-    reasoning: body['reasoning'] ?? { effort: null, summary: null },
-    store: isStored,
-    temperature: options.sampling.temperature,
-    text: body['text'] ?? { format: { type: 'text' } },
-    tool_choice: body['tool_choice'] ?? 'auto',
-    tools: body['tools'] ?? [],
-    top_p: options.sampling.topP,
-    truncation: 'disabled',
-    usage: update?.finish === undefined ? null : usageFields(update.usage, update.reasoningTokens),
-    user: body['user'] ?? null,
-  };
-}
-
-function usageFields({ promptTokens, cachedTokens, completionTokens }: GenerationUsage, reasoningTokens = 0) {
-  return {
-    input_tokens: promptTokens,
-    input_tokens_details: { cached_tokens: cachedTokens },
-    output_tokens: completionTokens,
-    output_tokens_details: { reasoning_tokens: reasoningTokens },
-    total_tokens: promptTokens + completionTokens,
-  };
+async function* followedBy<Event>(events: AsyncIterable<Event>, last: () => void): AsyncGenerator<Event> {
+  yield* events;
+  last();
 }

@@ -1,4 +1,4 @@
-import type { OutputParser } from '../output-parsers/index.ts';
+import type { OutputParser, ToolParameters } from '../output-parsers/index.ts';
 import { createCallListParser, createNamedCallParser } from '../output-parsers/index.ts';
 import type { Constraint } from '../structured-output/index.ts';
 import { checkConstraint } from './constraint-fields.ts';
@@ -54,6 +54,11 @@ export function forcedCalls(
     constraint: checkConstraint({ kind: 'json_schema', schema }, 'tools'),
     createParser: createCallListParser,
   };
+}
+
+/** What each tool takes. */
+export function toolParameters({ tools = [] }: ToolUse): ToolParameters {
+  return new Map(tools.map(functionOf).map(({ name, parameters }) => [name, parameters]));
 }
 
 function readToolChoice(body: RequestBody): ToolChoice {

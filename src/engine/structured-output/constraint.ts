@@ -2,6 +2,7 @@ import { Automaton, dead } from './automaton.ts';
 import { character, choice, maxOptions, StructuredOutputError, text } from './expression.ts';
 import type { Grammar } from './grammar.ts';
 import { compileGrammar } from './grammar.ts';
+import { grammarExpression } from './grammar-text.ts';
 import { jsonObject, jsonRules } from './json-grammar.ts';
 import { jsonSchemaExpression } from './json-schema.ts';
 import { parseRegularExpression } from './regular-expression.ts';
@@ -11,7 +12,9 @@ export type Constraint =
   | { readonly kind: 'json_object' }
   | { readonly kind: 'json_schema'; readonly schema: unknown }
   | { readonly kind: 'regex'; readonly pattern: string }
-  | { readonly kind: 'choice'; readonly options: readonly string[] };
+  | { readonly kind: 'choice'; readonly options: readonly string[] }
+  /** Rules as `parseEbnf` reads them. */
+  | { readonly kind: 'grammar'; readonly source: string };
 
 /** Throws `StructuredOutputError` with what cannot be held to. */
 export function compileConstraint(constraint: Constraint): Grammar {
@@ -39,6 +42,10 @@ function grammarOf(constraint: Constraint): Grammar {
         }),
         new Map(),
       );
+    case 'grammar': {
+      const { expression, rules } = grammarExpression(constraint.source);
+      return compileGrammar(expression, rules);
+    }
     case 'choice':
       if (constraint.options.length === 0 || constraint.options.length > maxOptions)
         throw new StructuredOutputError(

@@ -1,5 +1,5 @@
 /**
- * Text that is held to a structure: JSON, a JSON schema, a regular expression, a choice.
+ * Text that is held to a structure: JSON, a JSON schema, a regular expression, a choice, a grammar.
  *
  *   Constraint ──▶ Expression ──▶ Grammar (a network over bytes) ──▶ Automaton (states as they are met)
  *                                                    token trie × state ──▶ mask, one bit per token

@@ -1,3 +1,4 @@
+import { overlappingOptions } from './disjoint-schemas.ts';
 import type { Expression } from './expression.ts';
 import {
   choice,
@@ -131,24 +132,35 @@ export function jsonSchemaExpression(root: unknown): {
   /** Each option together with what stands beside all of them. */
   const alternatives = (schema: Schema, key: 'anyOf' | 'oneOf', where: string): Expression => {
     const { [key]: _, ...siblings } = schema;
-    const options = list(schema, key, where).map((each, i) => {
-      const place = `${where}/${key}/${i}`;
-      if (!saysMore(siblings)) return convert(each, place);
-      return convert(mergeSchemas([siblings, own(each, place)], refusal(place)), place);
-    });
-    return choice(...options);
+    const place = (i: number) => `${where}/${key}/${i}`;
+    const options = list(schema, key, where).map((each, i) =>
+      saysMore(siblings) ? mergeSchemas([siblings, own(each, place(i))], refusal(place(i))) : each,
+    );
+    const expressions = options.map((each, i) => convert(each, place(i)));
+    if (key === 'oneOf') refuseOverlap(options, where);
+    return choice(...expressions);
+  };
+
+  const refuseOverlap = (options: readonly unknown[], where: string): void => {
+    const both = overlappingOptions(options, (option) => own(option, where));
+    if (both !== undefined)
+      throw refuse(
+        where,
+        `has "oneOf" whose options ${both.join(' and ')} (from 0) may hold for one text; tell them apart by a required constant, or say "anyOf"`,
+      );
   };
 
   /** A part of a schema that is joined with others: references are followed. */
-  const own = (part: unknown, where: string): Schema => {
+  const own = (part: unknown, where: string, followed = 0): Schema => {
     const given = part === true ? {} : record(part, where);
     if (given['$ref'] === undefined) return given;
+    if (followed > maxNesting) throw refuse(where, 'refers to itself in a circle');
     const { $ref: pointer, ...siblings } = given;
-    return mergeSchemas([resolveSchema(pointer, where), siblings], refusal(where));
+    return mergeSchemas([resolveSchema(pointer, where, followed + 1), siblings], refusal(where));
   };
 
-  const resolveSchema = (pointer: unknown, where: string): Schema =>
-    own(resolve(String(pointer), where), String(pointer));
+  const resolveSchema = (pointer: unknown, where: string, followed = 0): Schema =>
+    own(resolve(String(pointer), where), String(pointer), followed);
 
   const joined = (schema: Schema, where: string): Schema => {
     const { allOf: _, ...siblings } = schema;
@@ -188,6 +200,7 @@ export function jsonSchemaExpression(root: unknown): {
     const pattern = schema['pattern'] ?? jsonFormats[String(schema['format'])];
     const min = count(schema, 'minLength', where) ?? 0;
     const max = count(schema, 'maxLength', where);
+    if (max !== undefined && min > max) throw refuse(where, 'allows no text: minLength is above maxLength');
     if (pattern !== undefined) {
       if (typeof pattern !== 'string') throw refuse(where, 'has a pattern that is not a string');
       if (min > 0 || max !== undefined)

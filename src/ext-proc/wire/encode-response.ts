@@ -1,4 +1,4 @@
-import type { Direction, DynamicMetadata, HeaderMutation, ProcessingResponse } from '../messages.ts';
+import type { DynamicMetadata, HeaderMutation, ProcessingResponse } from '../messages.ts';
 import type { ProtoWriter } from './proto-writer.ts';
 
 /** `OVERWRITE_IF_EXISTS_OR_ADD`: Envoy overwrites anyway; agentgateway heeds the action. */
@@ -41,33 +41,6 @@ export function encodeResponse(writer: ProtoWriter, response: ProcessingResponse
       return;
     }
   }
-}
-
-const endOfStreamField = Uint8Array.of(2 << 3, 1);
-const nothing = new Uint8Array(0);
-
-/**
- * A reply that is only a `streamed_response`, without its body: what is before the body is written, what is to follow
- * it is returned, and the body itself need not be copied here. With `encodeResponse`, byte for byte the same.
- */
-export function encodePieceHead(
-  writer: ProtoWriter,
-  direction: Direction,
-  bodyBytes: number,
-  endOfStream: boolean,
-): Uint8Array {
-  writer.reset();
-  const tail = endOfStream ? endOfStreamField : nothing;
-  const behind = -(bodyBytes + tail.length);
-  if (bodyBytes > 0) {
-    writer.varint(bodyBytes);
-    writer.varint((1 << 3) | 2);
-  }
-  writer.close(3, behind);
-  writer.close(3, behind);
-  writer.close(1, behind);
-  writer.close(direction === 'request' ? 3 : 4, behind);
-  return tail;
 }
 
 /** `CommonResponse.body_mutation.streamed_response`. */

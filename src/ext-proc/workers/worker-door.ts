@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { EndpointPicker } from '../../endpoint-picker/index.ts';
 import type { RunningServer } from '../../protocol/running-server.ts';
 import type { Log, StreamMetrics } from '../../telemetry/index.ts';
+import { CertificateFiles } from '../certificate-files.ts';
 import { runningServer } from '../listen.ts';
 import type { WorkerSettings, WorkerState } from './worker-messages.ts';
 import { type WorkerEnd, WorkerProcess } from './worker-process.ts';
@@ -234,6 +235,9 @@ function isBetter(one: WorkerProcess, other: WorkerProcess): boolean {
 
 /** External processing by workers; what `serveExtProc` is for one process. */
 export async function serveExtProcByWorkers(options: WorkerDoorOptions): Promise<RunningServer> {
+  const { tls } = options.settings;
+  // Here, where the error has a name: a worker can only say that it did not start.
+  if (tls.mode === 'files') await CertificateFiles.open(tls.cert, tls.key, options.log);
   const door = new WorkerDoor(options);
   const port = await door.open();
   return runningServer(options.host, port, (deadlineMs) => door.close(deadlineMs));

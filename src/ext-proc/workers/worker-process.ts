@@ -38,8 +38,11 @@ function isShared(flag: string): boolean {
   return !flag.startsWith('--inspect');
 }
 
-/** V8 would take what streams leave behind for long-lived, from what it sees while the heap is small. */
-const heapFlags = ['--no-allocation-site-pretenuring'];
+/**
+ * V8 would take what streams leave behind for long-lived, from what it sees while the heap is small; and its young
+ * generation, in MiB, is small for them. Flags of our own process come behind these, and win.
+ */
+const heapFlags = ['--no-allocation-site-pretenuring', '--max-semi-space-size=32'];
 
 /** One worker as the picker's process sees it: the child, the link to it, and what is open there. */
 export class WorkerProcess {
@@ -64,7 +67,7 @@ export class WorkerProcess {
     const { file, settings, state, picker } = options;
     this.#child = fork(file, [], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', 'pipe'],
-      execArgv: [...process.execArgv.filter(isShared), ...heapFlags],
+      execArgv: [...heapFlags, ...process.execArgv.filter(isShared)],
     });
     this.#link = new FrameLink({
       socket: this.#child.stdio[linkDescriptor] as Socket,

@@ -59,6 +59,16 @@ describe('flags', () => {
     expect(wrong).toThrow(/--max-num-seqs/);
   });
 
+  test.each([
+    ['max-num-seqs', '0', /must be 1 or more, got "0"/],
+    ['threads', '0', /must be 1 or more/],
+    ['gpu-memory-utilization', '7', /must be at most 1, got "7"/],
+    ['port', '70000', /must be at most 65535/],
+    ['kv-cache-memory-bytes', '1000T', /or one such as 4k, 512M or 2G, got "1000T"/],
+  ])('--%s %s is out of bounds', (name, value, reason) => {
+    expect(() => engineOptionsFromFlags('/m', { [name]: value })).toThrow(reason);
+  });
+
   test('come from a YAML file, too; the command line goes before it', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'pointsman-flags-')), 'engine.yaml');
     const read = (yaml: string, values: Record<string, string> = {}) => {
@@ -149,5 +159,8 @@ describe('the KV cache', () => {
     );
     expect(() => planKvCache({ ...request, maxModelLen: 5000 })).toThrow(/more than the 4096 tokens/);
     expect(() => planKvCache({ ...request, kvCacheMemoryBytes: 10 })).toThrow(/room for 0 tokens/);
+    expect(() => planKvCache({ ...request, kvCacheMemoryBytes: 9 * 2 ** 30 })).toThrow(
+      /would take 9216\.0 MiB, and 8192\.0 MiB are free: lower --kv-cache-memory-bytes/,
+    );
   });
 });

@@ -33,7 +33,22 @@ const call = (index: number, name: string, text?: string): OutputEvent[] => [
   { kind: 'call', index, name },
   ...(text === undefined ? [] : [{ kind: 'arguments', index, text } as const]),
 ];
-const tools = (name: string) => () => toolCallFormats[name]!.create();
+const parameters = new Map([
+  [
+    'write',
+    {
+      type: 'object',
+      properties: {
+        path: { type: 'string' },
+        lines: { type: 'integer' },
+        tags: { anyOf: [{ type: 'array' }, { type: 'null' }] },
+        note: { type: ['string', 'null'] },
+        force: { type: 'boolean' },
+      },
+    },
+  ],
+]);
+const tools = (name: string) => () => toolCallFormats[name]!.create(parameters);
 const thinking = (name: string, prompt: string) => () => reasoningFormats[name]!.create(prompt);
 
 const weather = '{"city": "Zürich 🏔", "unit": "}\\"{"}';
@@ -97,6 +112,61 @@ const cases: readonly (readonly [string, () => OutputParser, string, readonly Ou
     [content('The functools module')],
   ],
   [
+    'pythonic, two calls with every kind of value',
+    tools('pythonic'),
+    `[weather(city="Zürich 🏔, (\\"x\\")", days=3, hot=True, at=[1, -2.5, {'a': None}],), shop.sum(\n)]`,
+    [
+      ...call(
+        0,
+        'weather',
+        '{"city": "Zürich 🏔, (\\"x\\")", "days": 3, "hot": true, "at": [1, -2.5, {"a": null}]}',
+      ),
+      ...call(1, 'shop.sum', '{}'),
+    ],
+  ],
+  ['pythonic, a first value without a name', tools('pythonic'), '[f("x", a=1)]', [content('[f("x", a=1)]')]],
+  [
+    'pythonic, odd values',
+    tools('pythonic'),
+    `[f(a='''it's, (\n''', "x", b='', c=today() + 1, d=(1,), e="a" 'b')]`,
+    call(0, 'f', '{"a": "it\'s, (\\n", "b": "", "c": "today() + 1", "d": [1], "e": "ab"}'),
+  ],
+  ['pythonic, cut off', tools('pythonic'), '[f(a=1, b="x', call(0, 'f', '{"a": 1')],
+  [
+    'pythonic, text',
+    tools('pythonic'),
+    '[see (1)](https://x) and [f',
+    [content('[see (1)](https://x) and [f')],
+  ],
+  ['pythonic, text after calls', tools('pythonic'), '[f()] Done.', [...call(0, 'f', '{}'), content('Done.')]],
+  [
+    'qwen3_coder, values by the schema',
+    tools('qwen3_coder'),
+    'Let me.\n<tool_call>\n<function=write>\n<parameter=path>\n\na "b" <c>\n12 🏔\n\n</parameter>\n<parameter=lines>\n12\n</parameter>\n<parameter=tags>\n[\'x\', 1]\n</parameter>\n<parameter=note>\nnull\n</parameter>\n<parameter=force>True</parameter>\n<parameter=other>\n5\n</parameter>\n</function>\n</tool_call>\n<tool_call>\n<function=stop>\n</function>\n</tool_call>',
+    [
+      content('Let me.'),
+      ...call(
+        0,
+        'write',
+        '{"path": "\\na \\"b\\" <c>\\n12 🏔\\n", "lines": 12, "tags": ["x", 1], "note": null, "force": true, "other": "5"}',
+      ),
+      ...call(1, 'stop', '{}'),
+    ],
+  ],
+  [
+    'qwen3_xml, without tool_call around it, and values that the schema does not expect',
+    tools('qwen3_xml'),
+    '<function=write>\n<parameter=lines>\nmany\n</parameter>\n<parameter=note>\nyes\n</parameter>\n<parameter=path></parameter></function>Done.',
+    [...call(0, 'write', '{"lines": "many", "note": "yes", "path": ""}'), content('Done.')],
+  ],
+  ['qwen3_coder, text', tools('qwen3_coder'), 'a < b <func', [content('a < b <func')]],
+  [
+    'qwen3_coder, cut off',
+    tools('qwen3_coder'),
+    '<tool_call>\n<function=write>\n<parameter=path>\n/a\n',
+    call(0, 'write', '{"path": "/a'),
+  ],
+  [
     'qwen3, both tags in the answer',
     thinking('qwen3', 'assistant\n'),
     '<think>\nHm. 1 < 2</th\n</think>\n\nYes.',
@@ -112,7 +182,7 @@ const cases: readonly (readonly [string, () => OutputParser, string, readonly Ou
   ['deepseek_r1, cut off', thinking('deepseek_r1', ''), 'Hm. </thin', [reasoning('Hm. </thin')]],
   [
     'reasoning and then a call',
-    () => chainParsers(reasoningFormats['qwen3']!.create(''), toolCallFormats['hermes']!.create()),
+    () => chainParsers(reasoningFormats['qwen3']!.create(''), toolCallFormats['hermes']!.create(parameters)),
     '<think>a <tool_call></think>\n\n<tool_call>{"name":"f","arguments":{}}</tool_call>',
     [reasoning('a <tool_call>'), ...call(0, 'f', '{}')],
   ],
@@ -164,16 +234,30 @@ describe('sorted answers', () => {
       'functools[',
       '<|python_tag|>',
       '[ARGS]',
+      '(',
+      ')',
+      '=',
+      "'",
+      '<function=',
+      '</function>',
+      '<parameter=',
+      '</parameter>',
+      '>',
+      '\n',
       '"name"',
       '<think>',
       '</think>',
       ';',
     );
-    for (const create of [...Object.values(toolCallFormats), ...Object.values(reasoningFormats)])
+    const parsers = [
+      ...Object.values(toolCallFormats).map((format) => () => format.create(parameters)),
+      ...Object.values(reasoningFormats).map((format) => () => format.create('')),
+    ];
+    for (const create of parsers)
       fc.assert(
         fc.property(fc.array(pieces, { maxLength: 30 }), (texts) => {
-          const whole = run(create.create(''), [texts.join('')]);
-          expect(run(create.create(''), texts)).toEqual(whole);
+          const whole = run(create(), [texts.join('')]);
+          expect(run(create(), texts)).toEqual(whole);
         }),
         { numRuns: 300 },
       );

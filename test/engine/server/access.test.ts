@@ -1,17 +1,8 @@
-import { afterEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { FakeEngine } from '../support/fake-engine.ts';
-import { startFakeEngine } from '../support/fake-engine.ts';
+import { startedEngines } from '../support/started-engines.ts';
 
-const started: FakeEngine[] = [];
-afterEach(async () => {
-  for (const engine of started.splice(0)) await engine.server.close(0);
-});
-
-async function start(...args: Parameters<typeof startFakeEngine>): Promise<FakeEngine> {
-  const engine = await startFakeEngine(...args);
-  started.push(engine);
-  return engine;
-}
+const start = startedEngines();
 
 const preflight = (engine: FakeEngine, origin: string) =>
   fetch(`${engine.url}/v1/chat/completions`, {

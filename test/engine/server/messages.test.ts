@@ -1,26 +1,21 @@
 import Anthropic from '@anthropic-ai/sdk';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { reasoningFormats, toolCallFormats } from '../../../src/engine/output-parsers/index.ts';
 import { chatBodyOfMessages } from '../../../src/engine/server/messages-request.ts';
-import type { FakeEngine } from '../support/fake-engine.ts';
-import { startFakeEngine } from '../support/fake-engine.ts';
 import { ScriptedModel } from '../support/scripted-model.ts';
+import { startedEngines } from '../support/started-engines.ts';
 
-const started: FakeEngine[] = [];
-afterEach(async () => {
-  for (const engine of started.splice(0)) await engine.server.close(0);
-});
+const start = startedEngines();
 
 /** Anthropic's own client, at an engine that writes this text. */
 async function clientOf(text: string) {
-  const engine = await startFakeEngine(
+  const engine = await start(
     { model: new ScriptedModel(text) },
     {
       outputFormats: { toolCalls: toolCallFormats['hermes']!, reasoning: reasoningFormats['qwen3']! },
       apiKey: 'key',
     },
   );
-  started.push(engine);
   return new Anthropic({ baseURL: engine.url, apiKey: 'key', maxRetries: 0 });
 }
 

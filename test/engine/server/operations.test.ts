@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { EngineCoreOptions } from '../../../src/engine/engine-core.ts';
+import type { EngineCoreOptions } from '../../../src/engine/engine-core-options.ts';
 import type { EngineInfo } from '../../../src/engine/engine-messages.ts';
 import { Generation } from '../../../src/engine/generation.ts';
 import type { ServeOpenEngineOptions } from '../../../src/engine/serve-open-engine.ts';

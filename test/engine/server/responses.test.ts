@@ -1,24 +1,19 @@
-import OpenAI from 'openai';
-import { afterEach, describe, expect, test } from 'vitest';
+import type OpenAI from 'openai';
+import { describe, expect, test } from 'vitest';
 import { reasoningFormats, toolCallFormats } from '../../../src/engine/output-parsers/index.ts';
 import { chatBodyOfResponses } from '../../../src/engine/server/responses-request.ts';
-import type { FakeEngine } from '../support/fake-engine.ts';
-import { startFakeEngine } from '../support/fake-engine.ts';
 import { ScriptedModel } from '../support/scripted-model.ts';
+import { openAiClient, startedEngines } from '../support/started-engines.ts';
 
-const started: FakeEngine[] = [];
-afterEach(async () => {
-  for (const engine of started.splice(0)) await engine.server.close(0);
-});
+const start = startedEngines();
 
 /** OpenAI's own client, at an engine that writes this text. */
 async function clientOf(text: string) {
-  const engine = await startFakeEngine(
+  const engine = await start(
     { model: new ScriptedModel(text) },
     { outputFormats: { toolCalls: toolCallFormats['hermes']!, reasoning: reasoningFormats['qwen3']! } },
   );
-  started.push(engine);
-  return new OpenAI({ baseURL: `${engine.url}/v1`, apiKey: 'none', maxRetries: 0 });
+  return openAiClient(engine);
 }
 
 const answer =
@@ -94,6 +89,7 @@ describe('the Responses API', () => {
       [{ input: 'x', max_output_tokens: 9999 }, { param: 'max_output_tokens' }],
       [{ input: 'x'.repeat(600) }, { param: 'input' }],
       [{ input: 'x', previous_response_id: 'resp_1' }, { param: 'previous_response_id' }],
+      [{ input: 'x', background: true }, { param: 'background' }],
     ] as const;
     for (const [fields, expected] of cases) {
       const refused = client.responses.create({ model: 'fake', ...fields });
@@ -147,7 +143,6 @@ describe('a Responses request as a chat', () => {
     ],
     ['an unknown item', { input: [{ type: 'computer_call' }] }, /"computer_call"/],
     ['a tool of theirs', { input: 'x', tools: [{ type: 'web_search' }] }, /only "function" is known/],
-    ['the background', { input: 'x', background: true }, /background is not supported/],
   ])('%s is refused', (_, body, message) => {
     expect(() => chatBodyOfResponses(body)).toThrow(message);
   });

@@ -1,5 +1,5 @@
 import OpenAI from 'openai';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { reasoningFormats, toolCallFormats } from '../../../src/engine/output-parsers/index.ts';
 import { StoredResponses } from '../../../src/engine/server/stored-responses.ts';
 import {
@@ -7,14 +7,11 @@ import {
   createChatTemplate,
   createPromptEncoder,
 } from '../../../src/tokenizer/index.ts';
-import type { FakeEngine } from '../support/fake-engine.ts';
-import { fakeVocabSize, startFakeEngine } from '../support/fake-engine.ts';
+import { fakeVocabSize } from '../support/fake-engine.ts';
 import { ScriptedModel } from '../support/scripted-model.ts';
+import { openAiClient, startedEngines } from '../support/started-engines.ts';
 
-const started: FakeEngine[] = [];
-afterEach(async () => {
-  for (const engine of started.splice(0)) await engine.server.close(0);
-});
+const start = startedEngines();
 
 const template =
   '{% for m in messages %}{{ m.role }}: {{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments.city }}{% endfor %} | {% endfor %}';
@@ -24,7 +21,7 @@ async function clientOf(text: string, storesResponses = true) {
   const tokenizer = createByteTokenizer(fakeVocabSize);
   const encoder = createPromptEncoder(tokenizer, createChatTemplate(template, tokenizer));
   const prompts: string[] = [];
-  const engine = await startFakeEngine(
+  const engine = await start(
     { model: new ScriptedModel(text) },
     {
       storesResponses,
@@ -39,8 +36,7 @@ async function clientOf(text: string, storesResponses = true) {
       },
     },
   );
-  started.push(engine);
-  return { client: new OpenAI({ baseURL: `${engine.url}/v1`, apiKey: 'none', maxRetries: 0 }), prompts };
+  return { client: openAiClient(engine), prompts };
 }
 
 const call =

@@ -49,7 +49,7 @@ describe('structured output of a model that writes noise', () => {
     expect(events.at(-1)!.choices[0]!.finish_reason).toBe('stop');
   });
 
-  test('matches a regular expression or one of several texts', async () => {
+  test('matches a regular expression, one of several texts or a grammar', async () => {
     const complete = async (structured_outputs: object, fields: object = {}) => {
       const body = { prompt: 'hi', max_tokens: 50, structured_outputs, ...fields };
       return (await readAnswer(engine.post('/v1/completions', body))).choices[0]!;
@@ -61,6 +61,9 @@ describe('structured output of a model that writes noise', () => {
       expect(['yes', 'no', 'perhaps']).toContain(
         (await complete({ choice: ['yes', 'no', 'perhaps'] }, { temperature })).text,
       );
+    const sum = 'root ::= number ("+" number){2}\nnumber ::= [1-9] [0-9]? # no zero';
+    expect((await complete({ grammar: sum }, { temperature: 1 })).text).toMatch(/^([1-9]\d?\+){2}[1-9]\d?$/);
+    expect((await complete({}, { structured_outputs: null, guided_grammar: sum })).text).toMatch(/\+/);
     const long = await complete({ regex: '[a-z]*' }, { max_tokens: 12, logit_bias: { 0: -100 } });
     expect([long.text.length, long.finish_reason]).toEqual([12, 'length']);
     expect(long.text).toMatch(/^[a-z]{12}$/);
@@ -128,7 +131,8 @@ test.each([
   [{ structured_outputs: { regex: '(' } }, /cannot be used/],
   [{ structured_outputs: { regex: 'a', choice: ['b'] } }, /exactly one/],
   [{ structured_outputs: { choice: [] } }, /list of strings/],
-  [{ structured_outputs: { grammar: 'root ::= "a"' } }, /grammar is not supported/],
+  [{ structured_outputs: { grammar: 'root ::= a' } }, /"a", which does not exist/],
+  [{ guided_grammar: 'start: "a"' }, /grammars of Lark are not read/],
   [{ structured_outputs: { json: '{' } }, /is not valid JSON/],
   [{ structured_outputs: { json: {} }, response_format: { type: 'json_object' } }, /together/],
 ])('%j is refused with a reason', async (fields, reason) => {

@@ -1,21 +1,18 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { reasoningFormats, toolCallFormats } from '../../../src/engine/output-parsers/index.ts';
 import type { OutputFormats } from '../../../src/engine/server/index.ts';
 import type { FakeEngine } from '../support/fake-engine.ts';
-import { readAnswer, readEvents, startFakeEngine } from '../support/fake-engine.ts';
+import { readAnswer, readEvents } from '../support/fake-engine.ts';
 import { ScriptedModel } from '../support/scripted-model.ts';
+import { startedEngines } from '../support/started-engines.ts';
 
-const started: FakeEngine[] = [];
-afterEach(async () => {
-  for (const engine of started.splice(0)) await engine.server.close(0);
-});
+const start = startedEngines();
 
 async function write(text: string, formats: Partial<OutputFormats>): Promise<FakeEngine> {
-  const engine = await startFakeEngine(
+  const engine = await start(
     { model: new ScriptedModel(text) },
     { outputFormats: { toolCalls: undefined, reasoning: undefined, ...formats } },
   );
-  started.push(engine);
   return engine;
 }
 

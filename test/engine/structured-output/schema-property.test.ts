@@ -140,6 +140,49 @@ const corners: readonly (readonly [string, object])[] = [
       maxItems: 4,
     },
   ],
+  [
+    'one of several kinds, told apart by a constant',
+    {
+      oneOf: [{ $ref: '#/$defs/cat' }, { $ref: '#/$defs/dog' }],
+      $defs: {
+        cat: {
+          type: 'object',
+          properties: { kind: { const: 'cat' }, lives: { type: 'integer', maximum: 9 } },
+          required: ['kind'],
+        },
+        dog: {
+          type: 'object',
+          properties: { kind: { enum: ['dog', 'wolf'] }, lives: { const: 1 } },
+          required: ['kind'],
+        },
+      },
+    },
+  ],
+  [
+    'one of several types, ranges and lengths',
+    {
+      oneOf: [
+        { type: 'integer', minimum: -5, exclusiveMaximum: 5 },
+        { type: 'number', minimum: 5, maximum: 7 },
+        { type: 'string', maxLength: 2 },
+        { enum: ['long', null, 8] },
+        { type: 'array', items: { type: 'boolean' }, maxItems: 1 },
+        { type: 'array', items: { type: 'boolean' }, minItems: 2, maxItems: 3 },
+      ],
+    },
+  ],
+  [
+    'one of two objects, of which each wants what the other does not have',
+    {
+      type: 'object',
+      properties: { id: { const: 1 } },
+      required: ['id'],
+      oneOf: [
+        { properties: { a: { type: 'boolean' } }, required: ['a'] },
+        { properties: { b: { type: 'boolean' } }, required: ['b'] },
+      ],
+    },
+  ],
   ['a tuple cut short', { type: 'array', prefixItems: [{ type: 'integer' }, { const: 'x' }], maxItems: 1 }],
   ['lists by length', { type: 'array', items: { type: ['null', 'boolean'] }, minItems: 2, maxItems: 3 }],
 ];
@@ -212,6 +255,8 @@ describe('whatever the automaton lets through satisfies the schema:', () => {
           { requiredKeys: ['type', 'items'] },
         ),
         fc.array(tie('schema'), { minLength: 1, maxLength: 2 }).map((anyOf) => ({ anyOf })),
+        // Refused where the options may overlap.
+        fc.array(tie('schema'), { minLength: 1, maxLength: 3 }).map((oneOf) => ({ oneOf })),
       ),
     }));
     let written = 0;

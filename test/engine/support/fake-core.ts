@@ -1,6 +1,6 @@
 import { rootDigest } from '../../../src/engine/block-hash.ts';
-import type { EngineCoreOptions } from '../../../src/engine/engine-core.ts';
 import { EngineCore } from '../../../src/engine/engine-core.ts';
+import type { EngineCoreOptions } from '../../../src/engine/engine-core-options.ts';
 import { AdapterSlots } from '../../../src/engine/lora/index.ts';
 import type { AdapterSource } from '../../../src/engine/native/native.ts';
 import type { SamplingParams } from '../../../src/engine/sampling-params.ts';

@@ -1,5 +1,6 @@
 import { EngineClient } from '../../../src/engine/engine-client.ts';
-import type { EngineCore, EngineCoreOptions } from '../../../src/engine/engine-core.ts';
+import type { EngineCore } from '../../../src/engine/engine-core.ts';
+import type { EngineCoreOptions } from '../../../src/engine/engine-core-options.ts';
 import type { EngineInfo } from '../../../src/engine/engine-messages.ts';
 import { createInlineTransport } from '../../../src/engine/engine-transport.ts';
 import type { RunningEngine, ServeOpenEngineOptions } from '../../../src/engine/serve-open-engine.ts';

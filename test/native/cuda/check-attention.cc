@@ -141,6 +141,28 @@ void checkCase(const Kernel& kernel, const Shape& shape, KvType type, const std:
   report(name, differenceOf(asFloats(out.download()), asFloats(out.host)), 1e-2, repeats);
 }
 
+constexpr Shape kLargeShape{32, 8, 128};
+
+void checkShapes(const Kernel& kernel) {
+  const bool isDecode = kernel.attend == attendDecode;
+  const std::vector<Shape> shapes{{4, 1, 64}, {6, 2, 32}, {8, 2, 128}, {3, 3, 96}, {16, 1, 128}, {2, 1, 256}};
+  const int scale = isFull() ? 2 : 1;
+  for (const KvType type : {KvType::Bf16, KvType::E4m3})
+    for (const Shape& shape : shapes)
+      for (const auto& [window, softcap] : {std::pair{0, 0.0f}, {37, 0.0f}, {0, 5.0f}}) {
+        if (softcap > 0 && shape.headDim != 256 && !isFull()) continue;
+        if (kernel.attend == attendPrefillWarpgroups && type != KvType::Bf16) continue;
+        const std::vector<Run> tokens{{200 * scale, 1}, {0, 1}, {15, 1}, {16, 1}, {95 * scale, 16 / (shape.heads / shape.kvHeads)}};
+        const std::vector<Run> prompts{{0, 70 * scale}, {0, 1}, {130 * scale, 33}, {17, 3}, {560, 20}};
+        checkCase(kernel, shape, type, isDecode ? tokens : prompts, window, softcap, isDecode ? 64 * scale : 0);
+      }
+  if (!isFull()) return;
+  if (isDecode) checkCase(kernel, kLargeShape, KvType::Bf16, {{4096, 1}, {8191, 1}, {1000, 4}}, 0, 0, 256);
+  else checkCase(kernel, kLargeShape, KvType::Bf16, {{2048, 200}, {0, 129}, {4000, 257}}, 0, 0);
+}
+
+}  // namespace
+
 // Every query attends to each of its tokens in exactly one item, whatever the mix of lengths; parts of one sequence are
 // merged once.
 void checkPlan() {
@@ -196,26 +218,10 @@ void checkPlan() {
   report("plan of a step", wrong, 0, true);
 }
 
-}  // namespace
-
-void checkAttention() {
-  checkPlan();
-  const std::vector<Shape> shapes{{4, 1, 64}, {6, 2, 32}, {8, 2, 128}, {3, 3, 96}, {16, 1, 128}, {2, 1, 256}};
-  for (const KvType type : {KvType::Bf16, KvType::E4m3})
-    for (const Shape& shape : shapes)
-      for (const auto& [window, softcap] : {std::pair{0, 0.0f}, {37, 0.0f}, {0, 5.0f}}) {
-        if (softcap > 0 && shape.headDim != 256 && !isFull()) continue;
-        const int scale = isFull() ? 2 : 1;
-        checkCase(kDecode, shape, type, {{200 * scale, 1}, {0, 1}, {15, 1}, {16, 1}, {95 * scale, 16 / (shape.heads / shape.kvHeads)}}, window, softcap, 64 * scale);
-        const std::vector<Run> prompts{{0, 70 * scale}, {0, 1}, {130 * scale, 33}, {17, 3}, {560, 20}};
-        checkCase(kPrefill, shape, type, prompts, window, softcap);
-        if (type == KvType::Bf16 && hasWarpgroups()) checkCase(kWarpgroups, shape, type, prompts, window, softcap);
-      }
-  if (!isFull()) return;
-  checkCase(kDecode, {32, 8, 128}, KvType::Bf16, {{4096, 1}, {8191, 1}, {1000, 4}}, 0, 0, 256);
-  const std::vector<Run> long_{{2048, 200}, {0, 129}, {4000, 257}};
-  checkCase(kPrefill, {32, 8, 128}, KvType::Bf16, long_, 0, 0);
-  if (hasWarpgroups()) checkCase(kWarpgroups, {32, 8, 128}, KvType::Bf16, long_, 0, 0);
+void checkDecode() { checkShapes(kDecode); }
+void checkPrefill() { checkShapes(kPrefill); }
+void checkPrefillWarpgroups() {
+  if (hasWarpgroups()) checkShapes(kWarpgroups);
 }
 
 }  // namespace check

@@ -132,7 +132,8 @@ void checkForm(Form form) {
         expected.push_back(value);
       }
       const std::string name = std::string(form == Form::Fp8 ? "fp8 " : form == Form::Warpgroups ? "warpgroup " : "") + "gemm " + std::to_string(rows) + " x " + std::to_string(c.n) + " x " + std::to_string(c.k);
-      report(name, differenceOf(found, expected), 2e-5, repeats);
+      // Tensor cores do not round what they add to the sum but cut it off: up to 2^-23 of it for each 16 of k.
+      report(name, differenceOf(found, expected), 1e-5 + c.k / 16 * 0x1p-23, repeats);
 
       // Alone, without what depends on the number of rows: the same bits for the same row.
       GemmTask plain = task(false);
@@ -149,10 +150,12 @@ void checkForm(Form form) {
 
 }  // namespace
 
-void checkGemm() {
+void checkGemm() { checkForm(Form::Bf16); }
+void checkGemmFp8() {
   checkQuantization();
-  checkForm(Form::Bf16);
   checkForm(Form::Fp8);
+}
+void checkGemmWarpgroups() {
   if (hasWarpgroups()) checkForm(Form::Warpgroups);
 }
 

@@ -43,19 +43,18 @@ void checkSample() {
     Array<int32_t> in(ints), past(history), bounds(biasStarts), banned(biasIds), force(forced), masked(maskOf), marks(std::vector<int32_t>((size_t)rows * vocab, 0)),
         ids((size_t)rows), ranks((size_t)rows), topIds((size_t)rows * topStride);
     Array<uint32_t> bad(std::vector<uint32_t>{0}), bits(masks);
+    const SampleLists hostLists{past.h(), banned.h(), values.h(), bits.h()};
+    Array<SampleLists> lists(std::vector<SampleLists>{{past.d(), banned.d(), values.d(), bits.d()}});
     const auto task = [&](bool host) {
       SampleTask t{};
       t.logits = host ? logits.h() : logits.d();
       t.rows = rows; t.vocab = vocab; t.softcap = vocab == 331 ? 6.0f : 0.0f;
       t.floats = host ? f.h() : f.d();
       t.ints = host ? in.h() : in.d();
-      t.history = host ? past.h() : past.d();
+      t.lists = host ? &hostLists : lists.d();
       t.biasStarts = host ? bounds.h() : bounds.d();
-      t.biasIds = host ? banned.h() : banned.d();
-      t.biasValues = host ? values.h() : values.d();
       t.forced = host ? force.h() : force.d();
       t.maskOf = host ? masked.h() : masked.d();
-      t.masks = host ? bits.h() : bits.d();
       t.marks = marks.d();
       t.raw = host ? raw.h() : raw.d();
       t.keepsRaw = true;
@@ -94,7 +93,7 @@ void checkSample() {
   Array<float> broken(std::vector<float>{1, NAN, 2, 0.5f}), raw(4), logprob(1), floats(std::vector<float>{0, 1, 0, 1, 0, 0});
   Array<int32_t> ints(std::vector<int32_t>{0, 0, 0, 0, -1, 0, 0, 0}), bounds(std::vector<int32_t>{0, 0}), marks(std::vector<int32_t>(4, 0)), id(1), rank(1), none(std::vector<int32_t>{-1});
   Array<uint32_t> bad(std::vector<uint32_t>{0});
-  pm::cuda::sample({broken.d(), 1, 4, 0, floats.d(), ints.d(), ints.d(), bounds.d(), ints.d(), floats.d(), none.d(), none.d(), bad.d(), marks.d(), raw.d(), false, id.d(), rank.d(),
+  pm::cuda::sample({broken.d(), 1, 4, 0, floats.d(), ints.d(), nullptr, bounds.d(), none.d(), none.d(), marks.d(), raw.d(), false, id.d(), rank.d(),
                     logprob.d(), 0, id.d(), logprob.d(), bad.d()}, nullptr);
   report("sample counts rows that hold NaN", bad.download()[0] == 1 ? 0 : 1, 0, true);
 }

@@ -1,4 +1,5 @@
-// cuda-check [--full] [--only rows|rope|gemm|experts|attention|sample]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says if all passed.
+// cuda-check [--full] [--only PART] [--list]: one line per case, `ok` or `FAILED`, name, error, tolerance; the exit status says
+// if all passed.
 #include "check.h"
 
 #include <algorithm>
@@ -8,12 +9,9 @@
 #endif
 
 namespace check {
-namespace {
 
-int passed = 0, failed = 0;
-bool full = false;
-
-}  // namespace
+static int passed = 0, failed = 0;
+static bool full = false;
 
 std::vector<float> randomFloats(size_t n, uint64_t seed, float size) {
   std::vector<float> out(n);
@@ -73,26 +71,57 @@ bool isFull() { return full; }
 
 }  // namespace check
 
+namespace {
+
+struct Part { const char* name; void (*run)(); };
+constexpr Part kParts[] = {
+    {"rows", check::checkRows},
+    {"rope", check::checkRope},
+    {"gemm", check::checkGemm},
+    {"fp8-gemm", check::checkGemmFp8},
+    {"warpgroup-gemm", check::checkGemmWarpgroups},
+    {"experts", check::checkExperts},
+    {"plan", check::checkPlan},
+    {"decode", check::checkDecode},
+    {"prefill", check::checkPrefill},
+    {"warpgroup-prefill", check::checkPrefillWarpgroups},
+    {"sample", check::checkSample},
+    {"feed", check::checkFeed},
+    {"emulation", check::checkEmulation},
+};
+
+}  // namespace
+
 int main(int count, char** arguments) {
   const char* only = nullptr;
   for (int i = 1; i < count; i++) {
     check::full = check::full || strcmp(arguments[i], "--full") == 0;
     if (strcmp(arguments[i], "--only") == 0 && i + 1 < count) only = arguments[++i];
+    if (strcmp(arguments[i], "--list") == 0) {
+      for (const Part& part : kParts) printf("%s\n", part.name);
+      return 0;
+    }
   }
-  const std::pair<const char*, void (*)()> parts[] = {{"rows", check::checkRows}, {"rope", check::checkRope}, {"gemm", check::checkGemm}, {"experts", check::checkExperts},
-                                                      {"attention", check::checkAttention}, {"sample", check::checkSample},
-                                                      {"feed", check::checkFeed}};
+  setvbuf(stdout, nullptr, _IOLBF, 0);  // a part that hangs or ends early has said how far it came
   int devices = 0;
   const cudaError_t found = cudaGetDeviceCount(&devices);
   if (found != cudaSuccess || devices == 0) {
     fprintf(stderr, "cuda-check: no GPU to check: %s\n", cudaGetErrorString(found == cudaSuccess ? cudaErrorNoDevice : found));
     return 2;
   }
+  bool isThere = false;
   try {
-    for (const auto& [name, run] : parts)
-      if (!only || strcmp(only, name) == 0) run();
+    for (const auto& [name, run] : kParts) {
+      if (only && strcmp(only, name) != 0) continue;
+      isThere = true;
+      run();
+    }
   } catch (const std::exception& error) {
-    fprintf(stderr, "cuda-check: %s\n", error.what());
+    fprintf(stderr, "cuda-check: after %d passed and %d failed cases: %s\n", check::passed, check::failed, error.what());
+    return 1;
+  }
+  if (!isThere) {
+    fprintf(stderr, "cuda-check: there is no part %s; see --list\n", only);
     return 1;
   }
   printf("%d passed, %d failed\n", check::passed, check::failed);

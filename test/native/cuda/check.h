@@ -74,9 +74,15 @@ bool isFull();  // larger shapes, for a device
 void checkRows();
 void checkRope();
 void checkGemm();
+void checkGemmFp8();
+void checkGemmWarpgroups();
 void checkExperts();
-void checkAttention();
+void checkPlan();
+void checkDecode();
+void checkPrefill();
+void checkPrefillWarpgroups();
 void checkSample();
 void checkFeed();
+void checkEmulation();  // on the emulation only
 
 }  // namespace check

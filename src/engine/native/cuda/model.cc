@@ -1,9 +1,9 @@
 #include "model.h"
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "kernels/feed.h"
+#include "plan-check.h"
 
 namespace pm::cuda {
 namespace {
@@ -18,40 +18,6 @@ constexpr int kExpandRows = 512;
 
 int roundUp(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
 int graphRows(int rows) { return rows <= 2 ? rows : rows <= 4 ? 4 : roundUp(rows, rows <= 64 ? 8 : 32); }
-
-std::string refusal(const pm_plan& p) {
-  const auto text = [](int n) { return std::to_string(n); };
-  if (p.hidden_size <= 0 || p.layers <= 0 || p.heads <= 0 || p.kv_heads <= 0 || p.intermediate_size <= 0 || p.vocab_size <= 0 ||
-      p.head_dim <= 0 || p.head_dim % 2 || p.blocks <= 0 || p.max_tokens <= 0 || p.max_samples <= 0 || p.threads <= 0 || p.max_sequences <= 0 || p.max_sequence_blocks <= 0 ||
-      p.heads % p.kv_heads)
-    return "sizes must be positive, headDim even and heads a multiple of kvHeads";
-  if (p.block_size != PM_BLOCK_SIZE) return "blockSize must be 16";
-  if (p.experts > kMaxExperts || p.experts_per_token > kMaxExpertsPerToken)
-    return "its mixtures have at most " + text(kMaxExperts) + " experts, " + text(kMaxExpertsPerToken) + " per token";
-  if (p.experts > 0 && (p.experts_per_token <= 0 || p.experts_per_token > p.experts || p.expert_size <= 0 || p.expert_size % 8))
-    return "experts.perToken must be between 1 and experts.count, and experts.intermediateSize a multiple of 8";
-  if (p.adapter_slots > 0) return "LoRA adapters do not run on it; leave out --enable-lora";
-  if (p.weight_dtype != PM_DTYPE_AUTO && p.weight_dtype != PM_BF16 && p.weight_dtype != PM_F8_E4M3)
-    return "it holds weights as bfloat16 or fp8; use --quantization fp8 or none, and --dtype auto or bfloat16";
-  if (p.weight_dtype == PM_F8_E4M3 && (p.hidden_size % 16 || p.intermediate_size % 16 || p.heads * p.head_dim % 16 ||
-                                       (p.experts > 0 && p.expert_size % 16)))
-    return "with --quantization fp8 hiddenSize, intermediateSize of MLP and experts, and heads * headDim must be multiples of 16";
-  if (p.kv_cache_dtype != PM_BF16 && p.kv_cache_dtype != PM_F8_E4M3) return "it holds the KV cache as bfloat16 or fp8; see --kv-cache-dtype";
-  if (paddedHead(p.head_dim) == 0) return "heads of " + text(p.head_dim) + " channels are more than its 256";
-  if (p.heads / p.kv_heads > 16) return text(p.heads / p.kv_heads) + " query heads per kv head are more than its 16";
-  if (p.hidden_size % 8 || p.intermediate_size % 8 || p.heads * p.head_dim % 8)
-    return "hiddenSize, intermediateSize and heads * headDim must be multiples of 8";
-  if (p.rotary_dim <= 0 || p.rotary_dim % 2 || p.rotary_dim > p.head_dim) return "rotaryDim must be even and at most headDim";
-  for (int i = 0; i < p.layers; i++)
-    if (p.rope_of_layer[i] < 0 || p.rope_of_layer[i] >= p.rope_tables) return "ropeOfLayer names a table that is not there";
-  return "";
-}
-
-const pm_plan& checked(const pm_plan& plan) {
-  const std::string problem = refusal(plan);
-  if (!problem.empty()) throw std::runtime_error("the CUDA backend cannot run this model: " + problem + ", or use --device cpu");
-  return plan;
-}
 
 bool isHopper() {
   cudaDeviceProp properties{};
@@ -71,12 +37,12 @@ Model::Model(const pm_plan& p)
       attentionScale(p.attention_scale), attentionSoftcap(p.attention_softcap), logitSoftcap(p.logit_softcap),
       hasOutputNorms(p.output_norms != 0), gelu(p.activation == PM_GELU_TANH), experts(p.experts),
       expertsPerToken(p.experts_per_token), expertSize(p.expert_size), renormalizesExperts(p.renormalize_experts != 0),
-      hasWarpgroups(isHopper()),
+      hasWarpgroups(kernelsOf(p) != "plain" && isHopper()),
       kvType(p.kv_cache_dtype == PM_BF16 ? KvType::Bf16 : KvType::E4m3) {
   loadWeights(p);
   allocate(p);
   std::string reason;
-  if (!p.isa || std::string(p.isa) != "own") library = MatrixLibrary::find(reason);
+  if (kernelsOf(p) == "best") library = MatrixLibrary::find(reason);
 }
 
 void Model::loadWeights(const pm_plan& p) {
@@ -140,13 +106,7 @@ void Model::allocate(const pm_plan& p) {
   const size_t inner = std::max(most * (size_t)intermediate, experts > 0 ? pairs * (size_t)expertSize : 0);
   gateUp = DeviceMemory(2 * inner * sizeof(float));
   activated = DeviceMemory(inner * sizeof(Bf16));
-  if (experts > 0) {
-    routed = DeviceMemory(product(most, (size_t)experts, sizeof(float)));
-    for (DeviceMemory* list : {&expertIds, &expertPlaces, &expertRows}) *list = DeviceMemory(pairs * sizeof(int32_t));
-    expertWeights = DeviceMemory(pairs * sizeof(float));
-    expertStarts = DeviceMemory(((size_t)experts + 1) * sizeof(int32_t));
-    expertOut = DeviceMemory(product(pairs, hidden, sizeof(float)));
-  }
+  if (experts > 0) mixture = Mixture({experts, expertsPerToken, expertSize, hidden, renormalizesExperts, gelu}, most);
   pickedX = DeviceMemory(product(samples, hidden, sizeof(float)));
   pickedAttended = DeviceMemory(product(samples, q, sizeof(Bf16)));
   cosines = DeviceMemory(product((size_t)ropeTableCount * rows, (size_t)rotaryDim / 2, sizeof(float)));
@@ -261,40 +221,20 @@ void Model::compute(const StepSizes& sizes) {
     float* added = hasOutputNorms ? projected.as<float>() : residual;
     multiply(layer.output, mixed, added, count, !hasOutputNorms);
     normalize(residual, &layer.attentionOutputNorm, layer.mlpNorm, count, true);
-    if (layer.router.n > 0) mixExperts(layer, added, count);
-    else feedForward(layer, added, count);
+    feedForward(layer, added, count);
   }
   normalize(pickedX.as<float>(), &layers.back().mlpOutputNorm, finalNorm, sizes.samples + sizes.pooled, true);
 }
 
 void Model::feedForward(const Layer& layer, float* out, int rows) {
+  if (layer.router.n > 0) {
+    multiply(layer.router, normed.as<Bf16>(), mixture.logits(), rows, false);
+    mixture.run(layer.gateUp, layer.down, normed.as<Bf16>(), gateUp.as<float>(), activated.as<Bf16>(), out, rows, !hasOutputNorms, stream);
+    return;
+  }
   multiply(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), rows, false);
   gate({gateUp.as<float>(), activated.as<Bf16>(), rows, intermediate, gelu}, stream);
   multiply(layer.down, activated.as<Bf16>(), out, rows, !hasOutputNorms);
-}
-
-// Rows go to their experts through a list, so that an expert's weights are read once for all of its rows.
-void Model::mixExperts(const Layer& layer, float* out, int rows) {
-  const int pairs = rows * expertsPerToken;
-  int32_t *ids = expertIds.as<int32_t>(), *starts = expertStarts.as<int32_t>(), *places = expertPlaces.as<int32_t>();
-  multiply(layer.router, normed.as<Bf16>(), routed.as<float>(), rows, false);
-  route({routed.as<float>(), ids, expertWeights.as<float>(), rows, experts, expertsPerToken, renormalizesExperts}, stream);
-  sortByExpert({ids, starts, places, expertRows.as<int32_t>(), rows, experts, expertsPerToken}, stream);
-  const auto multiplyExperts = [&](const Linear& matrix, const Bf16* in, float* to, const int32_t* rowsOf) {
-    GemmTask task{in, matrix.w.as<Bf16>(), nullptr, to, pairs, matrix.n, matrix.k, false, nullptr, nullptr};
-    if (matrix.isFp8()) {
-      task.w8 = matrix.w.as<uint8_t>();
-      task.scales = matrix.scales.as<float>();
-    }
-    task.experts = experts;
-    task.starts = starts;
-    task.rowsOf = rowsOf;
-    gemm(task, stream);
-  };
-  multiplyExperts(layer.gateUp, normed.as<Bf16>(), gateUp.as<float>(), expertRows.as<int32_t>());
-  gate({gateUp.as<float>(), activated.as<Bf16>(), pairs, expertSize, gelu}, stream);
-  multiplyExperts(layer.down, activated.as<Bf16>(), expertOut.as<float>(), nullptr);
-  combineExperts({expertOut.as<float>(), places, expertWeights.as<float>(), out, rows, hidden, expertsPerToken, !hasOutputNorms}, stream);
 }
 
 void Model::normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded) {
@@ -339,8 +279,7 @@ void Model::sampleRows(const StepSizes& sizes, float* logitsOut) {
     multiply(head, normed.as<Bf16>() + (size_t)first * hidden, logits.as<float>(), count, false);
     const size_t at = (size_t)first;
     sample({logits.as<float>(), count, vocab, logitSoftcap, inputs.samplingFloats + at * PM_SAMPLING_FLOATS,
-            inputs.samplingInts + at * PM_SAMPLING_INTS, inputs.history, inputs.biasStarts + at, inputs.biasIds, inputs.biasValues,
-            inputs.forced + at, inputs.maskOf + at, inputs.masks,
+            inputs.samplingInts + at * PM_SAMPLING_INTS, inputs.lists, inputs.biasStarts + at, inputs.forced + at, inputs.maskOf + at,
             marks.as<int32_t>(), raw.as<float>(), logitsOut != nullptr, outputs.ids + at, outputs.ranks + at,
             outputs.logprobs + at, stride, outputs.topIds + at * (size_t)stride,
             outputs.topLogprobs + at * (size_t)stride, outputs.notNumbers}, stream);
@@ -360,10 +299,9 @@ pm_memory_use Model::memory() const {
     use.kv_cache += layer.keys.bytes() + layer.values.bytes();
   }
   for (const DeviceMemory* memory : {&x, &normed, &qkv, &q, &attended, &projected, &gateUp, &activated, &pickedX, &pickedAttended,
-                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &expanded, &counters, &partials, &partialSums, &tables,
-                                     &routed, &expertIds, &expertWeights, &expertStarts, &expertPlaces, &expertRows, &expertOut})
+                                     &cosines, &sines, &logits, &raw, &marks, &workspace, &expanded, &counters, &partials, &partialSums, &tables})
     use.scratch += memory->bytes();
-  use.scratch += inputs.bytes() + outputs.bytes() + (library ? library->bytes() : 0);
+  use.scratch += inputs.bytes() + outputs.bytes() + mixture.bytes() + (library ? library->bytes() : 0);
   return use;
 }
 

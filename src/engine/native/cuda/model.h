@@ -12,6 +12,7 @@
 #include "device-memory.h"
 #include "kernels/kernels.h"
 #include "matrix-library.h"
+#include "mixture.h"
 #include "step-inputs.h"
 #include "step-outputs.h"
 #include "step-plan.h"
@@ -53,7 +54,6 @@ class Model {
   void compute(const StepSizes& sizes);
   void attend(const Layer& layer, const StepSizes& sizes);
   void feedForward(const Layer& layer, float* out, int rows);
-  void mixExperts(const Layer& layer, float* out, int rows);
   void multiply(const Linear& matrix, const Bf16* x, float* y, int rows, bool accumulate);
   // `hasAdded`: `projected` still waits for its own norm before it joins the residual, in models that have one.
   void normalize(float* residual, const DeviceMemory* outputNorm, const DeviceMemory& weight, int rows, bool hasAdded);
@@ -79,7 +79,7 @@ class Model {
 
   DeviceMemory x, normed, qkv, q, attended, projected, gateUp, activated, pickedX, pickedAttended;
   DeviceMemory cosines, sines, logits, raw, marks, workspace, expanded, counters, partials, partialSums;
-  DeviceMemory routed, expertIds, expertWeights, expertStarts, expertPlaces, expertRows, expertOut;
+  Mixture mixture;
   StepPlan plan;
   StepInputs inputs;
   StepOutputs outputs;

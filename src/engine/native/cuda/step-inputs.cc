@@ -38,6 +38,7 @@ size_t historyLength(const pm_batch& b) {
 }  // namespace
 
 bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& sizes, size_t maskWords, cudaStream_t stream) {
+  SampleLists found{};
   const auto walk = [&](Cursor& c) {
     const size_t rows = (size_t)sizes.rows, samples = (size_t)sizes.samples, given = (size_t)b.samples;
     tokens = c.put(b.token_ids, (size_t)b.tokens, rows, 0);
@@ -55,17 +56,19 @@ bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& 
     biasStarts = c.put(b.bias_starts, given + 1, samples + 1, biases);
     decode = c.put(plan.decode.data(), plan.decode.size(), (size_t)sizes.decodeItems, AttentionItem{});
     prefill = c.put(plan.prefill.data(), plan.prefill.size(), (size_t)sizes.prefillItems, AttentionItem{});
+    lists = c.put(&found, 1, 1, found);
     merges = c.put(plan.merges.data(), plan.merges.size(), (size_t)sizes.merges, MergeItem{});
   };
-  // The parts whose length no graph can fix have the second half of the memory.
+  // The parts whose length no graph can fix have the second half of the memory, and `lists` says where.
   const auto walkRest = [&](Cursor& c) {
     const size_t past = historyLength(b), biases = (size_t)b.bias_starts[b.samples];
     history = c.put(b.history, past, past, 0);
     historyCount = (int)past;
-    biasIds = c.put(b.bias_ids, biases, biases, 0);
-    biasValues = c.put(b.bias_values, biases, biases, 0.0f);
+    found.history = history;
+    found.biasIds = c.put(b.bias_ids, biases, biases, 0);
+    found.biasValues = c.put(b.bias_values, biases, biases, 0.0f);
     const size_t words = b.mask_of ? (size_t)b.mask_count * maskWords : 0;
-    masks = c.put(b.masks, words, words, 0u);
+    found.masks = c.put(b.masks, words, words, 0u);
     const size_t changes = (size_t)b.table_delta_count;
     deltas = c.put(b.table_deltas, changes, changes, pm_table_delta{});
   };
@@ -83,8 +86,8 @@ bool StepInputs::send(const pm_batch& b, const StepPlan& plan, const StepSizes& 
   if (host.bytes() < device.bytes()) host = PinnedMemory(device.bytes());
   const size_t half = device.bytes() / 2;
   Cursor first{host.as<char>(), device.as<char>(), 0}, second{host.as<char>() + half, device.as<char>() + half, 0};
-  walk(first);
   walkRest(second);
+  walk(first);
   PM_CUDA(cudaMemcpyAsync(device.as<char>(), host.as<char>(), first.at, cudaMemcpyHostToDevice, stream));
   if (second.at) PM_CUDA(cudaMemcpyAsync(device.as<char>() + half, host.as<char>() + half, second.at, cudaMemcpyHostToDevice, stream));
   return grows;

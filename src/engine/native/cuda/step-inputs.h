@@ -30,10 +30,10 @@ class StepInputs {
   // On the device.
   int32_t *tokens, *history;
   int historyCount;
-  const int32_t *positions, *slots, *pickedRows, *samplingInts, *forced, *maskOf, *biasStarts, *biasIds;
+  const int32_t *positions, *slots, *pickedRows, *samplingInts, *forced, *maskOf, *biasStarts;
   const pm_table_delta* deltas;
-  const float *samplingFloats, *biasValues;
-  const uint32_t* masks;
+  const float* samplingFloats;
+  const SampleLists* lists;
   const AttentionItem *decode, *prefill;
   const MergeItem* merges;
 

@@ -1,6 +1,7 @@
 #include "twins.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -28,10 +29,16 @@ double rootOf(const float* x, int n, double eps) {
 
 // e4m3: sign, 4 bits of exponent with bias 7, 3 of mantissa; 448 is the greatest, 0x7f is NaN. To nearest even.
 double fromE4m3(uint8_t x) {
-  const int exponent = x >> 3 & 15, mantissa = x & 7;
-  if ((x & 0x7f) == 0x7f) return std::numeric_limits<double>::quiet_NaN();
-  const double size = exponent ? std::ldexp(1 + mantissa / 8.0, exponent - 7) : std::ldexp(mantissa, -9);
-  return x & 0x80 ? -size : size;
+  static const std::array<double, 256> values = [] {
+    std::array<double, 256> all{};
+    for (int code = 0; code < 256; code++) {
+      const int exponent = code >> 3 & 15, mantissa = code & 7;
+      const double size = exponent ? std::ldexp(1 + mantissa / 8.0, exponent - 7) : std::ldexp(mantissa, -9);
+      all[(size_t)code] = (code & 0x7f) == 0x7f ? std::numeric_limits<double>::quiet_NaN() : code & 0x80 ? -size : size;
+    }
+    return all;
+  }();
+  return values[x];
 }
 uint8_t toE4m3(double x) {
   uint8_t best = 0;
@@ -297,13 +304,13 @@ void sample(const SampleTask& t) {
       for (float& v : x) v = (float)(t.softcap * std::tanh((double)v / t.softcap));
     const std::vector<float> raw = x;
     if (t.keepsRaw) std::copy(raw.begin(), raw.end(), t.raw + (size_t)row * t.vocab);
-    for (int i = t.biasStarts[row]; i < t.biasStarts[row + 1]; i++) x[(size_t)t.biasIds[i]] += t.biasValues[i];
+    for (int i = t.biasStarts[row]; i < t.biasStarts[row + 1]; i++) x[(size_t)t.lists->biasIds[i]] += t.lists->biasValues[i];
     if (t.maskOf[row] >= 0)
       for (int i = 0; i < t.vocab; i++)
-        if (!(t.masks[(size_t)t.maskOf[row] * ((size_t)(t.vocab + 31) / 32) + (size_t)i / 32] >> (i % 32) & 1)) x[(size_t)i] = -std::numeric_limits<float>::infinity();
+        if (!(t.lists->masks[(size_t)t.maskOf[row] * ((size_t)(t.vocab + 31) / 32) + (size_t)i / 32] >> (i % 32) & 1)) x[(size_t)i] = -std::numeric_limits<float>::infinity();
     std::vector<int> counts((size_t)t.vocab, -1);
     for (int i = 0; i < ints[7]; i++) {
-      int& count = counts[(size_t)t.history[ints[5] + i]];
+      int& count = counts[(size_t)t.lists->history[ints[5] + i]];
       count = std::max(count, 0) + (i >= ints[6] ? 1 : 0);
     }
     for (size_t i = 0; i < x.size(); i++) {

@@ -12,6 +12,9 @@ enum class Dtype : int32_t { F32 = 0, BF16 = 1, F16 = 2, I8 = 4 };
 // Elements that share a scale in I8; the length of a row is padded to whole groups with zeros.
 constexpr size_t kGroup = 32;
 
+// Cutting a float32 to bf16 makes it smaller by this part on average (magnitudes spread evenly over a binade).
+constexpr float kCutLoss = 0.7f / 256;
+
 constexpr size_t bytesOf(Dtype dtype) { return dtype == Dtype::F32 ? 4 : dtype == Dtype::I8 ? 1 : 2; }
 constexpr size_t groupsOf(size_t k) { return (k + kGroup - 1) / kGroup; }
 

@@ -57,6 +57,7 @@ struct Found {
           tiles.attention = amx::attention;
           tiles.attendsInBf16 = true;
           tiles.int8Input = Dtype::BF16;
+          tiles.rowBlock = 512;  // bytes are widened once for each block
           tiles.attentionRows = 32;
           add(tiles);
         }

@@ -36,6 +36,7 @@ struct Kernels {
   size_t (*findEqual)(const float* x, size_t n, float value);
   Dtype int8Input = Dtype::I8;         // or BF16, where weights of 8 bits are widened for tiles
   bool attendsInBf16 = false;          // queries and probabilities are rounded where pages are BF16
+  size_t rowBlock = 192;               // rows of a product taken together, at most
   size_t attentionRows = 24;           // queries * group of a task, about, at most
 
   // The form in which activations meet these weights: F32 (plain rows), BF16 or I8 (packActivations).

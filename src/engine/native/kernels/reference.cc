@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "../numbers.h"
@@ -58,15 +59,39 @@ void writeStored(const KvPages& pages, const Stored& s, size_t slot, const std::
     reinterpret_cast<int8_t*>(s.tile)[s.first + i * s.step] = (int8_t)(most > 0 ? std::nearbyint(x[i] / (double)fromBf16(scale)) : 0);
 }
 
+const char* panelOf(const GemmTask& t, size_t output) {
+  return static_cast<const char*>(t.weights) + output / 16 * panelBytes(t.dtype, t.k);
+}
+
+// Of weights in 8 bits.
+int quantumAt(const GemmTask& t, size_t output, size_t k) {
+  return (int)(uint8_t)panelOf(t, output)[(k / 4 * 16 + output % 16) * 4 + k % 4] - 128;
+}
+double scaleAt(const GemmTask& t, size_t output, size_t k) {
+  return read(panelOf(t, output) + groupsOf(t.k) * kGroup * 16, Dtype::F16, k / kGroup * 16 + output % 16);
+}
+
+// As bf16: cut, with a scale of 15 bits that makes up for it (gemm-amx.cc).
+double widenedAt(const GemmTask& t, size_t output, size_t k) {
+  const auto keep = [](float x, uint32_t mask) {
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    bits &= mask;
+    memcpy(&x, &bits, 4);
+    return x;
+  };
+  const float scale = keep((float)scaleAt(t, output, k) * (1.0f + kCutLoss), ~0x1ffu);
+  return (double)keep((float)quantumAt(t, output, k) * scale, ~0xffffu);
+}
+
 }  // namespace
 
 double weightAt(const GemmTask& t, size_t output, size_t k) {
-  const char* panel = static_cast<const char*>(t.weights) + output / 16 * panelBytes(t.dtype, t.k);
+  const char* panel = panelOf(t, output);
   const size_t lane = output % 16;
   if (t.dtype == Dtype::BF16) return read(panel, t.dtype, (k / 2 * 16 + lane) * 2 + k % 2);
   if (t.dtype != Dtype::I8) return read(panel, t.dtype, k * 16 + lane);
-  const int value = (int)(uint8_t)panel[(k / 4 * 16 + lane) * 4 + k % 4] - 128;
-  return value * read(panel + groupsOf(t.k) * kGroup * 16, Dtype::F16, k / kGroup * 16 + lane);
+  return quantumAt(t, output, k) * scaleAt(t, output, k);
 }
 double activationAt(const void* row, Dtype form, size_t k, size_t index) {
   if (form != Dtype::I8) return read(row, form, index);
@@ -83,8 +108,7 @@ double valueAt(const KvPages& pages, size_t slot, size_t kvHead, size_t channel)
 void gemm(const GemmTask& t, Dtype form) {
   // Weights of 8 bits that meet bf16 are widened to it.
   const auto weight = [&](size_t n, size_t k) {
-    const double exact = weightAt(t, n, k);
-    return t.dtype == Dtype::I8 && form == Dtype::BF16 ? (double)fromBf16(toBf16((float)exact)) : exact;
+    return t.dtype == Dtype::I8 && form == Dtype::BF16 ? widenedAt(t, n, k) : weightAt(t, n, k);
   };
   for (size_t row = 0; row < t.rows; row++)
     for (size_t n = 0; n < t.panels * 16; n++) {

@@ -25,6 +25,9 @@ enum class State { Ready, AtBarrier, AtOperation, AtWarpgroupOperation, Waiting,
 struct Copy { void* to; const void* from; bool valid; };
 struct BulkCopy { void* to; const void* from; int bytes; void (*completed)(void*, int); void* at; };
 
+// Who wrote 16 bytes of shared memory last, and how many fences it had done before; thread -1: a copy, or nobody.
+struct Written { int thread = -1, fences = 0; };
+
 struct Fiber {
   ucontext_t context;
   void* saved = nullptr;  // stack pointer while it rests
@@ -40,6 +43,7 @@ struct Fiber {
   const void* waitsAt = nullptr;
   int waitArgument = 0;
   ProductQueue products;
+  int fences = 0;
 };
 
 // Saves what the caller's function must find again, and goes on where `to` rests.
@@ -80,6 +84,9 @@ struct Machine {
   void* homeSaved = nullptr;
   char* shared = nullptr;
   size_t sharedSize = 0;
+  std::vector<Written> written;  // [sharedSize / 16]
+  std::vector<char> known;       // what calls have written to shared memory
+  std::vector<int> registers;    // of each warpgroup; empty: nobody has changed them
   std::vector<BulkCopy> bulkCopies;  // under way
   int threads = 0;
   uint32_t random = 12345;
@@ -152,6 +159,7 @@ void prepare(Fiber& fiber) {
   fiber.groups.clear();
   fiber.open.clear();
   fiber.products = {};
+  fiber.fences = 0;
 #if defined(PM_FAST_SWITCH)
   // Six registers, then the address that `ret` takes; the stack is as after a call.
   void** top = reinterpret_cast<void**>(fiber.stack + kStackBytes) - 2;
@@ -166,13 +174,23 @@ void prepare(Fiber& fiber) {
 #endif
 }
 
-void perform(const Copy& copy) {
+// `thread`: that wrote them, or -1.
+void note(const void* at, size_t bytes, int thread) {
+  const size_t start = (size_t)(static_cast<const char*>(at) - machine.shared);
+  memcpy(machine.known.data() + start, at, bytes);
+  const Written written{thread, thread < 0 ? 0 : machine.fibers[(size_t)thread]->fences};
+  for (size_t chunk = start / 16; chunk * 16 < start + bytes; chunk++) machine.written[chunk] = written;
+}
+
+void perform(const Copy& copy, int thread) {
   if (copy.valid) memcpy(copy.to, copy.from, 16);
   else memset(copy.to, 0, 16);
+  note(copy.to, 16, thread);
 }
 
 void perform(const BulkCopy& copy) {
   memcpy(copy.to, copy.from, (size_t)copy.bytes);
+  note(copy.to, (size_t)copy.bytes, -1);
   copy.completed(copy.at, copy.bytes);
 }
 
@@ -238,8 +256,22 @@ bool finishCopy() {
   return true;
 }
 
+constexpr int kRegisters = 65536;
+
+// At launch every thread has an equal share, in units of eight.
+int equalShare() { return kRegisters / machine.threads / 8 * 8; }
+
+void checkRegisters() {
+  int all = 0;
+  for (const int count : machine.registers) all += count * kWarpgroup;
+  if (all > kRegisters) fail("warpgroups take more registers than there are");
+}
+
 void runBlock(dim3 grid, dim3 block, int threads) {
   if (machine.sharedSize) memset(machine.shared, 0xff, machine.sharedSize);
+  machine.known.assign(machine.sharedSize, (char)0xff);
+  machine.written.assign((machine.sharedSize + 15) / 16, Written{});
+  machine.registers.clear();
   while ((int)machine.fibers.size() < threads) machine.fibers.push_back(std::make_unique<Fiber>());
   machine.threads = threads;
   for (int i = 0; i < threads; i++) {
@@ -275,6 +307,7 @@ void runBlock(dim3 grid, dim3 block, int threads) {
     }
     if (done == threads) {
       if (!machine.bulkCopies.empty()) fail("a block ends while copies into it are under way");
+      checkRegisters();
       return;
     }
     if (waiting == threads) {
@@ -348,6 +381,33 @@ void waitUntil(bool (*isDone)(const void*, int), const void* at, int argument) {
   returnHome();
 }
 
+void wroteShared(const void* at, size_t bytes) {
+  const char* start = static_cast<const char*>(at);
+  if (start < machine.shared || start + bytes > machine.shared + machine.sharedSize) fail("a thread writes outside of shared memory");
+  note(at, bytes, (int)machine.running->place.threadIdx.x);
+}
+
+void fenceShared() { machine.running->fences++; }
+
+bool isFenced(const void* at) {
+  const Written& written = machine.written[(size_t)(static_cast<const char*>(at) - machine.shared) / 16];
+  return written.thread < 0 || machine.fibers[(size_t)written.thread]->fences > written.fences;
+}
+
+void checkShared(const void* at, bool reads) {
+  const size_t start = (size_t)(static_cast<const char*>(at) - machine.shared);
+  if (!isFenced(at)) fail("a product or a bulk copy meets shared memory that its writer has not fenced: fenceShared() is missing");
+  if (reads && memcmp(machine.known.data() + start, at, 16) != 0)
+    fail("a product reads shared memory that was written plainly, not by storeShared()");
+}
+
+void setRegisters(int count) {
+  if (count % 8 != 0 || count < 24 || count > 256) fail("a thread has 24 to 256 registers, a multiple of 8");
+  if (machine.registers.empty()) machine.registers.assign((size_t)machine.threads / kWarpgroup, equalShare());
+  machine.registers[machine.running->place.threadIdx.x / kWarpgroup] = count;
+  togetherWarpgroup([](void* const*) {}, nullptr);
+}
+
 bool productsAreLate() { return machine.schedule.lateProducts; }
 ProductQueue& products() { return machine.running->products; }
 
@@ -355,6 +415,7 @@ void copyBulk(void* to, const void* from, int bytes, void (*completed)(void*, in
   if ((uintptr_t)to % 16 != 0 || (uintptr_t)from % 16 != 0 || bytes % 16 != 0 || bytes <= 0)
     fail("a bulk copy is not of 16-byte units");
   if (to < machine.shared || static_cast<char*>(to) + bytes > machine.shared + machine.sharedSize) fail("a bulk copy goes outside of shared memory");
+  for (int i = 0; i < bytes; i += 16) checkShared(static_cast<char*>(to) + i, false);
   const BulkCopy copy{to, from, bytes, completed, at};
   if (machine.schedule.lateCopies) machine.bulkCopies.push_back(copy);
   else perform(copy);
@@ -366,7 +427,7 @@ void copy16(void* to, const void* from, bool valid) {
   if (at < machine.shared || at + 16 > machine.shared + machine.sharedSize) fail("an asynchronous copy goes outside of shared memory");
   const Copy copy{to, from, valid};
   if (machine.schedule.lateCopies) machine.running->open.push_back(copy);
-  else perform(copy);
+  else perform(copy, (int)machine.running->place.threadIdx.x);
 }
 
 void commitCopies() {
@@ -378,7 +439,7 @@ void commitCopies() {
 void waitCopies(int groups) {
   Fiber& fiber = *machine.running;
   while ((int)fiber.groups.size() > groups) {
-    for (const Copy& copy : fiber.groups.front()) perform(copy);
+    for (const Copy& copy : fiber.groups.front()) perform(copy, (int)fiber.place.threadIdx.x);
     fiber.groups.erase(fiber.groups.begin());
   }
 }

@@ -2,6 +2,11 @@
 // it meets a barrier or an operation of its whole warp; the operation happens when all lanes have arrived. So the
 // kernels' own source, index by index, is what runs.
 //
+// Shared memory has two faces. What threads write there, plainly or by cp.async, bulk copies and products of warpgroups
+// may see only after the writer has fenced it (fenceShared): who wrote each 16 bytes, and after how many fences, is
+// kept, and a product, a copy or a barrier that meets a write without a fence after it is an error. So is one that
+// meets bytes which no call here has written: plain writes of such memory go through storeShared.
+//
 // What a real device leaves open is chosen by an Order, and a correct kernel gives the same bits under every one:
 // in which order threads and blocks run, and whether an asynchronous copy or product happens when it is issued or when
 // it is waited for. Shared memory is filled with 0xff bytes and allocated at its exact size, so that an address checker
@@ -57,6 +62,17 @@ void copyBulk(void* to, const void* from, int bytes, void (*completed)(void* at,
 // Of this launch.
 bool productsAreLate();
 
+// The running thread has written these bytes of shared memory.
+void wroteShared(const void* at, size_t bytes);
+// What the running thread has written so far may be seen by copies and products.
+void fenceShared();
+bool isFenced(const void* at);
+// Fails unless products and copies may see these 16 bytes. `reads`: their content, too, is looked at.
+void checkShared(const void* at, bool reads);
+
+// The running thread's warpgroup goes on with this many registers a thread.
+void setRegisters(int count);
+
 // c = a b or c += a b, as one thread of a warpgroup gives it. `a`: registers, or null: a matrix in shared memory.
 struct WarpgroupProduct {
   float* c;
@@ -65,9 +81,17 @@ struct WarpgroupProduct {
   int n;
   bool transposedB, adds;
 };
+// Registers that products write. While any runs they hold NaN, and here is what they will hold.
+struct Accumulator {
+  float* c;
+  std::vector<float> value;
+  int products;
+};
 struct ProductQueue {
+  bool fenced = false;  // since the last batch was closed
   std::vector<WarpgroupProduct> open;
   std::vector<std::vector<WarpgroupProduct>> batches;  // oldest first
+  std::vector<Accumulator> accumulators;
 };
 // Of the running thread.
 ProductQueue& products();

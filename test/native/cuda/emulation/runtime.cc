@@ -122,13 +122,13 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  EmulatedStream::add(stream, [=] { memcpy(to, from, bytes); });
+  EmulatedStream::add(stream, [=] { if (bytes) memcpy(to, from, bytes); });
   const void* host = kind == cudaMemcpyHostToDevice ? from : kind == cudaMemcpyDeviceToHost ? to : nullptr;
   if (host && stream && !stream->capturing && !isIn(pinned, host)) finish(stream);
   return cudaSuccess;
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  EmulatedStream::add(stream, [=] { memset(to, value, bytes); });
+  EmulatedStream::add(stream, [=] { if (bytes) memset(to, value, bytes); });
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {

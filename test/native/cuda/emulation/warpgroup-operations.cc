@@ -20,6 +20,7 @@ Barrier& stateOf(void* barrier) {
     emulation::fail("a barrier is not in shared memory");
   Barrier& state = *reinterpret_cast<Barrier*>(barrier);
   if (state.magic != kMagic) emulation::fail("a barrier is used before it is set up");
+  if (!emulation::isFenced(at)) emulation::fail("a barrier is used before its setting up is fenced: fenceBarriers() is missing");
   return state;
 }
 
@@ -32,8 +33,8 @@ void count(Barrier& state, int arrivals, int bytes) {
   state.pending = state.expected;
 }
 
-// Element (line, k) of a matrix of 16-bit elements.
-float elementOf(uint64_t descriptor, bool transposed, int line, int k) {
+// Where element (line, k) of a matrix of 16-bit elements lies.
+const char* placeOf(uint64_t descriptor, bool transposed, int line, int k) {
   const auto field = [&](int shift) { return (uint32_t)(descriptor >> shift & 0x3fff) << 4; };
   const uint32_t start = field(0), leading = field(16), stride = field(32);
   if (descriptor >> 62 != 1) emulation::fail("a matrix has another swizzle than that of 128 bytes");
@@ -45,9 +46,19 @@ float elementOf(uint64_t descriptor, bool transposed, int line, int k) {
   address ^= (address >> 7 & 7) << 4;
   const uint32_t offset = address - sharedAddress(emulation::sharedMemory());
   if (offset + 2 > emulation::sharedBytes()) emulation::fail("a product reads outside of shared memory");
+  return emulation::sharedMemory() + offset;
+}
+
+float elementOf(uint64_t descriptor, bool transposed, int line, int k) {
   uint16_t half;
-  memcpy(&half, emulation::sharedMemory() + offset, 2);
+  memcpy(&half, placeOf(descriptor, transposed, line, k), 2);
   return fromBf16(half);
+}
+
+// Everything a product reads must be there, and be seen by it, when it is issued.
+void checkMatrix(uint64_t descriptor, bool transposed, int lines) {
+  for (int line = 0; line < lines; line += transposed ? 8 : 1)
+    for (int k = 0; k < 16; k += transposed ? 1 : 8) emulation::checkShared(placeOf(descriptor, transposed, line, k), true);
 }
 
 // `all`: the product as each of the 128 threads gave it.
@@ -79,17 +90,32 @@ void multiply(const emulation::WarpgroupProduct* const* all) {
     }
 }
 
+// Only a product that runs sees what the registers will hold; the last one leaves it there.
+void takeAccumulator(emulation::ProductQueue& queue, const emulation::WarpgroupProduct& product) {
+  for (const auto& each : queue.accumulators)
+    if (each.c == product.c) std::copy(each.value.begin(), each.value.end(), product.c);
+}
+void releaseAccumulator(emulation::ProductQueue& queue, const emulation::WarpgroupProduct& product) {
+  const auto found = std::find_if(queue.accumulators.begin(), queue.accumulators.end(), [&](const auto& each) { return each.c == product.c; });
+  if (--found->products == 0) {
+    queue.accumulators.erase(found);
+    return;
+  }
+  found->value.assign(product.c, product.c + product.n / 2);
+  std::fill_n(product.c, product.n / 2, NAN);
+}
+
 struct Wait { emulation::ProductQueue* queue; size_t batches; };
 
 }  // namespace
 
 void initBarrier(SharedBarrier* barrier, int count) {
+  emulation::wroteShared(barrier, sizeof *barrier);
   Barrier& state = *reinterpret_cast<Barrier*>(barrier);
   state.magic = kMagic;
   state.phase = 0;
   state.bytes = 0;
   state.expected = state.pending = (unsigned)count & 0x7ffu;
-  stateOf(barrier);
 }
 void arrive(SharedBarrier* barrier) { count(stateOf(barrier), 1, 0); }
 void arriveExpecting(SharedBarrier* barrier, int bytes) { count(stateOf(barrier), 1, bytes); }
@@ -105,8 +131,21 @@ void copyBulk(void* to, const void* from, int bytes, SharedBarrier* barrier) {
 }
 
 void startProduct(const emulation::WarpgroupProduct& product) {
+  auto& queue = emulation::products();
+  if (!queue.fenced) emulation::fail("a batch of products begins without beginProducts()");
+  if (threadIdx.x % 128 == 0) {
+    if (!product.a) checkMatrix(product.aDescriptor, false, 64);
+    checkMatrix(product.bDescriptor, product.transposedB, product.n);
+  }
   if (emulation::productsAreLate()) {
-    emulation::products().open.push_back(product);
+    auto& waiting = queue.accumulators;
+    auto found = std::find_if(waiting.begin(), waiting.end(), [&](const auto& each) { return each.c == product.c; });
+    if (found == waiting.end()) {
+      found = waiting.insert(waiting.end(), {product.c, std::vector<float>(product.c, product.c + product.n / 2), 0});
+      std::fill_n(product.c, product.n / 2, NAN);
+    }
+    found->products++;
+    queue.open.push_back(product);
     return;
   }
   emulation::WarpgroupProduct mine = product;
@@ -115,6 +154,7 @@ void startProduct(const emulation::WarpgroupProduct& product) {
 
 void endProducts() {
   auto& queue = emulation::products();
+  queue.fenced = false;
   queue.batches.push_back(std::move(queue.open));
   queue.open.clear();
 }
@@ -131,11 +171,13 @@ void waitForProducts(int batches) {
       for (size_t p = 0; p < first.front().size(); p++) {
         const emulation::WarpgroupProduct* products[128];
         for (int i = 0; i < 128; i++) {
-          const auto& batch = waitOf(i)->queue->batches.front();
+          auto& batch = waitOf(i)->queue->batches.front();
           if (batch.size() != first.front().size()) emulation::fail("threads of a warpgroup wait for different products");
+          takeAccumulator(*waitOf(i)->queue, batch[p]);
           products[i] = &batch[p];
         }
         multiply(products);
+        for (int i = 0; i < 128; i++) releaseAccumulator(*waitOf(i)->queue, *products[i]);
       }
       for (int i = 0; i < 128; i++) waitOf(i)->queue->batches.erase(waitOf(i)->queue->batches.begin());
     }

@@ -13,17 +13,21 @@ void arrive(SharedBarrier* barrier);
 void arriveExpecting(SharedBarrier* barrier, int bytes);
 void waitBarrier(SharedBarrier* barrier, int parity);
 void copyBulk(void* to, const void* from, int bytes, SharedBarrier* barrier);
-inline void fenceBarriers() {}
-inline void fenceShared() {}
+inline void fenceBarriers() { emulation::fenceShared(); }
+inline void fenceShared() { emulation::fenceShared(); }
+inline void storeShared(void* to, uint4 value) {
+  memcpy(to, &value, sizeof value);
+  emulation::wroteShared(to, sizeof value);
+}
 
 inline void syncWarpgroup(int) { emulation::togetherWarpgroup([](void* const*) {}, nullptr); }
 
 template <int N>
-void takeRegisters() {}
+void takeRegisters() { emulation::setRegisters(N); }
 template <int N>
-void giveRegisters() {}
+void giveRegisters() { emulation::setRegisters(N); }
 
-inline void beginProducts() {}
+inline void beginProducts() { emulation::products().fenced = true; }
 void endProducts();
 void waitForProducts(int batches);
 template <int N>

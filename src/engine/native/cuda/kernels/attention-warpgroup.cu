@@ -22,6 +22,7 @@ namespace {
 constexpr int kGroups = 2, kGroupRows = 64, kConsumerWarps = kGroups * 4, kThreads = (kGroups + 1) * 128, kStages = 2;
 // Of 65,536: what the copying warpgroup does not need is for the others.
 constexpr int kCopyRegisters = 24, kRowRegisters = 240;
+static_assert(kCopyRegisters + kGroups * kRowRegisters <= (kGroups + 1) * (65536 / kThreads / 8 * 8));
 constexpr int kPageLine = kPageTokens * kLine;
 
 template <int D>
@@ -82,7 +83,7 @@ PM_DEVICE void copyStages(const AttentionTask& t, const AttentionItem& item, con
     if (valid < S::kTokens) {
       for (int line = 0; line < S::kLines; line++)
         for (int byte = valid * kLine + lane * 16; byte < S::kLineBytes; byte += 512)
-          *reinterpret_cast<uint4*>(values + line * S::kLineBytes + byte) = uint4{0, 0, 0, 0};
+          storeShared(values + line * S::kLineBytes + byte, uint4{0, 0, 0, 0});
       fenceShared();
     }
     syncWarp();
@@ -185,7 +186,7 @@ PM_DEVICE void attendRows(const AttentionTask& t, const AttentionItem& item, con
     const int row = i / (D / 8), chunk = i % (D / 8);
     uint4 value{0, 0, 0, 0};
     if (firstRow + row < used) value = reinterpret_cast<const uint4*>(t.q + rowOf(firstRow + row) * D)[chunk];
-    *reinterpret_cast<uint4*>(queries + chunk / 8 * S::kQueryLine + swizzledChunk(row, chunk % 8)) = value;
+    storeShared(queries + chunk / 8 * S::kQueryLine + swizzledChunk(row, chunk % 8), value);
   }
   fenceShared();
   syncWarpgroup(wgroup);

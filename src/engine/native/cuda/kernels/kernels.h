@@ -204,6 +204,15 @@ struct PageCopyTask {
 };
 void copyPages(const PageCopyTask& task, cudaStream_t stream);
 
+// What is as long as a step wants it, and lies elsewhere in every step. Itself in a fixed place, so that launches recorded
+// in a graph find the lists of the step that they are repeated for.
+struct SampleLists {
+  const int32_t* history;
+  const int32_t* biasIds;
+  const float* biasValues;
+  const uint32_t* masks;  // [masks, ceil(vocab / 32)] a bit per id, set if it may be chosen
+};
+
 // One token per row of logits, by the rules of kernels/sample.cc.
 struct SampleTask {
   float* logits;            // [rows, vocab]; overwritten
@@ -211,13 +220,10 @@ struct SampleTask {
   float softcap;            // applied first; 0 = none
   const float* floats;      // [rows, PM_SAMPLING_FLOATS]
   const int32_t* ints;      // [rows, PM_SAMPLING_INTS]
-  const int32_t* history;
+  const SampleLists* lists;
   const int32_t* biasStarts;  // [rows + 1]
-  const int32_t* biasIds;
-  const float* biasValues;
   const int32_t* forced;      // [rows] taken as chosen, -1 = choose
   const int32_t* maskOf;      // [rows] -1 = none
-  const uint32_t* masks;      // [masks, ceil(vocab / 32)] a bit per id, set if it may be chosen
   int32_t* marks;           // [rows, vocab], zero before and after
   float* raw;               // [rows, vocab] out, after the softcap, of rows that want log-probabilities
   bool keepsRaw;            // of all rows

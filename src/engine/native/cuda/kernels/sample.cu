@@ -145,7 +145,7 @@ PM_DEVICE void penalize(const SampleTask& t, float* x, int32_t* marks, const flo
   const float repetition = floats[RepetitionPenalty], presence = floats[PresencePenalty], frequency = floats[FrequencyPenalty];
   const int length = ints[HistoryLength], prompt = ints[HistoryPromptLength];
   if (length <= 0 || (repetition == 1.0f && presence == 0.0f && frequency == 0.0f)) return;
-  const int32_t* history = t.history + ints[HistoryStart];
+  const int32_t* history = t.lists->history + ints[HistoryStart];
   for (int i = prompt + (int)threadIdx.x; i < length; i += kThreads) addAtomic(marks + history[i], 1);
   syncThreads();
   for (int i = (int)threadIdx.x; i < length; i += kThreads) {
@@ -318,10 +318,10 @@ PM_KERNEL PM_BOUNDS(kThreads, 1) sampleKernel(SampleTask t) {
   const int from = t.biasStarts[row], to = t.biasStarts[row + 1];
   syncThreads();
   // An id may come twice.
-  for (int i = from + (int)threadIdx.x; i < to; i += kThreads) addAtomic(x + t.biasIds[i], t.biasValues[i]);
+  for (int i = from + (int)threadIdx.x; i < to; i += kThreads) addAtomic(x + t.lists->biasIds[i], t.lists->biasValues[i]);
   syncThreads();
   if (t.maskOf[row] >= 0) {
-    const uint32_t* mask = t.masks + (size_t)t.maskOf[row] * ((size_t)(n + 31) / 32);
+    const uint32_t* mask = t.lists->masks + (size_t)t.maskOf[row] * ((size_t)(n + 31) / 32);
     for (int i = (int)threadIdx.x; i < n; i += kThreads)
       if (!(mask[i / 32] >> (i % 32) & 1)) x[i] = -infinity();
     syncThreads();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAddress, parseHost } from '../../src/pool/address.ts';
+import { parseAddress, parseHost } from '../../src/protocol/address.ts';
 
 describe('an address', () => {
   it.each([

@@ -175,7 +175,7 @@ void Decoder::allocate(const pm_plan& plan) {
   if (!adapters.empty()) lowered = rows(maxRows, 3 * adapterShape.maxRank);
   const size_t group = heads / kvHeads;
   const size_t attentionFloats = attentionScratch(std::max(kernels->attentionRows, group), paddedHeadDim);
-  const size_t gateUpFloats = kRowBlock * (kPanelGroup | 1) * 16;
+  const size_t gateUpFloats = kernels->rowBlock * (kPanelGroup | 1) * 16;
   for (int i = 0; i < plan.threads; i++)
     workerScratch.emplace_back(std::max(attentionFloats, (adapters.empty() ? 1 : 2) * gateUpFloats) * sizeof(float));
   samplers.resize((size_t)plan.threads);

@@ -5,19 +5,18 @@
 #include <string>
 #include <vector>
 
-#include "adapter.h"
-#include "backend.h"
-#include "block-tables.h"
-#include "kernels/kernels.h"
-#include "kernels/sample.h"
-#include "memory.h"
-#include "thread-pool.h"
-#include "weights.h"
+#include "../adapter.h"
+#include "../backend.h"
+#include "../block-tables.h"
+#include "../kernels/kernels.h"
+#include "../kernels/sample.h"
+#include "../memory.h"
+#include "../thread-pool.h"
+#include "../weights.h"
 
 namespace pm {
 
-// A product is cut into rectangles of at most this many rows (a multiple of the tallest tile, 12) and panels.
-constexpr size_t kRowBlock = 192;
+// A product is cut into rectangles of at most the kernels' `rowBlock` rows and this many panels.
 constexpr size_t kPanelGroup = 8;
 
 // Rows of logits computed at once: 48 x 152k floats are 29 MB.
@@ -93,6 +92,11 @@ class Decoder {
   void allocate(const pm_plan& plan);
   void growRopeTables(size_t positions);
 
+  // Rows whose last layer is computed: first those that are sampled, then those that are pooled.
+  static int32_t pickedRow(const pm_batch& batch, size_t r) {
+    const size_t samples = (size_t)batch.samples;
+    return r < samples ? batch.sample_rows[r] : batch.pooled_rows[r - samples];
+  }
   void planAttention(const pm_batch& batch);
   void planAdapters(const pm_batch& batch);
   // Computes x A^T for the rows that an adapter serves.
