@@ -137,12 +137,15 @@ export default defineScorer({
       const found = costs.findLeast(context, list, pressure, holders);
       if (found === undefined) return undefined;
       const { least, rows } = found;
-      // Without targets all meet them.
-      const fitted = (cost: number) => (sloFit === 'off' ? cost : 0.5 + cost / 2);
-      return {
-        places: rows.map((row) => costs.placeOf(row)),
-        scores: rows.map((row) => fitted(scoreOf(costs.total[row]!, least))),
-      };
+      const places: number[] = [];
+      const scores: number[] = [];
+      for (const row of rows) {
+        const cost = scoreOf(costs.total[row]!, least);
+        places.push(costs.placeOf(row));
+        // Without targets all meet them.
+        scores.push(sloFit === 'off' ? cost : 0.5 + cost / 2);
+      }
+      return { places, scores };
     };
 
     const leadByTargets = (

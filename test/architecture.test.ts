@@ -8,12 +8,13 @@ import { describe, expect, it } from 'vitest';
  * A room that is not listed here has no place yet: add it with its arrows.
  */
 const rooms: Readonly<Record<string, { values: readonly string[]; types?: readonly string[] }>> = {
-  protocol: { values: [] },
+  simd: { values: [] },
+  protocol: { values: ['simd'] },
   http2: { values: [] },
   tokenizer: { values: [], types: ['protocol'] },
   telemetry: { values: [], types: ['endpoint-picker', 'protocol', 'scheduling'] },
   scheduling: { values: [] },
-  'prefix-index': { values: ['protocol'], types: ['scheduling'] },
+  'prefix-index': { values: ['protocol', 'simd'], types: ['scheduling'] },
   pool: { values: ['protocol', 'prefix-index', 'scheduling'], types: ['telemetry'] },
   'flow-control': { values: ['protocol'] },
   'endpoint-picker': { values: ['flow-control', 'pool', 'prefix-index', 'protocol', 'scheduling'] },
@@ -48,6 +49,7 @@ const rooms: Readonly<Record<string, { values: readonly string[]; types?: readon
       'protocol',
       'replay',
       'scheduling',
+      'simd',
       'simulation',
       'telemetry',
       'tokenizer',

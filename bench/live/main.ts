@@ -14,6 +14,7 @@ import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadLines } from '../load/affinity.ts';
+import { refuseFlag } from '../read-flags.ts';
 import { type Cell, runCell, type Targets, type Workload } from './cell.ts';
 import { type RunningProcess, startEngine } from './processes.ts';
 import { comparedProfiles, type LiveProfile, profiles } from './profiles.ts';
@@ -213,7 +214,7 @@ async function measureCapacity(engines: readonly RunningProcess[], workload: Wor
 function findProfile(name: string): LiveProfile {
   const profile = profiles.find((each) => each.name === name);
   if (profile !== undefined) return profile;
-  throw new Error(`--profile ${name}: expected one of ${profiles.map((each) => each.name).join(', ')}`);
+  refuseFlag(`--profile ${name}: expected one of ${profiles.map((each) => each.name).join(', ')}`);
 }
 
 function positive(flag: string, text: string): number {

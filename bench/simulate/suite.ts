@@ -26,7 +26,7 @@ export const suite: readonly SuiteEntry[] = [
   { workload: 'azure-code', loads: [0.8, 0.9], isForTuning: true },
   { workload: 'azure-conv', loads: [0.8, 0.9], isForTuning: false },
   { workload: 'reasoning', loads: [1], isForTuning: true },
-  { workload: 'code-generation', loads: [1], isForTuning: false },
+  { workload: 'code-generation', loads: [1], isForTuning: true },
   { workload: 'slo-mix', loads: [0.8, 0.9], isForTuning: false },
   { workload: 'tenants', loads: [0.7], isForTuning: false },
   { workload: 'faults-crash', loads: [0.8], isForTuning: false },

@@ -1,11 +1,13 @@
+import { parseAddress } from '../protocol/address.ts';
 import { secretHeaders } from '../protocol/headers.ts';
 import type { Configuration } from './schema.ts';
 import type { SchemaProblem } from './schema-problems.ts';
 
-/** What no single value shows: two servers on one port, two endpoints with one name. */
+/** What the schema does not show: two servers on one port, two endpoints with one name, a port that cannot be. */
 export function crossChecks(configuration: Configuration): SchemaProblem[] {
   return [
     ...samePorts(configuration),
+    ...wrongAddresses(configuration),
     ...sameEndpoints(configuration),
     ...missingKeys(configuration),
     ...recordedSecrets(configuration),
@@ -23,6 +25,17 @@ function samePorts({ gateway, extProc, health, metrics }: Configuration): Schema
     owners.set(port, section);
   }
   return problems;
+}
+
+function wrongAddresses({ pool }: Configuration): SchemaProblem[] {
+  return pool.endpoints.flatMap(({ address }, at) => {
+    try {
+      parseAddress(address);
+      return [];
+    } catch (error) {
+      return [problem(['pool', 'endpoints', at, 'address'], (error as Error).message)];
+    }
+  });
 }
 
 function sameEndpoints({ pool }: Configuration): SchemaProblem[] {

@@ -68,6 +68,8 @@ function messageOf(issue: Issue): string {
       return `expected a number of at most ${issue.maximum}, found ${found(issue.input)}`;
     case 'invalid_format':
       return `${issue.message}, found ${found(issue.input)}`;
+    case 'invalid_key':
+      return `${issue.issues[0]?.message ?? issue.message}, found ${found(issue.path.at(-1))}`;
     default:
       return issue.message;
   }

@@ -1,35 +1,20 @@
-import {
-  type AdmissionRequest,
-  FlowControl,
-  type FlowControlLimits,
-  type Offer,
-  type WaitingBand,
-} from '../flow-control/index.ts';
+import type { AdmissionRequest, WaitingBand } from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
-import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
-import { ServiceError } from '../protocol/errors.ts';
-import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
-import type { Endpoint } from '../scheduling/endpoint.ts';
-import { EndpointList } from '../scheduling/endpoint-list.ts';
+import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
-import { choiceOf, withOutcome } from '../scheduling/led-result.ts';
 import type { Profile } from '../scheduling/profile.ts';
-import type { PluginTimes, SchedulingContext } from '../scheduling/scheduling-context.ts';
-import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
-import { seededRandom } from '../scheduling/seeded-random.ts';
+import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, EndpointPicker, PickListener, PickOptions, SubmitOptions } from './assignment.ts';
+import { type DecideOptions, DecisionMaker, type MadeDecision } from './decision-maker.ts';
 import { type DecisionRecord, KeptDecision } from './decision-record.ts';
-import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
-import { GuardedIndex } from './guarded-index.ts';
+import { type FlowControlSettings, startLateBinding } from './late-binding.ts';
 import { OpenRequests } from './open-requests.ts';
-import { readyFirst } from './ready-first.ts';
 import { RecentRecords } from './recent-records.ts';
-import { checkModel, listModels, noCandidates, noEndpoints } from './refusals.ts';
-import { type Burden, isRoomAt, RoomRound, type RoomRule, roomEverywhere } from './room-round.ts';
-import { RoomTable } from './room-table.ts';
-import { ServedRequest } from './served-request.ts';
-import { selectSubset } from './subset.ts';
+import { listModels } from './refusals.ts';
+import { RefusedDecision } from './refused-decision.ts';
+import type { RoomRound } from './room-round.ts';
 
 export interface EndpointPickerOptions {
   readonly pool: InferencePool;
@@ -49,14 +34,6 @@ export interface EndpointPickerOptions {
   readonly wallClock?: () => number;
   /** Without it no request waits: each goes to the endpoint that is best when it comes. */
   readonly flowControl?: FlowControlSettings | undefined;
-}
-
-export interface FlowControlSettings {
-  readonly limits: () => FlowControlLimits;
-  /** Undefined: no request waits from now on, and those that do are sent. */
-  readonly room: () => RoomRule | undefined;
-  /** Calls back once after that time, unless the function returned is called before. */
-  readonly schedule: (delayMs: number, callback: () => void) => () => void;
 }
 
 export interface InspectableEndpointPicker extends EndpointPicker {
@@ -83,149 +60,44 @@ export interface InspectableEndpointPicker extends EndpointPicker {
   checkIntegrity(): void;
 }
 
-export type DecideOptions = Omit<PickOptions, 'signal'>;
-
 /**
  * Builds the decision service. A decision is one synchronous step: snapshot, choose, reserve, record. So two
  * concurrent requests never see the same free endpoint.
  */
 export function createEndpointPicker(options: EndpointPickerOptions): InspectableEndpointPicker {
-  const {
+  const { pool, profile, prefixIndex, clock, random, observer } = options;
+  const { keptRecords = 256, onDecision, wallClock = Date.now } = options;
+  const records = new RecentRecords({ capacity: keptRecords });
+  const open = new OpenRequests();
+  let isShuttingDown = false;
+  const canWait = () => options.flowControl?.room() !== undefined;
+  const flowControl = options.flowControl && startLateBinding(options.flowControl, { pool, clock });
+  const keep = (made: MadeDecision): void => {
+    const decision = new KeptDecision({ timeMs: wallClock(), ...made });
+    records.push(decision);
+    onDecision?.(decision);
+  };
+  const maker = new DecisionMaker({
     pool,
     profile,
     prefixIndex,
     clock,
     random,
     observer,
-    keptRecords = 256,
-    onDecision,
-    wallClock = Date.now,
-  } = options;
-  const records = new RecentRecords({ capacity: keptRecords });
-  const open = new OpenRequests();
-  let isShuttingDown = false;
-  let degradedTurn = 0;
-  let timedTurn = 0;
-  const pluginTimes: PluginTimes | undefined = observer.onPluginTime && {
-    clock,
-    told: (kind, name, durationMs) => observer.onPluginTime?.(kind, name, durationMs),
-  };
-  const canWait = () => options.flowControl?.room() !== undefined;
-  const flowControl = options.flowControl === undefined ? undefined : startFlowControl(options.flowControl);
+    open,
+    waitingMs: (request) => flowControl?.competingMs(request) ?? 0,
+    keep: keptRecords > 0 || onDecision !== undefined ? keep : undefined,
+  });
 
-  function startFlowControl({ limits, room, schedule }: FlowControlSettings): FlowControl<RoomRound> {
-    const rule = () => room() ?? roomEverywhere;
-    let rooms = new RoomTable(rule());
-    const beginRound = () => {
-      if (rooms.rule !== rule()) rooms = new RoomTable(rule());
-      return new RoomRound(pool.list(clock()), rooms);
-    };
-    const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
-    pool.subscribe({
-      roomChanged: (endpoint) => {
-        if (started.waitingRequests === 0) return;
-        const now = pool.find(endpoint);
-        if (now?.isReady !== true) started.endpointLost();
-        else if (isRoomAt(now, rule())) started.roomChanged();
-      },
-      removed: () => started.endpointLost(),
-    });
-    return started;
-  }
-
-  /** In a round of flow control the request stays undecided if the best endpoint has no room. */
-  function decide(
+  /** Outside of a round every decision is a placement. */
+  function decideNow(
     request: InferenceRequest,
     { subset, parserFault }: DecideOptions,
     arrivedAtMs: number,
-    round?: RoomRound,
-    isOverShare = false,
-  ): Offer<Assignment> {
-    const startedMs = round === undefined ? arrivedAtMs : clock();
-    const endpoints = round?.endpoints ?? pool.list(startedMs);
-    if (!hasReady(endpoints)) throw noEndpoints(endpoints.flat);
-    checkModel(request.model, endpoints);
-    const allowed = subset === undefined ? endpoints : EndpointList.of(selectSubset(endpoints.flat, subset));
-    if (allowed.length === 0) throw noCandidates(subset ?? [], endpoints.flat);
-
-    const faults: PluginFailure[] = [];
-    if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
-    const index = new GuardedIndex(prefixIndex, faults);
-    const seed = Math.floor(random() * 2 ** 32);
-    const context = createContext(request, startedMs, index, seededRandom(seed));
-    const { result: proposed, confirm } = choose(request, allowed, context, faults);
-    const result = round === undefined ? proposed : readyFirst(proposed);
-    const best = choiceOf(result);
-    const burden = best === undefined || round === undefined ? noBurden : burdenOn(best, context);
-    const { ownMs, uncachedTokens: tokens } = burden;
-    if (best !== undefined && round?.hasRoomAt(best, burden, isOverShare) === false) {
-      if (!isOverShare) round.keepForOthers(best);
-      if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.keep(best);
-      return { kind: 'no-room', ownMs, tokens };
-    }
-    if (best !== undefined) for (const failure of confirm(best)) faults.push(failure);
-    for (const failure of result.failures) faults.push(failure);
-    const queuedMs = startedMs - arrivedAtMs;
-    const record = withOutcome(result, { failures: faults, queuedMs, durationMs: clock() - startedMs });
-    if (keptRecords > 0 || onDecision !== undefined) {
-      const decision = new KeptDecision({
-        timeMs: wallClock(),
-        seed,
-        context,
-        endpoints: allowed,
-        result: record,
-      });
-      records.push(decision);
-      onDecision?.(decision);
-    }
-    if (best === undefined) throw new RefusedDecision(noEndpoints(allowed.flat, record), record);
-
-    const served = new ServedRequest({
-      request,
-      record,
-      arrivedAtMs,
-      pool,
-      prefixIndex: index,
-      clock,
-      observer,
-      onEnd,
-    });
-    open.add(served);
-    round?.reserved(best, burden);
-    return { kind: 'placed', value: served, ownMs, tokens };
-  }
-
-  function burdenOn(endpoint: Endpoint, context: SchedulingContext): Burden {
-    const { promptTokens, prefix } = context.request;
-    const uncached = uncachedTokens(context, endpoint);
-    return {
-      ownMs: ownPrefillMs(endpoint, promptTokens, uncached),
-      uncachedTokens: uncached,
-      neededTokens: Math.max(0, promptTokens - pool.heldTokens(endpoint, prefix)),
-      isStreaming: context.request.isStreaming,
-    };
-  }
-
-  const onEnd = (ended: ServedRequest): void => open.remove(ended);
-
-  /** A fault of the profile, as against one of its plugins, must not cost the client its answer. */
-  function choose(
-    request: InferenceRequest,
-    allowed: EndpointList,
-    context: SchedulingContext,
-    faults: PluginFailure[],
-  ): {
-    readonly result: SchedulingResult;
-    readonly confirm: (choice: Endpoint) => readonly PluginFailure[];
-  } {
-    try {
-      const current = profile();
-      const result = current.propose(context, allowed);
-      return { result, confirm: (choice) => current.confirm(context, choice) };
-    } catch (error) {
-      faults.push({ kind: 'profile', name: 'profile', message: String(error) });
-      return { result: degradedDecision(request, allowed.flat, degradedTurn++, []), confirm: () => [] };
-    }
+  ): Assignment {
+    const offer = maker.decide({ request, subset, parserFault, arrivedAtMs });
+    if (offer.kind === 'placed') return offer.value;
+    throw new Error('a decision outside of flow control found no room');
   }
 
   function submit(
@@ -238,9 +110,9 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     const refused = (error: unknown): void => {
       const isRefused = error instanceof RefusedDecision;
       const cause = isRefused ? error.error : error;
-      const code = cause instanceof ServiceError ? cause.code : 'internal';
+      const { code, isFaultOfClient } = toServiceError(cause);
       const record = isRefused ? error.record : undefined;
-      observer.onRejected({ request, code, record, waitedMs: clock() - arrivedAtMs });
+      observer.onRejected({ request, code, isFaultOfClient, record, waitedMs: clock() - arrivedAtMs });
       listener.refused(cause);
     };
     if (isShuttingDown) refused(new ServiceError('shutting_down', 'The gateway is shutting down.'));
@@ -253,7 +125,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     else {
       let assignment: Assignment;
       try {
-        assignment = placed(decide(request, options, arrivedAtMs));
+        assignment = decideNow(request, options, arrivedAtMs);
       } catch (error) {
         refused(error);
         return;
@@ -264,41 +136,17 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
 
   function admission(
     request: InferenceRequest,
-    options: SubmitOptions,
+    { subset, parserFault, signal }: SubmitOptions,
     arrivedAtMs: number,
   ): AdmissionRequest<Assignment, RoomRound> {
+    const pending = { request, subset, parserFault, arrivedAtMs };
     return {
       priority: request.priority,
       tenant: request.tenant,
       bytes: request.bodyBytes,
       ttftSloMs: request.slo.ttftMs,
-      signal: options.signal,
-      decide: (round, isOverShare) => decide(request, options, arrivedAtMs, round, isOverShare),
-    };
-  }
-
-  function createContext(
-    request: InferenceRequest,
-    nowMs: number,
-    index: GuardedIndex,
-    ownRandom: () => number,
-  ): SchedulingContext {
-    let match: PrefixMatch | undefined;
-    timedTurn = (timedTurn + 1) % timedOneIn;
-    return {
-      request,
-      nowMs,
-      random: ownRandom,
-      waitingMs: flowControl?.competingMs(request) ?? 0,
-      cachedTokens({ slot }: Endpoint): number {
-        match ??= index.match(request.prefix);
-        return Math.min(request.promptTokens, match.cachedBlocks(slot) * request.prefix.blockTokens);
-      },
-      holders() {
-        match ??= index.match(request.prefix);
-        return match.holders;
-      },
-      pluginTimes: timedTurn === 1 ? pluginTimes : undefined,
+      signal,
+      decide: (round, isOverShare) => maker.decide(pending, { round, isOverShare }),
     };
   }
 
@@ -311,7 +159,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     submit: (request, options, listener) => submit(request, options, listener),
     decide(request: InferenceRequest, options: DecideOptions): Assignment {
       try {
-        return placed(decide(request, options, clock()));
+        return decideNow(request, options, clock());
       } catch (error) {
         throw error instanceof RefusedDecision ? error.error : error;
       }
@@ -348,35 +196,4 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
       }
     },
   };
-}
-
-/** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
-const timedOneIn = 64;
-
-function hasReady(endpoints: EndpointList): boolean {
-  for (const { isReady } of endpoints) if (isReady) return true;
-  return false;
-}
-
-const noBurden: Burden = Object.freeze({ ownMs: 0, uncachedTokens: 0, neededTokens: 0, isStreaming: true });
-
-/** A request that has waited for so many times its own prefill, and this long, is not passed on its endpoint. */
-const overdueOwn = 5;
-const overdueMs = 2000;
-
-/** Outside of a round every decision is a placement. */
-function placed(offer: Offer<Assignment>): Assignment {
-  if (offer.kind === 'placed') return offer.value;
-  throw new Error('a decision outside of flow control found no room');
-}
-
-/** Carries the record of a decision that found no endpoint to the observer. */
-class RefusedDecision {
-  readonly error: ServiceError;
-  readonly record: SchedulingResult;
-
-  constructor(error: ServiceError, record: SchedulingResult) {
-    this.error = error;
-    this.record = record;
-  }
 }

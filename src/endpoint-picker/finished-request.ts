@@ -32,6 +32,8 @@ export interface RejectedRequest {
   readonly request: InferenceRequest;
   /** Of the catalogue of errors. */
   readonly code: string;
+  /** What it asked for cannot be, or it left; as against no room, no engine and faults of ours. */
+  readonly isFaultOfClient: boolean;
   /** Of the decision that found no endpoint, if it came to one. */
   readonly record: SchedulingResult | undefined;
   /** From the request's arrival to its refusal, milliseconds. */

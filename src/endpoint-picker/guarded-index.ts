@@ -2,7 +2,7 @@ import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
 import type { PluginFailure } from '../scheduling/scheduling-result.ts';
 
-type Guarded = Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'forget'>;
+type Guarded = Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'release' | 'forget'>;
 
 /**
  * The index as one decision uses it: where it throws, nothing counts as cached, and the decision's failures say
@@ -37,9 +37,17 @@ export class GuardedIndex implements Guarded {
     }
   }
 
-  forget(slot: number, hashes: PrefixHashes, fromBlock: number): void {
+  release(slot: number, hashes: PrefixHashes, heldBlocks: number): void {
     try {
-      this.#index.forget(slot, hashes, fromBlock);
+      this.#index.release(slot, hashes, heldBlocks);
+    } catch (error) {
+      this.#note(error);
+    }
+  }
+
+  forget(slot: number, hashes: PrefixHashes, fromBlock: number, heldBlocks: number): void {
+    try {
+      this.#index.forget(slot, hashes, fromBlock, heldBlocks);
     } catch (error) {
       this.#note(error);
     }

@@ -21,16 +21,13 @@ export {
   decisionLineVersion,
   decodeHashes,
 } from './decision-line.ts';
+export type { DecideOptions } from './decision-maker.ts';
 export type { DecisionRecord } from './decision-record.ts';
-export type {
-  DecideOptions,
-  EndpointPickerOptions,
-  FlowControlSettings,
-  InspectableEndpointPicker,
-} from './endpoint-picker.ts';
+export type { EndpointPickerOptions, InspectableEndpointPicker } from './endpoint-picker.ts';
 export { createEndpointPicker } from './endpoint-picker.ts';
 export type { FinishedRequest, PickerObserver } from './finished-request.ts';
 export type { Objective, RequestRules } from './inference-request.ts';
+export type { FlowControlSettings } from './late-binding.ts';
 export {
   type ModelAlias,
   type ModelRewriteRule,
@@ -43,5 +40,5 @@ export { maxReplyFrameBytes, maxRequestFrameBytes } from './remote/frame-kinds.t
 export { FrameLink } from './remote/frame-link.ts';
 export { PlacingHost } from './remote/placing-host.ts';
 export { RemotePlacer } from './remote/remote-placer.ts';
-export type { RoomRule } from './room-round.ts';
+export type { RoomRule } from './room-rule.ts';
 export { type RuleSettings, requestRules } from './rule-settings.ts';

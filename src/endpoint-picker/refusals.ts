@@ -1,16 +1,17 @@
 import { ServiceError } from '../protocol/errors.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
+import type { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 
 /** Names in messages; a fleet of a hundred must not make a page of text. */
 const longestList = 8;
 
 /** Throws `model_not_found` if every ready endpoint has told its models and none of them has this one. */
-export function checkModel(model: string | undefined, endpoints: Iterable<Endpoint>): void {
+export function checkModel(model: string | undefined, endpoints: EndpointList): void {
   if (model === undefined) return;
-  for (const { isReady, models } of endpoints) {
-    if (isReady && (models.length === 0 || models.includes(model))) return;
-  }
+  const serves = ({ isReady, models }: Endpoint) =>
+    isReady && (models.length === 0 || models.includes(model));
+  if (endpoints.some(serves)) return;
   const known = listModels(endpoints).map(({ id }) => id);
   throw new ServiceError(
     'model_not_found',

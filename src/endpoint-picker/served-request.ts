@@ -1,4 +1,5 @@
-import type { InferencePool, Reservation } from '../pool/inference-pool.ts';
+import type { InferencePool } from '../pool/inference-pool.ts';
+import type { Reservation } from '../pool/reservation.ts';
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import { prefillWork } from '../scheduling/delay-estimate.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
@@ -18,7 +19,7 @@ export interface ServedRequestOptions {
   readonly arrivedAtMs: number;
   readonly pool: InferencePool;
   /** Must not throw: a request is more than what is known of caches. */
-  readonly prefixIndex: Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'forget'>;
+  readonly prefixIndex: Pick<PrefixIndex, 'blockTokens' | 'match' | 'record' | 'release' | 'forget'>;
   readonly clock: () => number;
   readonly observer: PickerObserver;
   readonly onEnd: (request: ServedRequest) => void;
@@ -142,9 +143,9 @@ export class ServedRequest implements Assignment {
     this.#isFinished = true;
     const { clock, arrivedAtMs, observer, onEnd } = this.#options;
     this.#report(outcome);
-    if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
-    else this.#touchPrefix();
     this.#reservation.release(outcome.kind === 'completed' ? outcome.usage?.completionTokens : undefined);
+    if (hasNotComputed(outcome) && this.#ttftMs === undefined) this.#forgetPrefix();
+    else this.#releasePrefix();
     onEnd(this);
     observer.onFinished({
       request: this.request,
@@ -189,16 +190,15 @@ export class ServedRequest implements Assignment {
 
   /** The current endpoint does not serve this request after all. */
   #leave(): void {
-    this.#forgetPrefix();
     this.#reservation.release();
+    this.#forgetPrefix();
   }
 
-  /** Engines evict what was released longest ago, so the end of a request is a use of its blocks. */
-  #touchPrefix(): void {
+  #releasePrefix(): void {
     const { pool, prefixIndex } = this.#options;
     const { prefix } = this.request;
     if (prefix.count === 0 || !pool.has(this.#endpoint)) return;
-    prefixIndex.record(this.#endpoint.slot, prefix);
+    prefixIndex.release(this.#endpoint.slot, prefix, this.#blocksHeldByOthers());
   }
 
   /** Takes back what was recorded for the current endpoint, which may be gone, its slot with another. */
@@ -206,7 +206,14 @@ export class ServedRequest implements Assignment {
     const { pool, prefixIndex } = this.#options;
     const { prefix } = this.request;
     if (prefix.count === 0 || !pool.has(this.#endpoint)) return;
-    prefixIndex.forget(this.#endpoint.slot, prefix, Math.ceil(this.#cachedTokens / prefixIndex.blockTokens));
+    const cachedBlocks = Math.ceil(this.#cachedTokens / prefixIndex.blockTokens);
+    prefixIndex.forget(this.#endpoint.slot, prefix, cachedBlocks, this.#blocksHeldByOthers());
+  }
+
+  /** Once this request's own reservation is released. */
+  #blocksHeldByOthers(): number {
+    const { pool, prefixIndex } = this.#options;
+    return Math.floor(pool.heldTokens(this.#endpoint, this.request.prefix) / prefixIndex.blockTokens);
   }
 
   #report(outcome: Outcome): void {

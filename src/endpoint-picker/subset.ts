@@ -1,4 +1,4 @@
-import { parseAddress, parseHost } from '../pool/address.ts';
+import { parseAddress, parseHost } from '../protocol/address.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 
 /**

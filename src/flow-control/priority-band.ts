@@ -112,7 +112,9 @@ export class PriorityBand<T> {
 
   /** Own work of all that wait. */
   get ownMs(): number {
-    return this.#ownMsBySize.reduce((sum, ms) => sum + ms, 0);
+    let sum = 0;
+    for (let size = 0; size < sizes; size++) sum += this.#ownMsBySize[size]!;
+    return sum;
   }
 
   /** Requests of a tenant that wait. */

@@ -1,5 +1,5 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import { parseAddress } from './address.ts';
+import { parseAddress } from '../protocol/address.ts';
 import type { EndpointSpec } from './endpoint-state.ts';
 import type { InferencePool } from './inference-pool.ts';
 

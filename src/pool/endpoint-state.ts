@@ -4,7 +4,7 @@ import { EndpointHealth } from './endpoint-health.ts';
 import { FirstTokenDelay } from './first-token-judge.ts';
 import type { HeldPrompts } from './held-prompts.ts';
 import { InFlightLoad } from './in-flight-load.ts';
-import { OthersLoad } from './others-load.ts';
+import { type EnginePace, OthersLoad } from './others-load.ts';
 import type { StepLoad } from './step-time.ts';
 
 /** An endpoint as discovery names it. */
@@ -46,13 +46,14 @@ export interface EndpointStateCollaborators {
   readonly serial: number;
 }
 
-/** What we had counted when a scrape began. */
+/** What we had counted when a scrape began. One object for all scrapes of an endpoint, as there are very many. */
 interface CountedLoad {
-  readonly atMs: number;
-  readonly requests: number;
-  readonly heldTokens: number;
-  readonly waitingRequests: number;
-  readonly waitingTokens: number;
+  isOpen: boolean;
+  atMs: number;
+  requests: number;
+  heldTokens: number;
+  waitingRequests: number;
+  waitingTokens: number;
 }
 
 /** All that the pool knows of one endpoint, and its frozen view, made anew only when something changed. */
@@ -78,10 +79,20 @@ export class EndpointState {
   #metrics: ScrapedMetrics = unknownMetrics;
   /** When the figures were asked for; undefined if never told. */
   #metricsAtMs: number | undefined;
-  #scrapeBegan: CountedLoad | undefined;
+  readonly #scrapeBegan: CountedLoad = {
+    isOpen: false,
+    atMs: 0,
+    requests: 0,
+    heldTokens: 0,
+    waitingRequests: 0,
+    waitingTokens: 0,
+  };
   /** What the gauges said that requests hold, less what we had counted then: the part that is not ours to count. */
   #heldBesideTokens: number | undefined;
   readonly #others = new OthersLoad();
+  /** What the engine's steps read, ours and all; each right until it is asked for again. */
+  readonly #own = { requests: 0, contextTokens: 0, decodingMs: 0 };
+  readonly #all = { requests: 0, contextTokens: 0, decodingMs: 0 };
   #view: Endpoint | undefined;
 
   constructor(spec: EndpointSpec, slot: number, { fleet, prompts, serial }: EndpointStateCollaborators) {
@@ -110,23 +121,23 @@ export class EndpointState {
 
   beginScrape(nowMs: number): void {
     const { requests, waitingForFirstToken, uncachedTokens } = this.load.view();
-    this.#scrapeBegan = {
-      atMs: nowMs,
-      requests,
-      heldTokens: this.#countHeldTokens(nowMs),
-      waitingRequests: waitingForFirstToken,
-      waitingTokens: uncachedTokens,
-    };
+    const began = this.#scrapeBegan;
+    began.isOpen = true;
+    began.atMs = nowMs;
+    began.requests = requests;
+    began.heldTokens = this.load.promptTokensHeld + this.#countedGenerated(this.#ownStepLoad(nowMs));
+    began.waitingRequests = waitingForFirstToken;
+    began.waitingTokens = uncachedTokens;
     this.load.beginScrape();
   }
 
   endScrape(metrics: ScrapedMetrics, nowMs: number): void {
-    if (this.#scrapeBegan === undefined) this.beginScrape(nowMs);
-    const began = this.#scrapeBegan!;
+    if (!this.#scrapeBegan.isOpen) this.beginScrape(nowMs);
+    const began = this.#scrapeBegan;
     this.load.endScrape();
     this.#metrics = metrics;
     this.#metricsAtMs = began.atMs;
-    this.#scrapeBegan = undefined;
+    began.isOpen = false;
     this.#view = undefined;
     this.#heldBesideTokens = this.#besideTokens(metrics, began);
     this.#others.scraped(
@@ -137,13 +148,17 @@ export class EndpointState {
         ourRequests: began.requests + this.load.view().sentSinceScrape,
         besideTokens: this.#heldBesideTokens,
       },
-      {
-        prefillMs: (tokens) => this.calibration.othersPrefillMs(tokens),
-        stepMs: this.calibration.stepMs(this.stepLoad(nowMs), this.#kvCapacityTokens),
-        meanPrefillMs: this.calibration.meanPrefillMs(),
-        meanOutputTokens: this.calibration.meanOutputTokens,
-      },
+      () => this.#pace(nowMs),
     );
+  }
+
+  #pace(nowMs: number): EnginePace {
+    return {
+      prefillMs: (tokens) => this.calibration.othersPrefillMs(tokens),
+      stepMs: this.calibration.stepMs(this.stepLoad(nowMs), this.#kvCapacityTokens),
+      meanPrefillMs: this.calibration.meanPrefillMs(),
+      meanOutputTokens: this.calibration.meanOutputTokens,
+    };
   }
 
   #besideTokens({ kvCacheUsage, queuedRequests }: ScrapedMetrics, began: CountedLoad): number | undefined {
@@ -178,26 +193,32 @@ export class EndpointState {
   /** What the engine's steps read now, as far as it is ours. */
   #ownStepLoad(nowMs: number): StepLoad {
     const { requests, promptTokens } = this.load.view();
-    return { requests, contextTokens: promptTokens, decodingMs: this.load.decodingMs(nowMs) };
+    const own = this.#own;
+    own.requests = requests;
+    own.contextTokens = promptTokens;
+    own.decodingMs = this.load.decodingMs(nowMs);
+    return own;
   }
 
-  /** What the engine's steps read now: ours, and what its gauges told beyond our count. */
+  /** What the engine's steps read now: ours, and what its gauges told beyond our count. To be read at once. */
   stepLoad(nowMs: number): StepLoad {
-    const { requests, contextTokens, decodingMs } = this.#ownStepLoad(nowMs);
-    return {
-      requests: requests + this.#others.requests,
-      contextTokens: Math.max(0, contextTokens + (this.#heldBesideTokens ?? 0)),
-      decodingMs,
-    };
+    return this.#withOthers(this.#ownStepLoad(nowMs));
   }
 
-  /** By our own load alone, so that what is counted at a scrape and later differs by what we sent. */
-  #countingStepMs(nowMs: number): number {
-    return this.calibration.stepMs(this.#ownStepLoad(nowMs), this.#kvCapacityTokens);
+  #withOthers({ requests, contextTokens, decodingMs }: StepLoad): StepLoad {
+    const all = this.#all;
+    all.requests = requests + this.#others.requests;
+    all.contextTokens = Math.max(0, contextTokens + (this.#heldBesideTokens ?? 0));
+    all.decodingMs = decodingMs;
+    return all;
   }
 
-  #countHeldTokens(nowMs: number): number {
-    return this.load.heldTokens(nowMs, this.#countingStepMs(nowMs));
+  /**
+   * What our answers must have generated by now. By our own load alone, so that what is counted at a scrape and later
+   * differs by what we sent.
+   */
+  #countedGenerated(own: StepLoad): number {
+    return own.decodingMs / this.calibration.stepMs(own, this.#kvCapacityTokens);
   }
 
   #makeView(nowMs: number): Endpoint {
@@ -207,11 +228,12 @@ export class EndpointState {
     const metrics = this.#metrics;
     const { totalBlocks, blockSizeTokens } = metrics;
     const kvCapacityTokens = this.#kvCapacityTokens;
-    const stepMs = this.calibration.stepMs(this.stepLoad(nowMs), kvCapacityTokens);
+    const own = this.#ownStepLoad(nowMs);
+    const stepMs = this.calibration.stepMs(this.#withOthers(own), kvCapacityTokens);
     const prefillMsPerToken = this.calibration.prefillMsPerToken();
     const besideTokens = this.#heldBesideTokens ?? 0;
-    const countingStepMs = this.#countingStepMs(nowMs);
-    const heldTokens = this.load.heldTokens(nowMs, countingStepMs) + besideTokens;
+    const generatedTokens = this.#countedGenerated(own);
+    const heldTokens = this.load.promptTokensHeld + generatedTokens + besideTokens;
     const isSharedMemory = besideTokens > noticeableShare * (kvCapacityTokens ?? 0);
     const notReadyReason = this.health.notReadyReason(nowMs);
     // Field by field, as spreading an object costs five times as much and views are made by the thousand.
@@ -245,8 +267,7 @@ export class EndpointState {
         freshAnswers: this.load.freshAnswers(nowMs),
         kvCapacityTokens,
         heldTokens: Math.max(0, heldTokens),
-        releasableTokens:
-          this.load.releasableTokens(nowMs, countingStepMs) + (isSharedMemory ? besideTokens : 0),
+        releasableTokens: this.load.promptTokensAlone + generatedTokens + (isSharedMemory ? besideTokens : 0),
         meanOutputTokens: this.calibration.meanOutputTokens,
       }),
       slot: this.slot,

@@ -15,17 +15,26 @@ export class FleetView {
   /** Views that stand in for silent endpoints while none is ready are not the states' own. */
   #hasStandIns = false;
   #isStale = false;
-  readonly #changed = new Set<EndpointState>();
+  /** Slots whose endpoint has changed, each once. */
+  readonly #changed: number[] = [];
+  readonly #isChanged: boolean[] = [];
 
-  /** The view of this endpoint is another one, or will be. */
-  change(state: EndpointState): void {
-    if (!this.#isStale) this.#changed.add(state);
+  /** The view of this endpoint is another one, or will be. One that is gone counts as a change of its slot. */
+  change({ slot }: EndpointState): void {
+    if (this.#isStale || this.#isChanged[slot] === true) return;
+    this.#isChanged[slot] = true;
+    this.#changed.push(slot);
   }
 
   /** Endpoints have come or gone, or all have changed. */
   changeAll(): void {
     this.#isStale = true;
-    this.#changed.clear();
+    this.#forgetChanges();
+  }
+
+  #forgetChanges(): void {
+    for (const slot of this.#changed) this.#isChanged[slot] = false;
+    this.#changed.length = 0;
   }
 
   /**
@@ -43,19 +52,18 @@ export class FleetView {
   }
 
   #update(states: readonly (EndpointState | undefined)[], nowMs: number): void {
-    if (this.#changed.size === 0) return;
-    const changed = [...this.#changed];
-    if (changed.length > 1) changed.sort((a, b) => a.slot - b.slot);
+    if (this.#changed.length === 0) return;
+    sortFew(this.#changed);
     const changes: { place: number; endpoint: Endpoint }[] = [];
-    for (const state of changed) {
-      // One that is gone may still lose requests, while its slot is another's.
-      if (states[state.slot] !== state) continue;
-      const place = this.#places[state.slot]!;
+    for (const slot of this.#changed) {
+      const state = states[slot];
+      if (state === undefined) continue;
+      const place = this.#places[slot]!;
       const view = state.view(nowMs);
       this.#ready += (view.isReady ? 1 : 0) - (this.#list.at(place).isReady ? 1 : 0);
       changes.push({ place, endpoint: view });
     }
-    this.#changed.clear();
+    this.#forgetChanges();
     if (changes.length > 0) this.#list = this.#list.with(changes);
   }
 
@@ -76,6 +84,18 @@ export class FleetView {
     this.#hasStandIns = this.#ready === 0;
     this.#list = EndpointList.of(this.#hasStandIns ? views.map(standIn) : views);
     this.#isStale = false;
-    this.#changed.clear();
+    this.#forgetChanges();
   }
+}
+
+/** Array's own sort allocates, and mostly one or two slots have changed. */
+function sortFew(slots: number[]): void {
+  if (slots.length > 32) slots.sort((a, b) => a - b);
+  else
+    for (let i = 1; i < slots.length; i++) {
+      const slot = slots[i]!;
+      let hole = i;
+      for (; hole > 0 && slots[hole - 1]! > slot; hole--) slots[hole] = slots[hole - 1]!;
+      slots[hole] = slot;
+    }
 }

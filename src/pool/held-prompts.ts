@@ -14,6 +14,15 @@ export interface PromptTokens {
   alone: number;
 }
 
+/** What one request holds. */
+export interface HeldRuns {
+  readonly ids: readonly number[];
+  /** Of each run. */
+  readonly tokens: number;
+  /** After the last whole run. */
+  readonly tail: number;
+}
+
 /**
  * KV memory that the prompts of our running requests hold on each endpoint: a prefix that several of them share
  * is there once. A hash stands for all blocks before it, so the last block of a run stands for the run.
@@ -22,40 +31,41 @@ export class HeldPrompts {
   readonly #runs = new PairTable();
   readonly #holders = new IdColumn();
 
-  /** O(tokens / 512). */
-  add(held: PromptTokens, prefix: PrefixHashes, promptTokens: number): void {
+  /** O(tokens / 512). Returns the runs that it holds, for `remove`. */
+  add(held: PromptTokens, prefix: PrefixHashes, promptTokens: number): HeldRuns {
     const stride = strideOf(prefix);
     const tokens = stride * prefix.blockTokens;
     const tail = tailTokens(prefix, stride, promptTokens);
     held.all += tail;
     held.alone += tail;
+    const ids: number[] = [];
+    let id = 0;
     for (let i = stride - 1; i < prefix.count; i += stride) {
-      const [first, second] = keyOf(held.serial, prefix, i);
-      let id = this.#runs.find(first, second, 0);
+      const first = firstOf(held.serial, prefix, i);
+      const second = secondOf(held.serial, prefix, i);
+      id = this.#runs.find(first, second, id + 1);
       if (id === 0) {
         id = this.#runs.add(first, second);
         this.#holders.reach(id);
         this.#holders.set(id, 1);
         held.all += tokens;
         held.alone += tokens;
-        continue;
+      } else {
+        const holders = this.#holders.get(id) + 1;
+        this.#holders.set(id, holders);
+        if (holders === 2) held.alone -= tokens;
       }
-      const holders = this.#holders.get(id) + 1;
-      this.#holders.set(id, holders);
-      if (holders === 2) held.alone -= tokens;
+      ids.push(id);
     }
+    return { ids, tokens, tail };
   }
 
-  /** Of a request that was added there. */
-  remove(held: PromptTokens, prefix: PrefixHashes, promptTokens: number): void {
-    const stride = strideOf(prefix);
-    const tokens = stride * prefix.blockTokens;
-    const tail = tailTokens(prefix, stride, promptTokens);
+  /** What `add` has returned, once. From the tail, so that the next prompt gets ids in its order. */
+  remove(held: PromptTokens, { ids, tokens, tail }: HeldRuns): void {
     held.all -= tail;
     held.alone -= tail;
-    for (let i = stride - 1; i < prefix.count; i += stride) {
-      const [first, second] = keyOf(held.serial, prefix, i);
-      const id = this.#runs.find(first, second, 0);
+    for (let i = ids.length - 1; i >= 0; i--) {
+      const id = ids[i]!;
       const holders = this.#holders.get(id) - 1;
       this.#holders.set(id, holders);
       if (holders === 1) held.alone += tokens;
@@ -73,8 +83,8 @@ export class HeldPrompts {
     let open = Math.floor(prefix.count / stride);
     while (held < open) {
       const middle = (held + open) >> 1;
-      const [first, second] = keyOf(serial, prefix, (middle + 1) * stride - 1);
-      if (this.#runs.find(first, second, 0) === 0) open = middle;
+      const at = (middle + 1) * stride - 1;
+      if (this.#runs.find(firstOf(serial, prefix, at), secondOf(serial, prefix, at), 0) === 0) open = middle;
       else held = middle + 1;
     }
     return held * stride * prefix.blockTokens;
@@ -90,7 +100,11 @@ function tailTokens({ count, blockTokens }: PrefixHashes, stride: number, prompt
   return Math.max(0, promptTokens - Math.floor(count / stride) * stride * blockTokens);
 }
 
-/** The block on this endpoint: both words are unsigned. */
-function keyOf(serial: number, { low, high }: PrefixHashes, i: number): readonly [number, number] {
-  return [(low[i]! ^ Math.imul(serial + 1, 0x9e3779b1)) >>> 0, (high[i]! + serial) >>> 0];
+/** The block on this endpoint, in two words. */
+function firstOf(serial: number, { low }: PrefixHashes, i: number): number {
+  return low[i]! ^ Math.imul(serial + 1, 0x9e3779b1);
+}
+
+function secondOf(serial: number, { high }: PrefixHashes, i: number): number {
+  return (high[i]! + serial) | 0;
 }

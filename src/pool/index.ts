@@ -5,16 +5,16 @@
  * picker reads frozen views and reserves load. Imports `scheduling` (types, and the list of endpoints), `prefix-index`,
  * `protocol`.
  */
-export type { Address } from './address.ts';
-export { parseAddress, parseHost } from './address.ts';
 export { checkEndpoints, EndpointSource, parseEndpointList } from './endpoint-list.ts';
 export type { EndpointModels, EndpointSpec, ScrapedMetrics } from './endpoint-state.ts';
 export { unknownMetrics } from './endpoint-state.ts';
 export type { FileDiscovery, FileDiscoveryOptions } from './file-discovery.ts';
 export { startFileDiscovery } from './file-discovery.ts';
 export type { RequestLoad } from './in-flight-load.ts';
-export type { EndpointRef, InferencePoolOptions, PoolListener, Reservation } from './inference-pool.ts';
+export type { InferencePoolOptions } from './inference-pool.ts';
 export { InferencePool } from './inference-pool.ts';
+export type { EndpointRef, PoolListener } from './pool-listeners.ts';
+export type { Reservation } from './reservation.ts';
 export type { Scraper, ScraperOptions } from './scraper.ts';
 export { startScraper } from './scraper.ts';
 export { applyStaticEndpoints } from './static-discovery.ts';

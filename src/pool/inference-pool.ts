@@ -1,10 +1,8 @@
-import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
+import { parseAddress } from '../protocol/address.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import { EndpointList } from '../scheduling/endpoint-list.ts';
 import type { PrefixHashes } from '../scheduling/inference-request.ts';
-import { parseAddress } from './address.ts';
 import { FleetCalibration } from './calibration.ts';
-import { type Ejection, notYetScraped } from './endpoint-health.ts';
 import {
   type EndpointModels,
   type EndpointSpec,
@@ -14,43 +12,16 @@ import {
 import { FirstTokenJudge } from './first-token-judge.ts';
 import { FleetView } from './fleet-view.ts';
 import { HeldPrompts } from './held-prompts.ts';
-import type { LoadEntry, RequestLoad } from './in-flight-load.ts';
-
-/** Load that a request holds on an endpoint. Both verbs take effect once; later calls do nothing. */
-export interface Reservation {
-  /** When the request was counted against the endpoint; of the pool's clock. */
-  readonly sentAtMs: number;
-  firstToken(): void;
-  /** `outputTokens` of a complete answer, if it has told; the pool learns from it. */
-  release(outputTokens?: number | undefined): void;
-}
-
-/** Names one incarnation of an endpoint: after removal its slot may belong to another. */
-export type EndpointRef = Pick<Endpoint, 'name' | 'address' | 'slot'>;
-
-/** `no_figures`: it answered, with nothing that we know. */
-export type ScrapeResult = 'figures' | 'no_figures' | 'timeout' | 'failed';
-
-export interface PoolListener {
-  added?(endpoint: EndpointRef): void;
-  removed?(endpoint: EndpointRef): void;
-  /** Its figures were asked for. */
-  scraped?(endpoint: EndpointRef, result: ScrapeResult): void;
-  /** It began to answer scrapes, or ceased to for this reason. */
-  readinessChanged?(endpoint: EndpointRef, reason: string | undefined): void;
-  /** Requests have failed on it: it gets none for a while, then one at a time. */
-  ejected?(endpoint: EndpointRef, ejection: Ejection): void;
-  /** A request has succeeded on it after this ejection. */
-  restored?(endpoint: EndpointRef, ejection: Ejection): void;
-  /** A first token, an end, or a scrape, failed or not: what the endpoint can take may have changed. */
-  roomChanged?(endpoint: EndpointRef): void;
-}
+import type { RequestLoad } from './in-flight-load.ts';
+import { type CapacityIndex, tellCapacity, tellLost } from './indexed-capacity.ts';
+import { type EndpointRef, type PoolListener, PoolListeners } from './pool-listeners.ts';
+import { emptyReservation, HeldReservation, type Reservation, type ReservationOwner } from './reservation.ts';
 
 export interface InferencePoolOptions {
   /** Milliseconds of a monotonic clock. */
   readonly clock: () => number;
   /** Told the capacity of endpoints, and when one is gone or has lost its cache. */
-  readonly prefixIndex?: Pick<PrefixIndex, 'blockTokens' | 'setCapacity' | 'removeEndpoint'> | undefined;
+  readonly prefixIndex?: CapacityIndex | undefined;
 }
 
 /** Ages in views are this exact, so that a view serves many decisions. */
@@ -83,7 +54,7 @@ export class InferencePool {
   readonly #byName = new Map<string, EndpointState>();
   /** Index is the slot; freed slots are undefined. */
   readonly #bySlot: (EndpointState | undefined)[] = [];
-  readonly #listeners = new Set<PoolListener>();
+  readonly #listeners = new PoolListeners();
   /** Removed endpoints that still have reservations, kept for the audit. */
   readonly #leaving = new Set<EndpointState>();
   readonly #fleet = new FleetCalibration();
@@ -92,12 +63,21 @@ export class InferencePool {
   readonly #firstTokenJudge = new FirstTokenJudge(this.#byName);
   readonly #fleetView = new FleetView();
   #fleetList = EndpointList.of([]);
+  readonly #reservations: ReservationOwner;
   #snapshotAtMs = Number.NEGATIVE_INFINITY;
   #isChanged = false;
 
   constructor({ clock, prefixIndex }: InferencePoolOptions) {
     this.#clock = clock;
     this.#prefixIndex = prefixIndex;
+    this.#reservations = {
+      clock,
+      firstTokenJudge: this.#firstTokenJudge,
+      touch: (state) => this.#touch(state),
+      change: (state, change) => this.#change(state, change),
+      roomChanged: (state) => this.#listeners.roomChanged(state),
+      idle: (state) => void this.#leaving.delete(state),
+    };
   }
 
   get size(): number {
@@ -106,8 +86,7 @@ export class InferencePool {
 
   /** Calls back on changes, until the function returned is called. Endpoints already there are not told. */
   subscribe(listener: PoolListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#listeners.add(listener);
   }
 
   /** Adds an endpoint or updates its labels; one whose address changed starts anew. Throws on a bad address. */
@@ -129,7 +108,7 @@ export class InferencePool {
     this.#bySlot[state.slot] = state;
     this.#byName.set(state.name, state);
     this.#changeAll();
-    for (const listener of this.#listeners) listener.added?.(state);
+    this.#listeners.added(state);
     return state.view(this.#clock());
   }
 
@@ -141,8 +120,8 @@ export class InferencePool {
     this.#bySlot[state.slot] = undefined;
     if (state.load.requests > 0) this.#leaving.add(state);
     this.#changeAll();
-    this.#prefixIndex?.removeEndpoint(state.slot);
-    for (const listener of this.#listeners) listener.removed?.(state);
+    tellLost(this.#prefixIndex, state);
+    this.#listeners.removed(state);
     return true;
   }
 
@@ -158,7 +137,7 @@ export class InferencePool {
   /** The same as a list whose versions share what has not changed. */
   list(nowMs: number): EndpointList {
     if (nowMs - this.#snapshotAtMs >= ageResolutionMs) {
-      for (const state of this.#byName.values()) state.touch();
+      for (const state of this.#bySlot) state?.touch();
       this.#snapshotAtMs = nowMs;
       this.#changeAll();
     }
@@ -191,31 +170,9 @@ export class InferencePool {
 
   /** Counts a request against the endpoint at once, so that the next decision sees it. */
   reserve(endpoint: EndpointRef, load: RequestLoad): Reservation {
-    const sentAtMs = this.#clock();
     const state = this.#find(endpoint);
-    // Gone between the snapshot and now: nothing is left to count against.
-    if (state === undefined) return { sentAtMs, firstToken() {}, release() {} };
-    state.load.settle(sentAtMs);
-    state.calibration.settle(sentAtMs);
-    const msPerToken = state.calibration.prefillMsPerToken();
-    const pendingMs = state.load.pendingPrefillMs(sentAtMs, msPerToken);
-    const prefillMs = pendingMs + msPerToken * (load.prefillWork ?? load.uncachedTokens);
-    const entry = state.load.add(load, sentAtMs, prefillMs);
-    state.calibration.sent(load);
-    const isProbe = state.health.takeProbe();
-    this.#touch(state);
-    return {
-      sentAtMs,
-      firstToken: () => this.#firstToken(state, entry, load.isStreaming ?? true),
-      release: (outputTokens) => {
-        this.#learnFrom(state, entry, outputTokens);
-        state.load.remove(entry, this.#clock());
-        if (isProbe) state.health.returnProbe();
-        if (state.load.requests === 0) this.#leaving.delete(state);
-        this.#touch(state);
-        this.#tellRoom(state);
-      },
-    };
+    if (state === undefined) return emptyReservation(this.#clock());
+    return new HeldReservation(this.#reservations, state, load);
   }
 
   /** A scrape is about to be sent: requests reserved from now on are not in its figures. */
@@ -225,25 +182,31 @@ export class InferencePool {
 
   /** The figures of the scrape that began last, or of now if none did. `metrics` undefined: it answers but tells nothing of itself. */
   recordScrape(endpoint: EndpointRef, metrics: ScrapedMetrics | undefined): void {
-    this.#tellScraped(endpoint, metrics === undefined ? 'no_figures' : 'figures');
-    this.#change(endpoint, (state) => {
-      state.health.scrapeSucceeded();
-      if (mayBeFull(metrics)) {
-        state.fullUntilMs = Number.POSITIVE_INFINITY;
-      } else state.fullUntilMs = Math.min(state.fullUntilMs, this.#clock());
-      this.#firstTokenJudge.lookForMissing(state, this.#clock());
-      if (metrics === undefined) return;
-      this.#setCapacity(state, metrics);
-      state.endScrape(metrics, this.#clock());
-    });
-    this.#tellRoom(endpoint);
+    const state = this.#find(endpoint);
+    if (state === undefined) return;
+    this.#listeners.scraped(state, metrics === undefined ? 'no_figures' : 'figures');
+    const { ejections, ejection } = state.health;
+    const nowMs = this.#clock();
+    state.health.scrapeSucceeded();
+    if (mayBeFull(metrics)) state.fullUntilMs = Number.POSITIVE_INFINITY;
+    else state.fullUntilMs = Math.min(state.fullUntilMs, nowMs);
+    this.#firstTokenJudge.lookForMissing(state, nowMs);
+    if (metrics !== undefined) {
+      tellCapacity(this.#prefixIndex, state, metrics);
+      state.endScrape(metrics, nowMs);
+    }
+    this.#touch(state);
+    this.#listeners.healthChanged(state, ejections, ejection);
+    this.#listeners.roomChanged(state);
   }
 
   /** Not ready until the next scrape succeeds. */
   recordScrapeFailure(endpoint: EndpointRef, reason: string): void {
-    this.#tellScraped(endpoint, 'failed');
-    this.#change(endpoint, (state) => state.health.scrapeFailed(reason));
-    this.#tellRoom(endpoint);
+    this.#change(endpoint, (state) => {
+      this.#listeners.scraped(state, 'failed');
+      state.health.scrapeFailed(reason);
+    });
+    this.#listeners.roomChanged(endpoint);
   }
 
   /**
@@ -251,12 +214,12 @@ export class InferencePool {
    * answers scrapes late. Its figures then stay and age.
    */
   recordScrapeTimeout(endpoint: EndpointRef, reason: string): void {
-    this.#tellScraped(endpoint, 'timeout');
     this.#change(endpoint, (state) => {
+      this.#listeners.scraped(state, 'timeout');
       const nowMs = this.#clock();
       if (nowMs - state.servedAtMs >= proofOfLifeMs) state.health.scrapeTimedOut(reason, nowMs);
     });
-    this.#tellRoom(endpoint);
+    this.#listeners.roomChanged(endpoint);
   }
 
   recordModels(endpoint: EndpointRef, models: EndpointModels): void {
@@ -267,9 +230,8 @@ export class InferencePool {
   recordRestart(endpoint: EndpointRef): void {
     const state = this.#find(endpoint);
     if (state === undefined) return;
-    this.#prefixIndex?.removeEndpoint(state.slot);
-    state.indexedBlocks = undefined;
-    this.#setCapacity(state, state.metrics);
+    tellLost(this.#prefixIndex, state);
+    tellCapacity(this.#prefixIndex, state, state.metrics);
   }
 
   /** A request could not reach the endpoint, or its connection broke: ejects it at once. */
@@ -302,37 +264,6 @@ export class InferencePool {
     return state.health.isSilent(nowMs) ? state.viewAsReady(nowMs) : view;
   }
 
-  #firstToken(state: EndpointState, entry: LoadEntry, isStreaming: boolean): void {
-    const nowMs = this.#clock();
-    state.servedAtMs = nowMs;
-    if (entry.firstTokenAtMs !== undefined || !state.load.has(entry)) return;
-    // The first bytes of an answer that comes as a whole are its end.
-    if (isStreaming) {
-      entry.firstTokenAtMs = nowMs;
-      state.calibration.firstToken(entry.prefillWork, entry.sentAtMs, nowMs, state.stepLoad(nowMs));
-      this.#change(state, () => this.#firstTokenJudge.came(state, entry, nowMs));
-    }
-    state.load.firstToken(entry, nowMs);
-    this.#touch(state);
-    this.#tellRoom(state);
-  }
-
-  #learnFrom(state: EndpointState, entry: LoadEntry, outputTokens: number | undefined): void {
-    const { firstTokenAtMs } = entry;
-    if (outputTokens === undefined || firstTokenAtMs === undefined || !state.load.has(entry)) return;
-    const endedAtMs = this.#clock();
-    state.calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, state.stepLoad(endedAtMs));
-  }
-
-  #tellScraped(endpoint: EndpointRef, result: ScrapeResult): void {
-    if (this.#find(endpoint) === undefined) return;
-    for (const listener of this.#listeners) listener.scraped?.(endpoint, result);
-  }
-
-  #tellRoom(endpoint: EndpointRef): void {
-    for (const listener of this.#listeners) listener.roomChanged?.(endpoint);
-  }
-
   #find({ slot, name, address }: EndpointRef): EndpointState | undefined {
     const state = this.#bySlot[slot];
     return state?.name === name && state.address === address ? state : undefined;
@@ -355,32 +286,6 @@ export class InferencePool {
     const { ejections, ejection } = state.health;
     change(state);
     this.#touch(state);
-    this.#tellHealth(state, ejections, ejection);
-  }
-
-  #tellHealth(state: EndpointState, ejectionsBefore: number, ejectionBefore: Ejection | undefined): void {
-    const { ejections, ejection, scrapeProblem } = state.health;
-    for (const listener of this.#listeners) {
-      if (ejection !== undefined && ejections > ejectionsBefore) listener.ejected?.(state, ejection);
-      if (ejection === undefined && ejectionBefore !== undefined) listener.restored?.(state, ejectionBefore);
-    }
-    if (scrapeProblem === notYetScraped) return;
-    if (state.isKnownReady === (scrapeProblem === undefined)) return;
-    state.isKnownReady = scrapeProblem === undefined;
-    for (const listener of this.#listeners) listener.readinessChanged?.(state, scrapeProblem);
-  }
-
-  /**
-   * What is generated takes memory from the cached prompts, so the index is told what it leaves: the gauge's share
-   * beyond the prompts that we count.
-   */
-  #setCapacity(state: EndpointState, { totalBlocks, blockSizeTokens, kvCacheUsage }: ScrapedMetrics): void {
-    if (this.#prefixIndex === undefined || totalBlocks === undefined || blockSizeTokens === undefined) return;
-    const tokens = totalBlocks * blockSizeTokens;
-    const generated = Math.max(0, kvCacheUsage * tokens - state.load.promptTokensHeld);
-    const blocks = Math.floor((tokens - generated) / this.#prefixIndex.blockTokens);
-    if (blocks === state.indexedBlocks) return;
-    state.indexedBlocks = blocks;
-    this.#prefixIndex.setCapacity(state.slot, blocks);
+    this.#listeners.healthChanged(state, ejections, ejection);
   }
 }

@@ -45,26 +45,45 @@ export class OthersLoad {
     return this.#requests;
   }
 
+  /** `pace` is asked for only where others are there. */
   scraped(
     { atMs, queuedRequests, runningRequests, ourRequests, besideTokens }: ScrapedBeside,
-    pace: EnginePace,
+    pace: () => EnginePace,
   ): void {
     const all = queuedRequests + runningRequests;
     const earlier = this.#requests;
     this.#requests = Math.max(0, all - ourRequests);
     this.#queued = all > 0 ? queuedRequests * (this.#requests / all) : 0;
     const elapsedMs = Math.max(0, atMs - (this.#atMs ?? atMs));
-    this.#seenMs = this.#requests === 0 ? 0 : Math.max(0, this.#seenMs - elapsedMs);
-    if (this.#requests > 0 && besideTokens !== undefined && this.#tokens !== undefined) {
-      const generated = (Math.min(earlier, this.#requests) * elapsedMs) / pace.stepMs;
-      const tokens = besideTokens - this.#tokens - generated;
-      if (tokens >= leastTokens) this.#seenMs += Math.max(0, pace.prefillMs(tokens) - elapsedMs / 2);
+    if (this.#requests > 0) this.#see({ besideTokens, earlier, elapsedMs }, pace());
+    else {
+      this.#seenMs = 0;
+      if (this.#rate > 0) this.#follow(0, elapsedMs);
     }
-    const staysMs = pace.meanPrefillMs + pace.meanOutputTokens * pace.stepMs;
-    const rate = (this.#requests * pace.meanPrefillMs) / staysMs;
-    this.#rate += (1 - Math.exp(-elapsedMs / rateMs)) * (rate - this.#rate);
     this.#tokens = besideTokens;
     this.#atMs = atMs;
+  }
+
+  #see(
+    {
+      besideTokens,
+      earlier,
+      elapsedMs,
+    }: Pick<ScrapedBeside, 'besideTokens'> & { readonly earlier: number; readonly elapsedMs: number },
+    { prefillMs, stepMs, meanPrefillMs, meanOutputTokens }: EnginePace,
+  ): void {
+    this.#seenMs = Math.max(0, this.#seenMs - elapsedMs);
+    if (besideTokens !== undefined && this.#tokens !== undefined) {
+      const generated = (Math.min(earlier, this.#requests) * elapsedMs) / stepMs;
+      const tokens = besideTokens - this.#tokens - generated;
+      if (tokens >= leastTokens) this.#seenMs += Math.max(0, prefillMs(tokens) - elapsedMs / 2);
+    }
+    const staysMs = meanPrefillMs + meanOutputTokens * stepMs;
+    this.#follow((this.#requests * meanPrefillMs) / staysMs, elapsedMs);
+  }
+
+  #follow(rate: number, elapsedMs: number): void {
+    this.#rate += (1 - Math.exp(-elapsedMs / rateMs)) * (rate - this.#rate);
   }
 
   /** Prefill of others that is still to be done, milliseconds. `meanPrefillMs` is that of a usual prompt here. */

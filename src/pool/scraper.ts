@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EngineMetricsScanner, scanEngineMetrics } from '../protocol/engine-metrics.ts';
 import { EngineClient, type EngineReport } from './engine-client.ts';
-import type { EndpointRef, InferencePool } from './inference-pool.ts';
+import type { InferencePool } from './inference-pool.ts';
+import type { EndpointRef } from './pool-listeners.ts';
 
 export interface ScraperOptions {
   readonly pool: InferencePool;

@@ -86,6 +86,8 @@ export class CostTable {
   #releasable = column();
   #delay = column();
   #decode = column();
+  /** Queue and decoding: what every request costs there. */
+  #base = column();
   #uncached = column();
   /** Time per output token. */
   stepMs = column();
@@ -101,8 +103,8 @@ export class CostTable {
   #blockPrefill = column();
   #blockDelay = column();
   #bounds = column();
-  /** Rows that have cached some of the prompt. */
-  readonly #holders: number[] = [];
+  /** Of a search: rows that cost nearly the least found until then, and those that have cached some of the prompt. */
+  readonly #near: number[] = [];
   mostCachedTokens = 0;
   /** Of the request being costed. */
   #promptTokens = 0;
@@ -151,12 +153,14 @@ export class CostTable {
     holders: readonly number[],
   ): { readonly least: number; readonly rows: readonly number[] } | undefined {
     this.#begin(context, list, pressure);
+    this.#near.length = 0;
     let least = Number.POSITIVE_INFINITY;
     for (const slot of holders) {
       const row = this.#rows.rowOf(slot);
       if (row < 0) continue;
       this.#noteCached(context, list.blocks[Math.floor(row / blockSize)]![row % blockSize]!, row);
       least = Math.min(least, this.#cost(row));
+      this.#near.push(row);
     }
     const count = list.blocks.length;
     const bounds = this.#bounds;
@@ -165,28 +169,41 @@ export class CostTable {
       bounds[b] = this.#bound(b);
       if (bounds[b]! < bounds[first]!) first = b;
     }
-    least = Math.min(least, this.#costBlock(first));
-    const looked = [first];
+    least = this.#leastInBlock(first, least);
     for (let b = 0; b < count; b++) {
       if (b === first || bounds[b]! > least * nearly) continue;
-      least = Math.min(least, this.#costBlock(b));
-      looked.push(b);
+      least = this.#leastInBlock(b, least);
     }
     if (Number.isNaN(least)) return undefined;
-    return { least, rows: this.#nearLeast(least, looked) };
+    return { least, rows: this.#nearLeast(least) };
   }
 
-  #nearLeast(least: number, blocks: readonly number[]): readonly number[] {
+  /**
+   * The least of `found` and the costs of the block's rows. Those that cannot come near what was found are passed over,
+   * and those that have cached some of the prompt were costed before.
+   */
+  #leastInBlock(b: number, found: number): number {
+    const end = b * blockSize + this.#list!.blocks[b]!.length;
+    const wholeTokens = Math.max(1, this.#promptTokens);
+    let least = found;
+    for (let row = b * blockSize; row < end; row++) {
+      if (this.#uncached[row] !== wholeTokens) continue;
+      const ownMs = this.#prefillMsPerToken[row]! * this.#wholeWork;
+      if (this.#boundOf(this.#base[row]!, ownMs, this.#delay[row]!) > least * nearly) continue;
+      const total = this.#cost(row);
+      if (total <= least * nearly) this.#near.push(row);
+      least = Math.min(least, total);
+    }
+    return least;
+  }
+
+  /** In the order of the list. */
+  #nearLeast(least: number): readonly number[] {
     const rows: number[] = [];
-    for (const b of blocks) {
-      const end = b * blockSize + this.#list!.blocks[b]!.length;
-      for (let row = b * blockSize; row < end; row++) if (this.total[row]! <= least * nearly) rows.push(row);
-    }
-    for (const row of this.#holders) {
-      const isNear = this.total[row]! <= least * nearly;
-      if (isNear && !blocks.includes(Math.floor(row / blockSize))) rows.push(row);
-    }
-    return rows.length > 1 ? rows.sort((a, b) => a - b) : rows;
+    for (const row of this.#near) if (this.total[row]! <= least * nearly) rows.push(row);
+    if (rows.length < 2) return rows;
+    rows.sort((a, b) => a - b);
+    return rows.filter((row, i) => row !== rows[i - 1]);
   }
 
   #begin({ request: { promptTokens } }: SchedulingContext, list: EndpointList, pressure: Pressure): void {
@@ -199,7 +216,6 @@ export class CostTable {
     const wholeTokens = Math.max(1, promptTokens);
     this.#wholeWork = prefillWork(promptTokens, wholeTokens);
     this.#uncached.fill(wholeTokens, 0, rows);
-    this.#holders.length = 0;
     this.mostCachedTokens = 0;
     const queueMs = this.#sumPending();
     let requests = 0;
@@ -230,14 +246,17 @@ export class CostTable {
     const cachedTokens = context.cachedTokens(endpoint);
     if (cachedTokens === 0) return;
     this.#uncached[row] = uncachedTokens(context, endpoint);
-    this.#holders.push(row);
     if (cachedTokens > this.mostCachedTokens) this.mostCachedTokens = cachedTokens;
   }
 
-  /** What every endpoint of the block costs at least; a little less, for the rounding. NaN if a figure is. */
+  /** What every endpoint of the block costs at least where nothing of the prompt is cached. NaN if a figure is. */
   #bound(b: number): number {
-    const ownMs = this.#blockPrefill[b]! * this.#wholeWork;
-    return (this.#blockBase[b]! + ownMs * (this.#leastKappa + this.#blockDelay[b]!)) / nearly;
+    return this.#boundOf(this.#blockBase[b]!, this.#blockPrefill[b]! * this.#wholeWork, this.#blockDelay[b]!);
+  }
+
+  /** A little less than the least cost, for the rounding. */
+  #boundOf(base: number, ownMs: number, delay: number): number {
+    return (base + ownMs * (this.#leastKappa + delay)) / nearly;
   }
 
   #costBlock(b: number, terms?: CostTerms): number {
@@ -289,6 +308,7 @@ export class CostTable {
     this.#delay[row] = decodeDelay * (requests - waiting) + freshDelay * (learned.freshAnswers + waiting);
     const decodeShare = 1 - Math.min(mostPrefillShare, learned.prefillShare);
     this.#decode[row] = (decodeTime * learned.meanOutputTokens * learned.stepMs) / decodeShare;
+    this.#base[row] = this.#queue[row]! + this.#decode[row]!;
     this.stepMs[row] = learned.stepMs;
   };
 
@@ -301,7 +321,7 @@ export class CostTable {
     const end = b * blockSize + this.#list!.blocks[b]!.length;
     for (let row = b * blockSize; row < end; row++) {
       requests += this.#requests[row]!;
-      base = Math.min(base, this.#queue[row]! + this.#decode[row]!);
+      base = Math.min(base, this.#base[row]!);
       prefill = Math.min(prefill, this.#prefillMsPerToken[row]!);
       delay = Math.min(delay, this.#delay[row]!);
     }
@@ -330,6 +350,7 @@ export class CostTable {
     this.#releasable = longer(this.#releasable);
     this.#delay = longer(this.#delay);
     this.#decode = longer(this.#decode);
+    this.#base = longer(this.#base);
     this.#uncached = longer(this.#uncached);
     this.stepMs = longer(this.stepMs);
     this.total = longer(this.total);

@@ -63,6 +63,12 @@ export class EndpointList implements Iterable<Endpoint> {
     return this.blocks[b]![place - this.#starts[b]!]!;
   }
 
+  /** What an iterator would cost more for. */
+  some(isTrue: (endpoint: Endpoint) => boolean): boolean {
+    for (const block of this.blocks) for (const endpoint of block) if (isTrue(endpoint)) return true;
+    return false;
+  }
+
   /** Place of what stands at `offset` in a block. */
   placeOf(block: number, offset: number): number {
     return this.#starts[block]! + offset;

@@ -5,6 +5,8 @@ export interface SeededRandom {
   state(): number;
   /** Goes past the next `count` numbers. O(1). */
   skip(count: number): void;
+  /** Begins with another seed. */
+  restart(seed: number): void;
 }
 
 const step = 0x6d2b79f5;
@@ -22,6 +24,9 @@ export function seededRandom(seed: number): SeededRandom {
     state: () => state,
     skip: (count: number) => {
       state = (state + Math.imul(step, count)) >>> 0;
+    },
+    restart: (newSeed: number) => {
+      state = newSeed >>> 0;
     },
   });
 }

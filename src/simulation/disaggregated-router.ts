@@ -1,4 +1,4 @@
-import type { Reservation } from '../pool/inference-pool.ts';
+import type { Reservation } from '../pool/reservation.ts';
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import { prefillWork, uncachedTokens } from '../scheduling/delay-estimate.ts';
 import { Disaggregation, type PlacementQuestion } from '../scheduling/disaggregation.ts';

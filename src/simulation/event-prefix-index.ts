@@ -41,6 +41,10 @@ export class EventPrefixIndex implements PrefixIndex {
     // Decisions are no evidence here; the engine will tell.
   }
 
+  release(): void {
+    // Nor are ends.
+  }
+
   forget(): void {
     // Nothing was believed.
   }

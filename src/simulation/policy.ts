@@ -1,4 +1,4 @@
-import type { RoomRule } from '../endpoint-picker/room-round.ts';
+import type { RoomRule } from '../endpoint-picker/room-rule.ts';
 import type { FlowControlLimits } from '../flow-control/index.ts';
 import type { DisaggregationParameters } from '../scheduling/disaggregation.ts';
 import type { ProfileOptions } from '../scheduling/profile.ts';
@@ -23,8 +23,8 @@ export interface DisaggregationPolicy {
 /** One way to route: a profile of the product, and what it needs besides. */
 export interface PolicyInstance {
   readonly profile: ProfileOptions;
-  /** What the router believes to be cached: its own decisions, or the engines' KV events. */
-  readonly residency: 'approximate' | 'events';
+  /** What the router believes to be cached: by its own decisions and their ends, by what it sent alone, or by KV events. */
+  readonly residency: 'approximate' | 'sent' | 'events';
   /** Some engines only prefill, and send what they computed to those that decode. */
   readonly disaggregation?: DisaggregationPolicy | undefined;
   /** Requests wait until their endpoint has room. */

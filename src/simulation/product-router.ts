@@ -1,9 +1,6 @@
 import type { Assignment } from '../endpoint-picker/assignment.ts';
-import {
-  createEndpointPicker,
-  type FlowControlSettings,
-  type InspectableEndpointPicker,
-} from '../endpoint-picker/endpoint-picker.ts';
+import { createEndpointPicker, type InspectableEndpointPicker } from '../endpoint-picker/endpoint-picker.ts';
+import type { FlowControlSettings } from '../endpoint-picker/late-binding.ts';
 import { ApproximateIndex } from '../prefix-index/approximate-index.ts';
 import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
@@ -14,6 +11,7 @@ import { EventPrefixIndex } from './event-prefix-index.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import type { Router, RouterEnvironment, RouterFactory } from './router.ts';
 import type { RunningRequest } from './running-request.ts';
+import { SentPrefixIndex } from './sent-prefix-index.ts';
 import { kvBlocks, SimulatedPool } from './simulated-pool.ts';
 import { VirtualTimers } from './virtual-timers.ts';
 import { blockTokens } from './workload.ts';
@@ -25,12 +23,14 @@ export function productRouter(policy: Policy): RouterFactory {
     const model = models[0]!;
     const instance = policy.create({ model, pods: models.length, random });
     if (instance.disaggregation !== undefined) return new DisaggregatedRouter(environment, instance);
-    const index =
-      instance.residency === 'events'
-        ? new EventPrefixIndex(blockTokens)
-        : new ApproximateIndex({ blockTokens, blocksPerEndpoint: kvBlocks(model) });
-    return new ProductRouter(environment, instance, index);
+    return new ProductRouter(environment, instance, indexOf(instance, kvBlocks(model)));
   };
+}
+
+function indexOf({ residency }: PolicyInstance, blocksPerEndpoint: number): PrefixIndex {
+  if (residency === 'events') return new EventPrefixIndex(blockTokens);
+  const Index = residency === 'sent' ? SentPrefixIndex : ApproximateIndex;
+  return new Index({ blockTokens, blocksPerEndpoint });
 }
 
 class ProductRouter implements Router {

@@ -109,6 +109,15 @@ describe('a mistake', () => {
       'pool:\n  endpoints:\n    - address: nowhere',
       '3:16 pool.endpoints[0].address: expected `host:port` or `[ipv6]:port`, found string "nowhere"',
     ],
+    [
+      'pool: { endpoints: [{ address: "10.0.0.1:99999" }] }',
+      '1:32 pool.endpoints[0].address: address "10.0.0.1:99999" has the port "99999", which is not in 1 to 65535; expected host:port, 1.2.3.4:port or [ipv6]:port',
+    ],
+    ['pool: { endpoints: [{ address: "10.0.0:80" }] }', 'which is neither a name nor an IP address'],
+    [
+      'flowControl: { ttlMsByPriority: { high: 1 } }',
+      '1:41 flowControl.ttlMsByPriority.high: expected a priority as the key, such as -10, found string "high"',
+    ],
     ['pool:\n  endpoints:\n    - name: a', '3:7 pool.endpoints[0].address: missing; expected a string'],
     [
       'objectives:\n  batch: low',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import shadowPrice from '../../scorers/shadow-price.ts';
-import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
+import { defaultRoomRule } from '../../src/endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import ready from '../../src/scheduling/filters/ready.ts';
 import { prefillWork } from '../../src/scheduling/index.ts';
@@ -197,6 +197,23 @@ describe('a pick under flow control', () => {
     expect(() => picker.decide(makeRequest(long), { subset: ['10.9.9.9'] })).toThrow('subset');
     first.finish(done);
     second.finish(done);
+    picker.checkIntegrity();
+  });
+});
+
+describe('a request that asks for much memory', () => {
+  const memory = { totalBlocks: 4096, blockSizeTokens: 16 };
+  const little = { promptTokens: 2000 };
+
+  it('does not wait for more than the engine has: to hold it back would make no room', async () => {
+    const { pick, picker, scrape } = await createWaitingFleet(1);
+    scrape('e0', memory);
+    const busy = await pick(little);
+    busy.firstToken();
+    const beyond = pick({ promptTokens: 70_000 });
+    expect(picker.waitingRequests).toBe(0);
+    busy.finish(done);
+    (await beyond).finish(done);
     picker.checkIntegrity();
   });
 });

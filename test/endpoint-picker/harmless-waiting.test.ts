@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { Assignment } from '../../src/endpoint-picker/assignment.ts';
-import { defaultRoomRule } from '../../src/endpoint-picker/room-round.ts';
+import { defaultRoomRule } from '../../src/endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import { seededRandom } from '../scheduling/support.ts';
 import { createFleet } from './support.ts';

@@ -122,10 +122,33 @@ describe('a request that another endpoint served', () => {
   });
 });
 
+it('a prompt that two requests share stays cached while one of them runs', async () => {
+  const { pick, prefixIndex, endpoint } = createFleet({ endpoints: 1, index: { blocksPerEndpoint: 40 } });
+  const [shared, other, third] = [
+    promptOf('a'.repeat(4096)),
+    promptOf('b'.repeat(4096)),
+    promptOf('c'.repeat(4096)),
+  ];
+  const first = await pick(shared);
+  const second = await pick(shared);
+  const later = await pick(other);
+  first.finish(done);
+  later.finish(done);
+  const last = await pick(third);
+  const cached = [shared, other].map(({ prefix }) =>
+    prefixIndex.match(prefix).cachedBlocks(endpoint('e0').slot),
+  );
+  expect(cached).toEqual([16, 8]);
+  for (const each of [second, last]) each.finish(done);
+});
+
 describe('a fault of our own', () => {
   it('in the index leaves the decision to the other scorers, and the record tells it', async () => {
     const fleet = createFleet({ endpoints: 3 });
     fleet.prefixIndex.match = () => {
+      throw new Error('broken index');
+    };
+    fleet.prefixIndex.release = () => {
       throw new Error('broken index');
     };
     fleet.prefixIndex.record = () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { HeldPrompts } from '../../src/pool/held-prompts.ts';
+import { HeldPrompts, type HeldRuns } from '../../src/pool/held-prompts.ts';
 import type { PrefixHashes } from '../../src/scheduling/inference-request.ts';
 
 /** A prompt of runs of 512 tokens, named by numbers; equal beginnings have equal hashes. */
@@ -25,15 +25,15 @@ describe('HeldPrompts', () => {
       { serial: 0, all: 0, alone: 0 },
       { serial: 1, all: 0, alone: 0 },
     ];
-    prompts.add(here, prompt([1, 2, 3]), 1600);
+    const first = prompts.add(here, prompt([1, 2, 3]), 1600);
     expect(here).toMatchObject({ all: 1600, alone: 1600 });
-    prompts.add(here, prompt([1, 2, 9]), 1536);
+    const second = prompts.add(here, prompt([1, 2, 9]), 1536);
     expect(here).toMatchObject({ all: 1600 + 512, alone: 576 + 512 });
     prompts.add(there, prompt([1, 2, 3]), 1600);
     expect(there).toMatchObject({ all: 1600, alone: 1600 });
-    prompts.remove(here, prompt([1, 2, 3]), 1600);
+    prompts.remove(here, first);
     expect(here).toMatchObject({ all: 1536, alone: 1536 });
-    prompts.remove(here, prompt([1, 2, 9]), 1536);
+    prompts.remove(here, second);
     expect(here).toMatchObject({ all: 0, alone: 0 });
   });
 
@@ -52,15 +52,16 @@ describe('HeldPrompts', () => {
       fc.property(fc.array(fc.tuple(fc.boolean(), runs), { maxLength: 60 }), (steps) => {
         const prompts = new HeldPrompts();
         const held = { serial: 5, all: 0, alone: 0 };
-        const present: (readonly number[])[] = [];
+        const present: { readonly runs: readonly number[]; readonly held: HeldRuns }[] = [];
         for (const [isEnd, all] of steps) {
           const ended = isEnd ? present.pop() : undefined;
-          if (ended === undefined) {
-            present.push(all);
-            prompts.add(held, prompt(all), all.length * 512);
-          } else prompts.remove(held, prompt(ended), ended.length * 512);
+          if (ended === undefined)
+            present.push({ runs: all, held: prompts.add(held, prompt(all), all.length * 512) });
+          else prompts.remove(held, ended.held);
           const holders = new Map<string, number>();
-          for (const name of present.flatMap((each) => each.map((_, i) => each.slice(0, i + 1).join()))) {
+          for (const name of present.flatMap((each) =>
+            each.runs.map((_, i) => each.runs.slice(0, i + 1).join()),
+          )) {
             holders.set(name, (holders.get(name) ?? 0) + 1);
           }
           expect(held.all).toBe(holders.size * 512);

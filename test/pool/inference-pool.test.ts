@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
-import { InferencePool, type Reservation } from '../../src/pool/inference-pool.ts';
+import { InferencePool } from '../../src/pool/inference-pool.ts';
+import type { Reservation } from '../../src/pool/reservation.ts';
 
 const load = { promptTokens: 100, uncachedTokens: 40 };
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultRoomRule, isRoomAt } from '../../src/endpoint-picker/room-round.ts';
+import { defaultRoomRule, isRoomAt } from '../../src/endpoint-picker/room-rule.ts';
 import type { ScrapedMetrics } from '../../src/pool/endpoint-state.ts';
 import { unknownMetrics } from '../../src/pool/endpoint-state.ts';
 import { InferencePool } from '../../src/pool/index.ts';

@@ -13,7 +13,10 @@ export const flowControl = z
     maxQueuedBytes: count(1024 ** 3, 'Memory that waiting requests may hold, about 4 bytes a token.'),
     ttlMs: milliseconds(60_000, 'Longest wait.'),
     ttlMsByPriority: z
-      .record(z.string().regex(/^-?[0-9]+$/), z.number().positive())
+      .record(
+        z.string().regex(/^-?[0-9]+$/, { error: 'expected a priority as the key, such as -10' }),
+        z.number().positive(),
+      )
       .default({})
       .describe('Longest wait of single priorities, such as `-10: 5000`.'),
     roomMs: milliseconds(300, 'An engine has room while a request sent now would begin within this.'),

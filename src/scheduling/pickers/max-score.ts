@@ -1,6 +1,6 @@
 import { bestFirst } from '../best-first.ts';
 import { definePicker, type Picker, type ScoredEndpoint } from '../plugins.ts';
-import { shuffle } from '../shuffle.ts';
+import { shuffle, shuffleInPlace } from '../shuffle.ts';
 
 /** Best total first. Equal totals are ordered at random, or every tie would load the same endpoint. */
 export default definePicker({
@@ -18,9 +18,9 @@ function totalOf({ total }: ScoredEndpoint): number {
 
 /** Which of the best stands first once all are shuffled. */
 function firstInShuffle(random: () => number, count: number, best: readonly number[]): number {
-  const isBest = new Uint8Array(count);
-  for (const place of best) isBest[place] = 1;
-  const places: number[] = [];
-  for (let place = 0; place < count; place++) places.push(place);
-  return shuffle(places, random).find((place) => isBest[place] === 1)!;
+  // Of the others it does not matter where they come to stand.
+  const numbers = new Int32Array(count);
+  for (let i = 0; i < best.length; i++) numbers[best[i]!] = i + 1;
+  shuffleInPlace(numbers, random);
+  return best[numbers.find((number) => number > 0)! - 1]!;
 }

@@ -25,7 +25,7 @@ interface Blend {
 function blend(
   name: string,
   weights: Blend,
-  residency: PolicyInstance['residency'] = 'approximate',
+  residency: PolicyInstance['residency'] = 'sent',
 ): PolicyInstance {
   const scorers: Record<string, readonly [number, Scorer]> = {
     'prefix-cache-scorer': [weights.prefix, prefixMatch.create(prefixMatch.defaults)],
@@ -50,6 +50,11 @@ export const llmDPolicies: readonly Policy[] = [
     create: () => blend('llm-d-3-2-2', { prefix: 3, queue: 2, kv: 2 }),
   },
   {
+    name: 'llm-d-3-2-2-ends',
+    description: "the same with Pointsman's index, which knows when requests have ended",
+    create: () => blend('llm-d-3-2-2-ends', { prefix: 3, queue: 2, kv: 2 }, 'approximate'),
+  },
+  {
     name: 'llm-d-3-2-2-2',
     description: "the blend of llm-d's nightly runs: 3/2/2 and no-hit-lru 2",
     create: () => blend('llm-d-3-2-2-2', { prefix: 3, queue: 2, kv: 2, noHitLru: 2 }),
@@ -70,6 +75,7 @@ export const llmDPolicies: readonly Policy[] = [
     create: ({ model }) =>
       scoredPolicy({
         name: 'llm-d-sticky',
+        residency: 'sent',
         filters: {
           'prefix-cache-affinity-filter': prefixAffinity.create({
             ...prefixAffinity.defaults,

@@ -1,4 +1,4 @@
-import { defaultRoomRule } from '../../endpoint-picker/room-round.ts';
+import { defaultRoomRule } from '../../endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../flow-control/index.ts';
 import type { PolicyInstance } from '../policy.ts';
 

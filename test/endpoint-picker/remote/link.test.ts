@@ -7,7 +7,7 @@ import { FrameWriter } from '../../../src/endpoint-picker/remote/frame-writer.ts
 import { appendHeaders, ListedHeaders } from '../../../src/endpoint-picker/remote/listed-headers.ts';
 import { writePick } from '../../../src/endpoint-picker/remote/pick-frame.ts';
 import { RemotePlacer } from '../../../src/endpoint-picker/remote/remote-placer.ts';
-import { defaultRoomRule } from '../../../src/endpoint-picker/room-round.ts';
+import { defaultRoomRule } from '../../../src/endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../../src/flow-control/index.ts';
 import { ServiceError } from '../../../src/protocol/errors.ts';
 import { emptyPrefix, type InferenceRequest } from '../../../src/scheduling/inference-request.ts';
