@@ -23,11 +23,12 @@ FROM base AS dependencies
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev && npm cache clean --force
 
-# Picker and gateway: no model, no native code, no compiler.
+# Picker and gateway: no model, no native code but WebAssembly, no compiler.
 FROM base AS gateway
 COPY --from=dependencies /app/node_modules node_modules
 COPY --from=build /app/dist/src dist/src
 COPY --from=build /app/dist/scorers dist/scorers
+COPY --from=build /app/build/pointsman_simd.wasm build/
 COPY package.json ./
 COPY proto proto
 COPY config/pointsman.schema.json config/
@@ -35,7 +36,8 @@ USER node
 EXPOSE 8080 9002 9003 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/health').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/src/commands/main.js"]
+# The flag: src/commands/heap-settings.ts.
+ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/src/commands/main.js"]
 CMD ["gateway", "--host", "0.0.0.0"]
 
 # The engine: the same program with its native code. The model is mounted, or the bundled small one.
