@@ -168,6 +168,25 @@ describe('JSON schemas', () => {
       ['{"a":1e5}', '{"a":-0.25,"b":[1,{"x":null}]}'],
       ['{"b":[1,{"x":null}]}'],
     ],
+    [
+      {
+        allOf: [
+          { properties: { a: { type: 'integer' }, b: { const: 1 } }, additionalProperties: false },
+          { properties: { b: {}, c: { type: 'boolean' } }, additionalProperties: { type: 'integer' } },
+        ],
+      },
+      ['{}', '{"a":1,"b":1}'],
+      ['{"c":true}', '{"a":1,"c":true}', '{"b":2}'],
+    ],
+    [
+      {
+        properties: { a: { const: 1 } },
+        additionalProperties: { maximum: 9 },
+        anyOf: [{ properties: { b: { type: 'integer' } } }, { properties: { c: { const: 'x' } } }],
+      },
+      ['{"a":1,"b":-3}', '{"b":9}', '{"c":"x"}', '{"d":9}'],
+      ['{"b":10}', '{"b":"x"}'],
+    ],
     [{ type: ['boolean', 'null'] }, ['true', 'null'], ['0']],
     [
       { type: 'object', additionalProperties: { type: 'integer' } },
@@ -203,6 +222,10 @@ describe('JSON schemas', () => {
     [{ type: 'object', properties: { a: {} }, required: ['b'] }, /requires "b"/],
     [{ enum: [] }, /must have a list in "enum"/],
     [{ $ref: '#/%' }, /percent signs encode nothing/],
+    [
+      { allOf: [{ additionalProperties: false }, { properties: { b: {} }, required: ['b'] }] },
+      /requires "b", which/,
+    ],
     [{ allOf: [null] }, /\/allOf\/0 must be an object/],
     [{ allOf: [{ required: 5 }] }, /must have a list in "required"/],
     [{ allOf: [{ $ref: '#' }] }, /refers to itself in allOf/],

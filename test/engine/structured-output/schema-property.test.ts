@@ -255,6 +255,7 @@ describe('whatever the automaton lets through satisfies the schema:', () => {
           { requiredKeys: ['type', 'items'] },
         ),
         fc.array(tie('schema'), { minLength: 1, maxLength: 2 }).map((anyOf) => ({ anyOf })),
+        fc.array(tie('schema'), { minLength: 2, maxLength: 2 }).map((allOf) => ({ allOf })),
         // Refused where the options may overlap.
         fc.array(tie('schema'), { minLength: 1, maxLength: 3 }).map((oneOf) => ({ oneOf })),
       ),
@@ -271,7 +272,7 @@ describe('whatever the automaton lets through satisfies the schema:', () => {
           if (!(error instanceof StructuredOutputError)) throw error;
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 400 },
     );
     expect(written).toBeGreaterThan(900);
   });
