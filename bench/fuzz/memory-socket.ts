@@ -26,7 +26,8 @@ export class MemorySocket extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
     const take = () => {
-      this.sent.push(chunk);
+      // As a kernel does: after 'done' the memory is its owner's again.
+      this.sent.push(Buffer.from(chunk));
       done();
     };
     if (this.isStalled) this.#resume = take;

@@ -5,7 +5,8 @@ const slabBytes = 64 * 1024;
 
 /**
  * What a connection is about to write. Frames are encoded straight into a slab and leave in one write per
- * turn of reading; a slab is never reused, since the socket may still hold parts of it.
+ * turn of reading. The slab is filled again from its start once the socket has taken all that was written, so that it
+ * stays in the processor's caches; while the socket holds parts of it, another one takes the place of a full one.
  */
 export class Output {
   readonly #socket: Duplex;
@@ -122,11 +123,21 @@ export class Output {
   }
 
   #reserve(bytes: number): void {
+    if (this.#start === this.#at) this.#beginAgain();
     if (this.#at + bytes <= this.#slab.length) return;
     this.flush();
+    if (this.#beginAgain() && bytes <= this.#slab.length) return;
     this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, bytes));
     this.#start = 0;
     this.#at = 0;
+  }
+
+  /** All is written: false if the socket still holds some of it. */
+  #beginAgain(): boolean {
+    if (this.#socket.writableLength > 0) return false;
+    this.#start = 0;
+    this.#at = 0;
+    return true;
   }
 }
 
