@@ -20,9 +20,10 @@ export function addOwnRoutes(app: FastifyInstance, options: OwnRoutesOptions): v
   const { picker, aliases, metricsText, isDraining, startedAtSeconds } = options;
   const model = (id: string) => ({ id, object: 'model', created: startedAtSeconds, owned_by: 'pointsman' });
 
-  app.get(modelsPath, (_request, reply) =>
-    json(reply, 200, { object: 'list', data: usableModels(picker, aliases()).map(model) }),
-  );
+  for (const path of [modelsPath, `${modelsPath}/`])
+    app.get(path, (_request, reply) =>
+      json(reply, 200, { object: 'list', data: usableModels(picker, aliases()).map(model) }),
+    );
 
   // A wildcard, as names may hold slashes: `meta-llama/Llama-3.1-8B`.
   app.get<{ Params: { '*': string } }>(`${modelsPath}/*`, ({ params }, reply) => {

@@ -9,9 +9,9 @@ const get = async (url: string, headers: Record<string, string> = {}) => {
 describe('models', () => {
   const engines = [{ models: ['base', 'org/adapter'] }];
 
-  it('are listed in the shape of OpenAI', async () => {
+  it.each(['/v1/models', '/v1/models/'])('are listed in the shape of OpenAI at %s', async (path) => {
     const { url } = await startGateway({ engines });
-    const { status, body } = await get(`${url}/v1/models`);
+    const { status, body } = await get(`${url}${path}`);
     expect(status).toBe(200);
     const model = { object: 'model', created: expect.any(Number), owned_by: 'pointsman' };
     expect(JSON.parse(body)).toEqual({
