@@ -8,6 +8,7 @@ import {
 import type { Log } from '../telemetry/index.ts';
 import type { Door } from './doors.ts';
 import type { PickerService } from './picker-service.ts';
+import { keysThatNeedRestart } from './reloaded-keys.ts';
 import { type Servers, stopServers } from './servers.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -15,13 +16,12 @@ export interface RunOptions {
   readonly servers: Servers;
   readonly service: PickerService;
   readonly load: LoadOptions;
+  /** What the process was started with. */
+  readonly loaded: LoadedConfiguration;
   readonly log: Log;
   /** What else must be stopped, when no request is in progress any more. */
   readonly stopOthers?: () => Promise<void>;
-  readonly shutdown: Shutdown;
 }
-
-type Shutdown = LoadedConfiguration['configuration']['shutdown'];
 
 /** Refusals may take this long to leave at the deadline, before what is left is cut. */
 const flushMs = 250;
@@ -29,17 +29,18 @@ const flushMs = 250;
 /**
  * Serves until SIGINT or SIGTERM, then stops in order: health says no while everything is served as before, no
  * more connections are taken, requests in progress and those that still come finish, the rest is stopped. SIGHUP
- * and a change of the file reload profile, objectives, model rewrites and limits.
+ * and a change of the file reload what `reloadedKeys` names.
  */
 export async function runServers(options: RunOptions): Promise<void> {
-  const { servers, service, load, log, stopOthers, shutdown } = options;
+  const { servers, service, load, loaded, log, stopOthers } = options;
+  const { shutdown } = loaded.configuration;
   const watch = watchConfiguration(load, {
-    onChange: (loaded) => {
-      service.reload(loaded);
-      log.info(
-        {},
-        'configuration reloaded: profile, objectives, model rewrites and limits of flow control; the rest needs a restart',
-      );
+    version: loaded.version,
+    onChange: (next) => {
+      service.reload(next);
+      const keys = keysThatNeedRestart(loaded.configuration, next.configuration);
+      if (keys.length === 0) log.info({}, 'configuration reloaded');
+      else log.warn({ keys }, 'configuration reloaded; what has changed in these keys needs a restart');
     },
     onInvalid: (error) => {
       const problems = error instanceof ConfigurationError ? error.message.split('\n') : [String(error)];
@@ -64,7 +65,8 @@ export async function runServers(options: RunOptions): Promise<void> {
 }
 
 /** At the deadline requests that wait are refused, with a reason, before streams are cut. */
-async function stopDoors({ servers, service, shutdown }: RunOptions): Promise<void> {
+async function stopDoors({ servers, service, loaded }: RunOptions): Promise<void> {
+  const { shutdown } = loaded.configuration;
   const refuse = setTimeout(() => service.shutDown(), shutdown.deadlineMs);
   const doors = new Map([...servers].filter(([door]) => !isProbed(door)));
   await stopServers(doors, shutdown.deadlineMs + flushMs);

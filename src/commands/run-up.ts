@@ -23,7 +23,7 @@ export async function runUp(options: object): Promise<void> {
   const startedMs = performance.now();
   const load = loadOptionsOf(options);
   const loaded = await loadConfiguration(load);
-  const { up: wish, extProc, shutdown } = loaded.configuration;
+  const { up: wish, extProc } = loaded.configuration;
   const doors: Door[] = ['gateway', ...(extProc.enabled ? (['extProc'] as const) : []), 'health', 'metrics'];
   const model = modelFolder(loaded);
   await checkPorts([...wantedPorts(loaded, doors), ...enginePorts(wish)]);
@@ -50,7 +50,7 @@ export async function runUp(options: object): Promise<void> {
     const engines = pods.map(({ address }) => address);
     process.stdout.write(banner({ servers, engines, modelName, seconds }));
     lines.release();
-    await runServers({ servers, service, load, log, shutdown, stopOthers: stopPods });
+    await runServers({ servers, service, load, loaded, log, stopOthers: stopPods });
   } finally {
     lines.release();
     await stopPods();
@@ -63,9 +63,7 @@ async function startPods(pods: readonly EnginePod[], model: string): Promise<voi
   process.stdout.write(`starting ${count} with ${model}\n`);
   await Promise.all(
     pods.map(async (pod) => {
-      await pod.start().catch((error: Error) => {
-        throw new CommandError(error.message);
-      });
+      await pod.start();
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
       process.stdout.write(`  ${pod.name} serves on ${pod.address} (${seconds} s)\n`);
     }),

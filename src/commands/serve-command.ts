@@ -38,7 +38,7 @@ export async function serveCommand(
   for (const [door, { address }] of servers) log.info({ address }, `${door} is listening`);
   if (service.pool.size === 0)
     log.warn({}, 'the pool has no endpoints; name some with --endpoints or pool.endpoints');
-  await runServers({ servers, service, load, log, shutdown: loaded.configuration.shutdown });
+  await runServers({ servers, service, load, loaded, log });
 }
 
 function textOptions(llmD: LlmDOptions | undefined): {

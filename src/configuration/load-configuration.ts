@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { z } from 'zod';
 import { crossChecks } from './cross-checks.ts';
+import { fileVersion } from './file-version.ts';
 import {
   type Imported,
   importEndpointPickerConfig,
@@ -58,6 +59,8 @@ export interface LoadedConfiguration {
   readonly importation?: Importation;
   /** Absolute; undefined if there is no file. */
   readonly file: string | undefined;
+  /** Of the file when it was read; see `fileVersion`. */
+  readonly version: string | undefined;
   /** Relative paths in the configuration start here. */
   readonly folder: string;
 }
@@ -70,7 +73,8 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
   const { overrides = [], workingFolder = process.cwd() } = options;
   const file = options.file === undefined ? undefined : resolve(workingFolder, options.file);
   const folder = file === undefined ? workingFolder : dirname(file);
-  const source = options.text?.flag ?? options.file ?? 'configuration';
+  const source = options.text?.flag ?? options.file ?? 'command line';
+  const version = fileVersion(file);
   const yaml = options.text?.yaml ?? (file === undefined ? '' : await readSource(file, source));
   const document = parseYaml(yaml, source);
   if (document.problems.length > 0) throw new ConfigurationError(document.problems);
@@ -101,6 +105,7 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
     configuration: deepFreeze(configuration),
     profile: loaded.profile,
     file,
+    version,
     folder,
     ...(importation === undefined ? {} : { importation }),
   };
@@ -119,8 +124,11 @@ async function readSource(file: string, source: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const message =
-      code === 'ENOENT' ? 'there is no such file' : `cannot be read: ${(error as Error).message}`;
+    const known: Readonly<Record<string, string>> = {
+      ENOENT: 'there is no such file',
+      EISDIR: 'expected a YAML file, found a folder',
+    };
+    const message = known[code ?? ''] ?? `cannot be read: ${(error as Error).message}`;
     throw new ConfigurationError([{ source, position: undefined, path: '', message }]);
   }
 }
@@ -137,6 +145,7 @@ function place(
     const override = overrides.find((candidate) => isWithin(own, candidate.path));
     if (override !== undefined) return { source: override.flag, position: undefined, path: '', message };
     const path = origins.find(({ ours }) => isWithin(own, ours))?.theirs ?? own;
+    if (document.isEmpty) return { source, position: undefined, path: formatPath(path), message };
     const position =
       unknownKey === undefined ? document.positionOf(path) : document.positionOfKey(path, unknownKey);
     return { source, position, path: formatPath(path), message };

@@ -4,13 +4,13 @@ export function didYouMean(written: string, known: readonly string[]): string {
   return nearest === undefined ? '' : ` Did you mean "${nearest}"?`;
 }
 
-/** The known name with the fewest edits, if they are at most a third of its length (two at least). */
+/** The known name with the fewest edits, if they are at most a third of its length (two at least) and of what was written half. */
 export function nearestName(written: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let fewest = Number.POSITIVE_INFINITY;
   for (const name of known) {
     const edits = editDistance(written.toLowerCase(), name.toLowerCase());
-    if (edits < fewest && edits <= Math.max(2, name.length / 3)) {
+    if (edits < fewest && edits <= Math.min(Math.max(2, name.length / 3), written.length / 2)) {
       best = name;
       fewest = edits;
     }

@@ -1,8 +1,10 @@
-import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { fileVersion } from './file-version.ts';
 import { type LoadedConfiguration, type LoadOptions, loadConfiguration } from './load-configuration.ts';
 
 export interface WatchOptions {
+  /** Of the file as it was loaded last, so that a change before the watch began is seen. */
+  readonly version: string | undefined;
   /** A new configuration that is valid as a whole. */
   readonly onChange: (loaded: LoadedConfiguration) => void;
   /** The file changed but is not valid; the last good configuration stays in force. */
@@ -45,9 +47,9 @@ export function watchConfiguration(load: LoadOptions, options: WatchOptions): Co
     return running;
   };
   const path = file === undefined ? undefined : resolve(load.workingFolder ?? process.cwd(), file);
-  let version = versionOf(path);
+  let { version } = options;
   const timer = setInterval(() => {
-    const now = versionOf(path);
+    const now = fileVersion(path);
     if (now === version) return;
     version = now;
     void reload();
@@ -56,10 +58,4 @@ export function watchConfiguration(load: LoadOptions, options: WatchOptions): Co
     reload,
     close: () => clearInterval(timer),
   };
-}
-
-/** Changes whenever the file does; undefined while there is none. */
-function versionOf(path: string | undefined): string | undefined {
-  const stat = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? undefined : `${stat.mtimeMs} ${stat.ino} ${stat.size}`;
 }

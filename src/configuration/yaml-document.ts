@@ -1,12 +1,25 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+  type YAMLError,
+} from 'yaml';
 import type { Path, Position, Problem } from './problems.ts';
 
 /** A parsed YAML text that can still say where each value stands. */
 export interface YamlDocument {
   /** Plain objects and arrays. A key without a value counts as not given. */
   readonly value: unknown;
-  /** Syntax errors, with their places. */
+  /** Syntax errors and aliases that lead nowhere, with their places. */
   readonly problems: readonly Problem[];
+  /** True without any text, when there are only flags. */
+  readonly isEmpty: boolean;
   /** Of the value at `path`, or of the nearest parent that exists. */
   positionOf(path: Path): Position;
   /** Of the key itself; used for keys that should not be there. */
@@ -15,7 +28,7 @@ export interface YamlDocument {
 
 export function parseYaml(text: string, source: string): YamlDocument {
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error' });
   const at = (offset: number): Position => {
     const { line, col } = lineCounter.linePos(offset);
     return { line: Math.max(1, line), column: Math.max(1, col) };
@@ -47,20 +60,58 @@ export function parseYaml(text: string, source: string): YamlDocument {
     return node;
   };
 
+  const faults = [...document.errors.map(faultOfError), ...aliasFaults(document)];
+  const value = faults.length > 0 ? undefined : expandedValue(document, faults);
   return {
-    value: document.errors.length > 0 ? undefined : withoutNulls(document.toJS()),
-    problems: document.errors.map((error) => ({
-      source,
-      position: at(error.pos[0]),
-      path: '',
-      message: error.message,
-    })),
+    value,
+    isEmpty: text === '',
+    problems: faults.map(({ offset, message }) => ({ source, position: at(offset), path: '', message })),
     positionOf,
     positionOfKey: (path, key) => {
       const offset = offsetOf(pairOf(nodeAt(path), key)?.key);
       return offset === undefined ? positionOf(path) : at(offset);
     },
   };
+}
+
+interface Fault {
+  readonly offset: number;
+  readonly message: string;
+}
+
+function faultOfError({ code, pos, message }: YAMLError): Fault {
+  const own = { MULTIPLE_DOCS: 'expected one document, found another one after `---`' } as Record<
+    string,
+    string
+  >;
+  return { offset: pos[0], message: own[code] ?? message };
+}
+
+/** Aliases without an anchor, and those inside of what they name. */
+function aliasFaults(document: Document.Parsed): Fault[] {
+  const faults: Fault[] = [];
+  visit(document, {
+    Alias: (_key, alias, parents) => {
+      const target = alias.resolve(document);
+      const name = alias.source;
+      const offset = offsetOf(alias) ?? 0;
+      if (target === undefined)
+        faults.push({ offset, message: `expected an anchor &${name} before *${name}, found none` });
+      else if (parents.some((parent) => parent === target))
+        faults.push({ offset, message: `*${name} stands inside of what &${name} names` });
+    },
+  });
+  return faults;
+}
+
+/** Tells in `faults` what only shows while aliases are expanded: far too many of them. */
+function expandedValue(document: Document.Parsed, faults: Fault[]): unknown {
+  try {
+    return withoutNulls(document.toJS());
+  } catch (error) {
+    faults.push({ offset: 0, message: (error as Error).message });
+    return undefined;
+  }
 }
 
 function offsetOf(node: unknown): number | undefined {

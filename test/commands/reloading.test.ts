@@ -104,6 +104,22 @@ describe('a running process', () => {
     expect(program.stderr.match(/configuration not reloaded/g)).toHaveLength(1);
   });
 
+  it('names the changed keys that need a restart, and no others', async () => {
+    const yaml = (level: string, port: number, strategy: string) =>
+      `log: { level: ${level} }\nhealth: { port: ${port} }\nprofile: { strategy: ${strategy} }\n`;
+    const folder = folderWith({ 'pointsman.yaml': yaml('info', 1, 'default') });
+    const args = ['gateway', '-c', 'pointsman.yaml', '--port=0', '--metrics-port=0', '--log-format=json'];
+    const program = new Pointsman(args, { cwd: folder });
+    await addressOf(program, 'gateway');
+
+    writeFileSync(join(folder, 'pointsman.yaml'), yaml('debug', 22, 'random'));
+    await program.printed(
+      /"keys":\["health.port","log.level"\],"msg":"configuration reloaded; what has changed in these keys needs a restart"/,
+    );
+    writeFileSync(join(folder, 'pointsman.yaml'), yaml('info', 1, 'round-robin'));
+    await program.printed(/"msg":"configuration reloaded"}/);
+  });
+
   it('drops the series of endpoints that have left the file', async () => {
     const engines = [await engine(), await engine()];
     const list = (all: readonly FakeEngine[]) =>

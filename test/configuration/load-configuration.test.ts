@@ -132,6 +132,14 @@ describe('a mistake', () => {
       'objectives.chat: unknown key "ttft". Did you mean "ttftMs"? Known keys: priority, ttftMs, tpotMs, strict.',
     ],
     ['extProc:\n  tls: { mode: files, cert: a.pem }', '2:8 extProc.tls.key: tls mode `files` needs `key`'],
+    ['up: 1\nlog: *none', '2:6 expected an anchor &none before *none, found none'],
+    ['gateway: &own\n  timeouts: *own', '2:13 *own stands inside of what &own names'],
+    [
+      `a: &a [${'x,'.repeat(99)}]\nb: &b [${'*a,'.repeat(99)}]\nc: [${'*b,'.repeat(99)}]`,
+      'Excessive alias count',
+    ],
+    ['up: {}\n---\nlog: {}', '2:1 expected one document, found another one after `---`'],
+    ['foo: 1', '1:1 unknown key "foo". Known keys: gateway,'],
     ['gateway: { port: 9090 }', 'metrics.port: port 9090 is already the port of `gateway`'],
     [
       'pool: { endpoints: [{ address: "a:1" }, { address: "a:1" }] }',

@@ -42,7 +42,11 @@ const tls = z
   .superRefine((value, context) => {
     for (const name of ['cert', 'key'] as const)
       if (value.mode === 'files' && value[name] === undefined)
-        context.addIssue({ code: 'custom', path: [name], message: `tls mode \`files\` needs \`${name}\`` });
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: `tls mode \`files\` needs \`${name}\`, or --tls-${name}`,
+        });
   })
   .prefault({})
   .describe('Transport security of the ext-proc server.');
