@@ -85,6 +85,7 @@ export const configurationFlags = {
     flags: '--endpoints-file <path>',
     description: 'file with the list of engines, watched; replaces pool.file',
     paths: [['pool', 'file']],
+    parse: resolvedPath,
   },
   decisionLog: {
     flags: '--decision-log <file>',
@@ -102,6 +103,7 @@ export const configurationFlags = {
     flags: '--model <folder>',
     description: 'model folder that the engines serve (the bundled small model)',
     paths: [['up', 'model']],
+    parse: resolvedPath,
   },
   enginePortBase: {
     flags: '--engine-port-base <number>',

@@ -18,6 +18,7 @@ import {
   summaryLine,
 } from '../conformance/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { checkWritable } from './writable-file.ts';
 
 interface ConformanceFlags {
   readonly tls?: boolean;
@@ -54,7 +55,11 @@ export function conformanceCommand(): Command {
     .option('--json <file>', 'write a report')
     .option('--timeout-ms <ms>', 'patience with each answer', milliseconds('--timeout-ms'), 5000)
     .option('--warm-up-ms <ms>', 'patience with the first pick', milliseconds('--warm-up-ms'), 15_000)
-    .option('--endpoint <address>', 'an endpoint of its pool; may be repeated', collect, [])
+    .addOption(
+      new Option('--endpoint <address>', 'an endpoint of its pool; may be repeated')
+        .argParser(collect)
+        .default([], defaultEndpoints.join(', ')),
+    )
     .option('--health <address>', 'where its health service listens, if elsewhere')
     .option('--model <name>', 'the model that requests name', 'conformance')
     .option('--fallbacks', 'the picker is set up to name a list of endpoints')
@@ -80,6 +85,7 @@ async function run(address: string | undefined, flags: ConformanceFlags): Promis
       exitCodes.usage,
     );
   }
+  checkWritable('--json', flags.json);
   const endpoints = flags.endpoint.length > 0 ? flags.endpoint : defaultEndpoints;
   const backends = new EchoBackends(flags.model);
   const session = new Session({

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../telemetry/index.ts';
+import { CommandError, exitCodes } from './exit-codes.ts';
 
 export interface EnginePodOptions {
   /** `engine-1`; the endpoint's name in the pool. */
@@ -70,9 +71,10 @@ export class EnginePod {
       this.#address = message.address;
       resolve();
     });
-    child.once('error', reject);
+    child.once('error', (error) => reject(new CommandError(error.message)));
     child.once('close', (code, signal) => {
-      reject(new Error(`${this.name} ended with ${signal ?? `code ${code}`}: ${this.#lastWords()}`));
+      const message = `${this.name} ended with ${signal ?? `code ${code}`}: ${this.#lastWords()}`;
+      reject(new CommandError(message, code === exitCodes.usage ? code : exitCodes.failure));
     });
     await promise;
     this.#restartWhenDead(child, Date.now());

@@ -77,6 +77,8 @@ async function createProgram(name: string | undefined): Promise<Command> {
     .addHelpText('after', '\nRun `pointsman COMMAND --help` for the options of a command.');
   for (const each of commands)
     program.addCommand(each.name === name ? await each.load() : new Command(each.name).summary(each.summary));
+  for (const command of program.commands)
+    command.showHelpAfterError(`Run \`pointsman ${command.name()} --help\` for its options.`);
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;
 }

@@ -15,7 +15,8 @@ export async function runEngine(model: string, given: object): Promise<void> {
   const { host = '127.0.0.1', port = 8000 } = options;
   if (options.uds === undefined) await checkPorts([{ host, port, owner: 'engine', flag: '--port' }]);
   const server = await serveEngine({ ...options, log }).catch((error: Error) => {
-    throw new CommandError(error.message);
+    // The model, a flag, or a place that cannot be listened on: what was asked for is wrong, nothing broke.
+    throw new CommandError(error.message, exitCodes.usage);
   });
   const message: EngineListening = { kind: 'listening', address: server.address };
   process.send?.(message);

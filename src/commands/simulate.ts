@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { loadConfiguration } from '../configuration/index.ts';
 import {
   claimLines,
@@ -21,6 +21,7 @@ import {
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { flowOf } from './flow-settings.ts';
 import { prepareHeap } from './heap-settings.ts';
+import { checkWritable } from './writable-file.ts';
 
 interface SimulateFlags {
   readonly workload?: string;
@@ -57,12 +58,18 @@ export function simulateCommand(): Command {
     .option('--preset <name>', "model and GPU of the engines (default: the workload's)")
     .option('--seeds <count>', 'runs per policy, with other arrivals each', whole('--seeds'), 3)
     .option('--first-seed <number>', 'the seeds count from here', whole('--first-seed'), 11)
-    .option('--policy <name>', 'a policy to compare; may be repeated', collect, [])
-    .option(
-      '--config <file>',
-      'a configuration whose profile and flow control to compare; may be repeated',
-      collect,
-      [],
+    .addOption(
+      new Option('--policy <name>', 'a policy to compare; may be repeated')
+        .argParser(collect)
+        .default([], `${defaultPolicies.join(' and ')}, unless there is a --config`),
+    )
+    .addOption(
+      new Option(
+        '--config <file>',
+        'a configuration whose profile and flow control to compare; may be repeated',
+      )
+        .argParser(collect)
+        .default([], 'none'),
     )
     .option(
       '--share <share>',
@@ -83,6 +90,8 @@ async function run(flags: SimulateFlags): Promise<void> {
     throw new CommandError('give --workload or --trace, not both', exitCodes.usage);
   const workload = chosenWorkload(flags);
   const compared = await chosenPolicies(flags);
+  checkWritable('--json', flags.json);
+  checkWritable('--svg', flags.svg);
   prepareHeap();
   const result = runExperiment({
     scenario: {

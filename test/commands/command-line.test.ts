@@ -62,7 +62,17 @@ describe('pointsman', () => {
     ],
     [['gateway', '--config', 'missing.yaml'], 'missing.yaml  there is no such file'],
     [['up', '--model', 'missing'], 'there is no model in'],
+    [['up', '--model', '.', '--config', 'missing/x.yaml'], 'missing/x.yaml  there is no such file'],
+    [
+      ['epp', '--tls', 'files'],
+      'command line  extProc.tls.cert: tls mode `files` needs `cert`, or --tls-cert',
+    ],
+    [['gateway', '--config', '.'], '.  expected a YAML file, found a folder'],
     [['engine'], "missing required argument 'model'"],
+    [['engine', 'missing'], 'missing does not exist'],
+    [['engine', '.', '--prot', '1'], 'Run `pointsman engine --help` for its options.'],
+    [['simulate', '--json', 'missing/x.json'], '--json: missing/x.json cannot be written'],
+    [['conformance', '127.0.0.1:1', '--json', 'missing/x.json'], '--json: missing/x.json cannot be written'],
     [['engine', '.', '--max-num-seqs', 'many'], '--max-num-seqs must be a whole number'],
     [['check'], 'name the file to check'],
     [
@@ -107,6 +117,25 @@ describe('pointsman', () => {
     ]);
     expect(stderr).toBe(`pointsman: port ${port} is in use (${owner}); choose another with ${flag}\n`);
     expect(code).toBe(1);
+  });
+});
+
+describe('pointsman up', () => {
+  it('ends with code 2 when its engines cannot serve the model', async () => {
+    const folder = folderWith({ 'config.json': '{}', 'tokenizer.json': '{}' });
+    const { code, stderr } = await pointsman(['up', '--model', '.', ...freePorts], folder);
+    expect(stderr).toContain('engine-1 ended with code 2: ');
+    expect(code).toBe(2);
+  });
+
+  it('takes paths of flags from the working folder, wherever the configuration lies', async () => {
+    const folder = folderWith({});
+    const elsewhere = join(folderWith({ 'pointsman.yaml': '' }), 'pointsman.yaml');
+    const { stderr } = await pointsman(['up', '--model', 'mine', '--config', elsewhere], folder);
+    expect(stderr).toContain(`there is no model in ${join(folder, 'mine')};`);
+    const args = ['gateway', '--endpoints-file', 'mine.yaml', '--config', elsewhere];
+    const gateway = await pointsman([...args, '--port=0', '--metrics-port=0'], folder);
+    expect(gateway.stderr).toContain(join(folder, 'mine.yaml'));
   });
 });
 
