@@ -52,26 +52,32 @@ void Decoder::rotateAndCache(const Layer& layer, const pm_batch& batch) {
   });
 }
 
+// Heads of a sequence follow each other in a chunk: their pages adjoin, and the next head's are asked for in time.
 void Decoder::attend(const Layer& layer, const std::vector<QueryTile>& which) {
   const size_t group = heads / kvHeads;
-  pool.run((int)(which.size() * kvHeads), [&](int chunk, int worker) {
-    const QueryTile& tile = which[(size_t)chunk / kvHeads];
-    const size_t kvHead = (size_t)chunk % kvHeads;
+  size_t together = kvHeads;
+  while (together > 1 && which.size() * ceilDiv(kvHeads, together) < (size_t)pool.threads() * 8) together = ceilDiv(together, 2);
+  const size_t parts = ceilDiv(kvHeads, together);
+  pool.run((int)(which.size() * parts), [&](int chunk, int worker) {
+    const QueryTile& tile = which[(size_t)chunk / parts];
+    const size_t first = (size_t)chunk % parts * together;
     AttentionTask task{};
-    task.q = qkv.at(tile.row) + kvHead * group * headDim;
     task.qStride = qkv.stride;
-    task.out = attended.at(tile.outRow) + kvHead * group * headDim;
     task.outStride = attended.stride;
     task.queries = tile.queries;
     task.firstPosition = tile.position;
     task.blockTable = tile.blockTable;
     task.pages = pagesOf(layer);
-    task.kvHead = kvHead;
     task.group = group;
     task.window = layer.window;
     task.softcap = attentionSoftcap;
     task.scratch = workerScratch[(size_t)worker].as<float>();
-    kernels->attention(task);
+    for (size_t kvHead = first; kvHead < std::min(kvHeads, first + together); kvHead++) {
+      task.q = qkv.at(tile.row) + kvHead * group * headDim;
+      task.out = attended.at(tile.outRow) + kvHead * group * headDim;
+      task.kvHead = kvHead;
+      kernels->attention(task);
+    }
   });
 }
 

@@ -23,6 +23,8 @@ struct alignas(64) TileShapes {
 constexpr size_t kTileK = 32, kTileBytes = 1024;
 constexpr size_t kTileRows = 16;
 
+PM_INLINE void configureTiles(const TileShapes& shapes) { asm volatile("ldtilecfg %0" : : "m"(shapes)); }
+
 // For blocks of two by two tiles: C in 0 (upper left), 1, 2, 3, A in 4 and 5, B in 6 and 7. `lower` may be 0.
 PM_INLINE void shapeTiles(size_t upper, size_t lower) {
   TileShapes shapes;
@@ -30,7 +32,7 @@ PM_INLINE void shapeTiles(size_t upper, size_t lower) {
   shapes.rows[0] = shapes.rows[1] = shapes.rows[4] = (uint8_t)upper;
   shapes.rows[2] = shapes.rows[3] = shapes.rows[5] = (uint8_t)(lower ? lower : 1);
   shapes.rows[6] = shapes.rows[7] = 16;
-  asm volatile("ldtilecfg %0" : : "m"(shapes));
+  configureTiles(shapes);
 }
 
 // Ends the use of tiles: a thread without them is cheaper to switch.

@@ -2,10 +2,11 @@
 // probabilities are rounded to bfloat16 before they are multiplied, sums are float32. Other pages are left to the set
 // below.
 //
-// A step of 64 tokens turns keys and values into tiles of B once, for all rows: keys by pairs of channels, values by
-// pairs of tokens. Rows stand in tiles of equal height, filled up with rows that are thrown away. Steps are cut at
-// multiples of 64 positions, and what a row does not see has probability 0, so a row's arithmetic depends on its
-// position alone. Values of tokens that are not there yet count as 0.
+// Pages are tiles of B as they stand: 32 channels of a page's keys, and 16 channels of a page's values, half as high
+// because it has only 8 pairs of tokens. Copied are only a last tile of fewer channels and a page that is not full.
+// Rows stand in tiles of equal height, filled up with rows that are thrown away. Steps are cut at multiples of 64
+// positions, and what a row does not see has probability 0, so a row's arithmetic depends on its position alone. Values
+// of tokens that are not there yet count as 0.
 #include "online-softmax.h"
 
 #include "amx.h"
@@ -20,20 +21,23 @@ namespace {
 
 using Bits = uint16_t;  // of a bfloat16
 
-// Two lines of 16 numbers as 16 pairs.
-struct PairOrder {
-  alignas(64) uint16_t at[32] = {};
-  constexpr PairOrder() {
-    for (size_t i = 0; i < 32; i++) at[i] = (uint16_t)(i / 2 + i % 2 * 16);
-  }
-};
-constexpr PairOrder kPairOrder;
-PM_INLINE void storePairs(char* to, __m512i lines) {
-  _mm512_store_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kPairOrder.at), lines));
-}
-
 PM_INLINE void narrow(const float* x, Bits* out) {
   _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + kLanes), _mm512_loadu_ps(x)));
+}
+
+// Sums of scores or of weighted values in 0 to 3, queries in 4, probabilities of a page in 5, keys in 6, values in 7.
+PM_INLINE void shapeTiles(size_t height) {
+  TileShapes shapes;
+  for (int i = 0; i < 8; i++) shapes.bytes[i] = 64, shapes.rows[i] = (uint8_t)height;
+  shapes.bytes[5] = kLanes * sizeof(Bits);
+  shapes.rows[6] = kTileRows;
+  shapes.rows[7] = kTileRows / 2;
+  configureTiles(shapes);
+}
+
+template <int Lines>
+PM_INLINE void fetch(const char* p, size_t stride) {
+  PM_UNROLL for (int i = 0; i < Lines; i++) __builtin_prefetch(p + i * stride, 0, 2);
 }
 
 struct Walk {
@@ -42,8 +46,8 @@ struct Walk {
   size_t channels, queryLength;  // of an accumulator, a multiple of 16; of a query, a multiple of 32
   float *scores, *acc, *most, *sum;
   Bits *queries, *weights;  // [tiles * height, queryLength], [tiles * height, 64]
-  char* b;                  // tiles of B of one step
-  size_t step = 0;
+  char* b;                  // tiles of B that do not lie in pages as they stand
+  size_t step = 0, firstPage = 0;  // of a head
 
   Walk(const AttentionTask& task, char* b)
       : t(task), rows(t.queries * t.group), tiles((rows + kTileRows - 1) / kTileRows), channels(t.pages.paddedHeadDim),
@@ -73,92 +77,109 @@ struct Walk {
     }
   }
 
-  // What a page of the step holds of this head; pages after the last one stand for the last one.
-  size_t pageOf(size_t page) const {
-    const size_t index = step * kPages + page, last = (t.firstPosition + t.queries - 1) / kLanes;
-    return (size_t)t.blockTable[index < last ? index : last] * t.pages.kvHeads + t.kvHead;
+  size_t lastPage() const { return (t.firstPosition + t.queries - 1) / kLanes; }
+  char* keys(size_t page) const { return t.pages.keys + tileOf(page, 0) * kvTileBytes(Dtype::BF16, t.pages.headDim); }
+  char* values(size_t page) const { return t.pages.values + tileOf(page, 0) * kvTileBytes(Dtype::BF16, channels); }
+  size_t tileOf(size_t page, size_t laterHeads) const {
+    return (size_t)t.blockTable[page] * t.pages.kvHeads + t.kvHead + laterHeads;
   }
-  const char* keys(size_t page) const { return t.pages.keys + pageOf(page) * kvTileBytes(Dtype::BF16, t.pages.headDim); }
-  const char* values(size_t page) const { return t.pages.values + pageOf(page) * kvTileBytes(Dtype::BF16, channels); }
+
+  // The tile that is read four pages after this one: of this head, or of the next one from its first page on.
+  size_t tileAhead(size_t page) const {
+    const size_t last = lastPage(), later = page + kPages;
+    if (later <= last || t.kvHead + 1 == t.pages.kvHeads) return tileOf(later <= last ? later : last, 0);
+    const size_t again = firstPage + later - last - 1;
+    return tileOf(again <= last ? again : last, 1);
+  }
+
+  // Calls f<Page>() for those of the step's four pages that hold tokens [low, high).
+  template <class F>
+  static void forPages(int low, int high, const F& f) {
+    const int first = low / kLanes, end = (high + kLanes - 1) / kLanes;
+    const auto take = [&]<int Page>() {
+      if (Page >= first && Page < end) f.template operator()<Page>();
+    };
+    take.template operator()<0>();
+    take.template operator()<1>();
+    take.template operator()<2>();
+    take.template operator()<3>();
+  }
 
   // Scores of the pages that hold tokens [low, high), 16 rows at a time.
   void score(int low, int high) const {
-    const size_t lines = t.pages.headDim / 2, depth = queryLength / kTileK;
-    const size_t first = (size_t)low / kLanes, end = ((size_t)high + kLanes - 1) / kLanes;
-    for (size_t page = first; page < end; page++) {
-      const char *from = keys(page), *next = keys(page + kPages);
-      char* to = b + page * depth * kTileBytes;
-      for (size_t i = 0; i < lines; i++) {
-        __builtin_prefetch(next + i * 64, 0, 2);
-        storePairs(to + i * 64, _mm512_loadu_si512(from + i * 64));
-      }
-      memset(to + lines * 64, 0, depth * kTileBytes - lines * 64);
-    }
-    const auto multiply = [&]<int Page>(size_t tile) {
-      if (Page < first || Page >= end) return;
+    const size_t lines = t.pages.headDim / 2, whole = lines / kTileRows, depth = queryLength / kTileK;
+    const size_t bytes = kvTileBytes(Dtype::BF16, t.pages.headDim);
+    const char* from[kPages];
+    forPages(low, high, [&]<int Page>() {
+      from[Page] = keys(step * kPages + Page);
+      if (whole == depth) return;
+      const size_t rest = (lines - whole * kTileRows) * 64;
+      memcpy(b + Page * kTileBytes, from[Page] + whole * kTileBytes, rest);
+      memset(b + Page * kTileBytes + rest, 0, kTileBytes - rest);
+    });
+    for (size_t tile = 0; tile < tiles; tile++) {
       const Bits* q = queries + tile * height * queryLength;
-      zeroTile<Page>();
+      forPages(low, high, [&]<int Page>() { zeroTile<Page>(); });
       for (size_t i = 0; i < depth; i++) {
         loadTile<4>(q + i * kTileK, queryLength * sizeof(Bits));
-        loadTile<6>(b + (Page * depth + i) * kTileBytes, 64);
-        multiplyTiles<Page, 4, 6>();
+        forPages(low, high, [&]<int Page>() {
+          loadTile<6>(i < whole ? from[Page] + i * kTileBytes : b + Page * kTileBytes, 64);
+          multiplyTiles<Page, 4, 6>();
+          if (tile == 0) fetch<kTileRows>(t.pages.keys + tileAhead(step * kPages + Page) * bytes + i * kTileBytes, 64);
+        });
       }
-      storeTile<Page>(scores + tile * height * kAttentionTokens + Page * kLanes, kAttentionTokens * sizeof(float));
-    };
-    for (size_t tile = 0; tile < tiles; tile++) {
-      multiply.template operator()<0>(tile);
-      multiply.template operator()<1>(tile);
-      multiply.template operator()<2>(tile);
-      multiply.template operator()<3>(tile);
+      float* to = scores + tile * height * kAttentionTokens;
+      forPages(low, high, [&]<int Page>() { storeTile<Page>(to + Page * kLanes, kAttentionTokens * sizeof(float)); });
     }
   }
 
-  // Two tokens' values, of which the first `there` are read, as a line of each tile of B.
-  void pairTokens(const char* from, const char* next, int there, char* to) const {
-    const __mmask8 first = there > 0 ? 0xff : 0, second = there > 1 ? 0xff : 0;
-    const size_t bytes = channels * sizeof(Bits);
-    for (size_t i = 0; i < bytes; i += 32, to += kTileBytes) {
-      __builtin_prefetch(next + 2 * i, 0, 2);
-      const __m256i own = _mm256_maskz_loadu_epi32(first, from + i), other = _mm256_maskz_loadu_epi32(second, from + bytes + i);
-      storePairs(to, _mm512_inserti64x4(_mm512_castsi256_si512(own), other, 1));
-    }
+  // A page's values with those of tokens from `there` on as 0.
+  const char* shortened(const char* page, size_t there) const {
+    const size_t line = channels * 2 * sizeof(Bits), whole = there / 2 * line, end = (there + 1) / 2 * line;
+    memcpy(b, page, whole);
+    const __m512i first = _mm512_set1_epi32(0xffff);
+    for (size_t i = whole; i < end; i += 64) _mm512_store_si512(b + i, _mm512_and_si512(first, _mm512_loadu_si512(page + i)));
+    memset(b + end, 0, kTileRows / 2 * line - end);
+    return b;
   }
 
   // acc += probabilities * values of tokens [low, high).
   void weigh(int low, int high) const {
-    const size_t panels = channels / kLanes;
-    const int first = low / (int)kTileK, end = (high + (int)kTileK - 1) / (int)kTileK;
-    for (size_t page = 2 * (size_t)first; page < 2 * (size_t)end; page++) {
-      char* to = b + page / 2 * panels * kTileBytes + page % 2 * kTileBytes / 2;
-      const int there = high - (int)page * kLanes;  // tokens of the page that are there
-      if (there <= 0 || ((int)page + 1) * kLanes <= low) {
-        for (size_t i = 0; i < panels; i++) memset(to + i * kTileBytes, 0, kTileBytes / 2);
-        continue;
-      }
-      for (int token = 0; token < kLanes; token += 2, to += 64)
-        pairTokens(values(page) + (size_t)token * channels * sizeof(Bits), values(page + kPages) + (size_t)token * channels * sizeof(Bits),
-                   there - token, to);
-    }
-    const size_t accBytes = channels * sizeof(float);
+    const size_t line = channels * 2 * sizeof(Bits), accBytes = channels * sizeof(float);
+    const size_t bytes = kvTileBytes(Dtype::BF16, channels);
+    const char* from[kPages];
+    forPages(low, high, [&]<int Page>() {
+      const int there = high - Page * kLanes;
+      from[Page] = values(step * kPages + Page);
+      if (there < kLanes) from[Page] = shortened(from[Page], (size_t)there);
+    });
     for (size_t tile = 0; tile < tiles; tile++) {
       const Bits* p = weights + tile * height * kAttentionTokens;
-      for (size_t panel = 0; panel < panels; panel += 2) {
-        float* o = acc + tile * height * channels + panel * kLanes;
-        const bool isPair = panel + 1 < panels;
+      const auto panels = [&]<int N>(size_t channel) {
+        float* o = acc + tile * height * channels + channel;
         loadTile<0>(o, accBytes);
-        if (isPair) loadTile<1>(o + kLanes, accBytes);
-        for (int half = first; half < end; half++) {
-          const char* v = b + ((size_t)half * panels + panel) * kTileBytes;
-          loadTile<4>(p + (size_t)half * kTileK, kAttentionTokens * sizeof(Bits));
-          loadTile<6>(v, 64);
-          multiplyTiles<0, 4, 6>();
-          if (!isPair) continue;
-          loadTile<7>(v + kTileBytes, 64);
-          multiplyTiles<1, 4, 7>();
-        }
+        if constexpr (N > 1) loadTile<1>(o + kLanes, accBytes);
+        if constexpr (N > 2) loadTile<2>(o + 2 * kLanes, accBytes), loadTile<3>(o + 3 * kLanes, accBytes);
+        forPages(low, high, [&]<int Page>() {
+          loadTile<5>(p + Page * kLanes, kAttentionTokens * sizeof(Bits));
+          const char* v = from[Page] + channel * 4;
+          const auto add = [&]<int C>() {
+            loadTile<7>(v + C * 64, line);
+            multiplyTiles<C, 5, 7>();
+            if (tile == 0) fetch<kTileRows / 2>(t.pages.values + tileAhead(step * kPages + Page) * bytes + channel * 4 + C * 64, line);
+          };
+          add.template operator()<0>();
+          if constexpr (N > 1) add.template operator()<1>();
+          if constexpr (N > 2) add.template operator()<2>(), add.template operator()<3>();
+        });
         storeTile<0>(o, accBytes);
-        if (isPair) storeTile<1>(o + kLanes, accBytes);
-      }
+        if constexpr (N > 1) storeTile<1>(o + kLanes, accBytes);
+        if constexpr (N > 2) storeTile<2>(o + 2 * kLanes, accBytes), storeTile<3>(o + 3 * kLanes, accBytes);
+      };
+      size_t channel = 0;
+      for (; channel + 4 * kLanes <= channels; channel += 4 * kLanes) panels.template operator()<4>(channel);
+      for (; channel + 2 * kLanes <= channels; channel += 2 * kLanes) panels.template operator()<2>(channel);
+      if (channel < channels) panels.template operator()<1>(channel);
     }
   }
 
@@ -188,12 +209,13 @@ struct Walk {
 };
 
 void run(const AttentionTask& t) {
-  alignas(64) char b[kMaxHeadDim * kAttentionTokens * sizeof(Bits)];
+  alignas(64) char b[kMaxHeadDim * kLanes * sizeof(Bits)];
   Walk walk(t, b);
   walk.begin();
-  shapeTiles(walk.height, walk.height);
+  shapeTiles(walk.height);
   const size_t lastPosition = t.firstPosition + t.queries - 1;
   const size_t firstSeen = t.window && t.firstPosition + 1 > t.window ? t.firstPosition + 1 - t.window : 0;
+  walk.firstPage = firstSeen / kAttentionTokens * kPages;
   for (walk.step = firstSeen / kAttentionTokens; walk.step <= lastPosition / kAttentionTokens; walk.step++) walk.compute();
   releaseTiles();
   for (size_t row = 0; row < walk.rows; row++) finish(t, walk.rowOf(row), row, walk.sum[row]);

@@ -38,6 +38,24 @@ void fetch(const T* p) {
   PM_UNROLL for (size_t line = 0; line < Count * sizeof(T); line += 64) __builtin_prefetch(bytes + line, 0, 2);
 }
 
+// Two channels of 16 keys, which are 32 elements in every type.
+template <class S>
+PM_INLINE void readKeys(const typename S::Stored* p, Vec& even, Vec& odd) {
+  if constexpr (kvPairs(S::kDtype) == 2) {
+    const Bf16Pairs pairs = loadBf16Pairs(p);
+    even = firstOf(pairs), odd = secondOf(pairs);
+  } else {
+    even = S::get(p), odd = S::get(p + kLanes);
+  }
+}
+
+// Values of 16 channels, of the first token or another of those that stand together.
+template <class S, int Token>
+PM_INLINE Vec readValues(const typename S::Stored* p) {
+  if constexpr (kvPairs(S::kDtype) == 2) return Token ? secondOf(loadBf16Pairs(p)) : firstOf(loadBf16Pairs(p));
+  else return S::get(p);
+}
+
 template <class S>
 struct Walk {
   const AttentionTask& t;
@@ -60,9 +78,7 @@ struct Walk {
   SoftmaxRow rowOf(size_t row) const {
     return {scores + row * kAttentionTokens, acc + row * t.pages.paddedHeadDim, t.pages.paddedHeadDim};
   }
-  const typename S::Stored* values(size_t token) const {
-    return reinterpret_cast<const typename S::Stored*>(valueTile(token / kLanes)) + token % kLanes * t.pages.paddedHeadDim;
-  }
+  const typename S::Stored* values(size_t page) const { return reinterpret_cast<const typename S::Stored*>(valueTile(page)); }
   const float* query(size_t row) const {
     return t.q + row / t.group * t.qStride + row % t.group * t.pages.headDim;
   }
@@ -84,7 +100,8 @@ struct Walk {
     for (size_t i = 0; i < d; i += 2)
       PM_UNROLL for (int p = 0; p < P; p++) {
         fetch<2 * kLanes>(next[p] + i * kLanes);
-        const Vec k0 = S::get(k[p] + i * kLanes), k1 = S::get(k[p] + (i + 1) * kLanes);
+        Vec k0, k1;
+        readKeys<S>(k[p] + i * kLanes, k0, k1);
         PM_UNROLL for (int r = 0; r < R; r++) {
           even[p][r] = fma(k0, set1(q[r][i]), even[p][r]);
           odd[p][r] = fma(k1, set1(q[r][i + 1]), odd[p][r]);
@@ -117,18 +134,24 @@ struct Walk {
     Vec sum[R][C];
     PM_UNROLL for (int r = 0; r < R; r++)
       PM_UNROLL for (int c = 0; c < C; c++) sum[r][c] = load(o + r * stride + c * kLanes);
+    constexpr size_t together = kvPairs(S::kDtype);
+    const auto take = [&]<int Token>(const typename S::Stored* v, int token) __attribute__((always_inline)) {
+      Vec wide[C];
+      PM_UNROLL for (int c = 0; c < C; c++) wide[c] = readValues<S, Token>(v + c * kLanes * together);
+      PM_UNROLL for (int r = 0; r < R; r++) {
+        const Vec weight = set1(p[r * kAttentionTokens + token]);
+        PM_UNROLL for (int c = 0; c < C; c++) sum[r][c] = fma(wide[c], weight, sum[r][c]);
+      }
+    };
     for (int token = low; token < high;) {
-      const int end = min(high, (token / kLanes + 1) * kLanes);
-      const auto* v = values(token) + channel;
-      const auto* next = values(token + (int)kAttentionTokens) + channel;
-      for (; token < end; token++, v += stride, next += stride) {
-        fetch<C * kLanes>(next);
-        Vec wide[C];
-        PM_UNROLL for (int c = 0; c < C; c++) wide[c] = S::get(v + c * kLanes);
-        PM_UNROLL for (int r = 0; r < R; r++) {
-          const Vec weight = set1(p[r * kAttentionTokens + token]);
-          PM_UNROLL for (int c = 0; c < C; c++) sum[r][c] = fma(wide[c], weight, sum[r][c]);
-        }
+      const size_t page = (size_t)token / kLanes;
+      const int end = min(high, ((int)page + 1) * kLanes);
+      const auto *from = values(page), *later = values(page + kPages);
+      while (token < end) {
+        const size_t at = valueIndex(S::kDtype, stride, (size_t)token % kLanes / together * together, channel);
+        fetch<C * kLanes * together>(later + at);
+        if (token % (int)together == 0) take.template operator()<0>(from + at, token++);
+        if (together == 2 && token % 2 == 1 && token < end) take.template operator()<1>(from + at, token++);
       }
     }
     PM_UNROLL for (int r = 0; r < R; r++)

@@ -21,33 +21,36 @@ void write(void* data, Dtype dtype, size_t index, double value) {
   else static_cast<uint16_t*>(data)[index] = toBf16((float)value);
 }
 
-// The elements of one token and one kv head among those of a page: `step` apart from `first` on.
+// The elements of one token and one kv head among those of a page.
 struct Stored {
   char* tile;
-  size_t channels, first, step;
+  size_t channels;
+  bool isKey;
+  size_t at(Dtype dtype, size_t slot, size_t channel) const {
+    return isKey ? keyIndex(dtype, slot % 16, channel) : valueIndex(dtype, channels, slot % 16, channel);
+  }
   uint16_t* scale(size_t slot) const { return reinterpret_cast<uint16_t*>(tile + kvScalesAt(channels)) + slot % 16; }
 };
 
 Stored keysOf(const KvPages& pages, size_t slot, size_t kvHead) {
   const size_t tile = slot / 16 * pages.kvHeads + kvHead;
-  return {pages.keys + tile * kvTileBytes(pages.dtype, pages.headDim), pages.headDim, slot % 16, 16};
+  return {pages.keys + tile * kvTileBytes(pages.dtype, pages.headDim), pages.headDim, true};
 }
 
 Stored valuesOf(const KvPages& pages, size_t slot, size_t kvHead) {
   const size_t tile = slot / 16 * pages.kvHeads + kvHead;
-  return {pages.values + tile * kvTileBytes(pages.dtype, pages.paddedHeadDim), pages.paddedHeadDim,
-          slot % 16 * pages.paddedHeadDim, 1};
+  return {pages.values + tile * kvTileBytes(pages.dtype, pages.paddedHeadDim), pages.paddedHeadDim, false};
 }
 
 double readStored(const KvPages& pages, const Stored& s, size_t slot, size_t channel) {
-  const size_t index = s.first + channel * s.step;
+  const size_t index = s.at(pages.dtype, slot, channel);
   if (pages.dtype != Dtype::I8) return read(s.tile, pages.dtype, index);
   return (double)reinterpret_cast<const int8_t*>(s.tile)[index] * (double)fromBf16(*s.scale(slot));
 }
 
 void writeStored(const KvPages& pages, const Stored& s, size_t slot, const std::vector<double>& x) {
   if (pages.dtype != Dtype::I8) {
-    for (size_t i = 0; i < x.size(); i++) write(s.tile, pages.dtype, s.first + i * s.step, x[i]);
+    for (size_t i = 0; i < x.size(); i++) write(s.tile, pages.dtype, s.at(pages.dtype, slot, i), x[i]);
     return;
   }
   double most = 0;
@@ -56,7 +59,7 @@ void writeStored(const KvPages& pages, const Stored& s, size_t slot, const std::
   if ((double)fromBf16(scale) < most / 127) scale++;  // the next bfloat16 up
   *s.scale(slot) = scale;
   for (size_t i = 0; i < x.size(); i++)
-    reinterpret_cast<int8_t*>(s.tile)[s.first + i * s.step] = (int8_t)(most > 0 ? std::nearbyint(x[i] / (double)fromBf16(scale)) : 0);
+    reinterpret_cast<int8_t*>(s.tile)[s.at(pages.dtype, slot, i)] = (int8_t)(most > 0 ? std::nearbyint(x[i] / (double)fromBf16(scale)) : 0);
 }
 
 const char* panelOf(const GemmTask& t, size_t output) {

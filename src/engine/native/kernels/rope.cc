@@ -79,18 +79,21 @@ char* valueTile(const KvPages& pages, size_t block, size_t kvHead) {
 
 template <class S>
 void writeKey(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const Head& head, Parts parts) {
-  const size_t half = parts.half;
-  auto* out = reinterpret_cast<typename S::Stored*>(keyTile(pages, block, kvHead)) + lane;
-  for (size_t i = 0; i < half; i++) out[i * kLanes] = S::from(head.a[i]);
-  for (size_t i = 0; i < half; i++) out[(half + i) * kLanes] = S::from(head.b[i]);
-  for (size_t i = 0; i < parts.rest; i++) out[(2 * half + i) * kLanes] = S::from(head.rest[i]);
+  auto* out = reinterpret_cast<typename S::Stored*>(keyTile(pages, block, kvHead));
+  const auto put = [&](size_t from, const float* part, size_t n) {
+    for (size_t i = 0; i < n; i++) out[keyIndex(S::kDtype, lane, from + i)] = S::from(part[i]);
+  };
+  put(0, head.a, parts.half);
+  put(parts.half, head.b, parts.half);
+  put(2 * parts.half, head.rest, parts.rest);
 }
 
 template <class S>
 void writeValue(const KvPages& pages, size_t block, size_t lane, size_t kvHead, const float* v) {
-  auto* out = reinterpret_cast<typename S::Stored*>(valueTile(pages, block, kvHead)) + lane * pages.paddedHeadDim;
-  for (size_t i = 0; i < pages.headDim; i++) out[i] = S::from(v[i]);
-  for (size_t i = pages.headDim; i < pages.paddedHeadDim; i++) out[i] = S::from(0.0f);
+  auto* out = reinterpret_cast<typename S::Stored*>(valueTile(pages, block, kvHead));
+  const auto put = [&](size_t i, float x) { out[valueIndex(S::kDtype, pages.paddedHeadDim, lane, i)] = S::from(x); };
+  for (size_t i = 0; i < pages.headDim; i++) put(i, v[i]);
+  for (size_t i = pages.headDim; i < pages.paddedHeadDim; i++) put(i, 0.0f);
 }
 
 float largest(float most, const float* part, size_t n) {

@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "dtype.h"
+
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
 #include <immintrin.h>
 #define PM_ISA_AVX512 1
@@ -329,18 +331,21 @@ PM_INLINE uint16_t floatToBf16(float x) {
 // uses here, a register holds integers that a scale is still to be applied to.
 struct AsF32 {
   using Stored = float;
+  static constexpr Dtype kDtype = Dtype::F32;
   PM_INLINE Vec get(const Stored* p) { return load(p); }
   PM_INLINE float one(Stored x) { return x; }
   PM_INLINE Stored from(float x) { return x; }
 };
 struct AsBf16 {
   using Stored = uint16_t;
+  static constexpr Dtype kDtype = Dtype::BF16;
   PM_INLINE Vec get(const Stored* p) { return loadBf16(p); }
   PM_INLINE float one(Stored x) { return bf16ToFloat(x); }
   PM_INLINE Stored from(float x) { return floatToBf16(x); }
 };
 struct AsI8 {
   using Stored = int8_t;
+  static constexpr Dtype kDtype = Dtype::I8;
   PM_INLINE Vec get(const Stored* p) { return loadI8(p); }
 };
 
