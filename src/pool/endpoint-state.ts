@@ -266,7 +266,7 @@ export class EndpointState {
         prefillShare: this.load.prefillShare(nowMs, prefillMsPerToken),
         freshAnswers: this.load.freshAnswers(nowMs),
         kvCapacityTokens,
-        heldTokens: Math.max(0, heldTokens),
+        heldTokens: Math.max(0, heldTokens) + this.load.awaitedTokens(nowMs),
         releasableTokens: this.load.promptTokensAlone + generatedTokens + (isSharedMemory ? besideTokens : 0),
         meanOutputTokens: this.calibration.meanOutputTokens,
       }),

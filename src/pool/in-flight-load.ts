@@ -63,7 +63,7 @@ export class InFlightLoad {
   readonly #waiting: LoadEntry[] = [];
   /** When the engine has begun with the first of `#waiting`, if it works without a pause. */
   #headSinceMs = 0;
-  readonly #prompts: Pick<HeldPrompts, 'add' | 'remove'>;
+  readonly #prompts: Pick<HeldPrompts, 'add' | 'leave' | 'awaitedTokens'>;
   readonly #held: PromptTokens;
   /** The last takes the place of one that goes. A Set's outgrown tables would keep dead entries from the collector. */
   readonly #entries: LoadEntry[] = [];
@@ -73,9 +73,9 @@ export class InFlightLoad {
   readonly #unseen: { readonly entry: LoadEntry; readonly assumedAtMs: number }[] = [];
 
   /** `serial` names this endpoint in `prompts`. */
-  constructor(prompts: Pick<HeldPrompts, 'add' | 'remove'>, serial: number) {
+  constructor(prompts: Pick<HeldPrompts, 'add' | 'leave' | 'awaitedTokens'>, serial: number) {
     this.#prompts = prompts;
-    this.#held = { serial, all: 0, alone: 0 };
+    this.#held = { serial, all: 0, alone: 0, left: 0 };
   }
 
   get requests(): number {
@@ -103,7 +103,7 @@ export class InFlightLoad {
       promptTokens,
       uncachedTokens,
       prefillWork,
-      held: this.#prompts.add(this.#held, prefix, promptTokens),
+      held: this.#prompts.add(this.#held, prefix, promptTokens, nowMs),
       isStreaming,
       epoch: this.#epoch,
       sentAtMs: nowMs,
@@ -175,6 +175,11 @@ export class InFlightLoad {
     return msPerToken * this.#prefillWork - Math.max(0, doneMs);
   }
 
+  /** Tokens of prompts that have just ended, as far as their conversations will go on at once. */
+  awaitedTokens(nowMs: number): number {
+    return this.#prompts.awaitedTokens(this.#held, nowMs);
+  }
+
   /** Of `promptTokensHeld`, what ends give back: without the prefixes that several requests hold. */
   get promptTokensAlone(): number {
     return this.#held.alone;
@@ -220,7 +225,7 @@ export class InFlightLoad {
       this.#freshAnswers.takeBack(1, entry.decodingSinceMs!, nowMs);
       this.#decodingSinceMs = this.#decoding === 0 ? 0 : this.#decodingSinceMs - entry.decodingSinceMs!;
     }
-    this.#prompts.remove(this.#held, entry.held);
+    this.#prompts.leave(this.#held, entry.held, nowMs);
     this.#view = undefined;
     this.#requests--;
     this.#promptTokens -= entry.promptTokens;

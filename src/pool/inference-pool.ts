@@ -168,6 +168,12 @@ export class InferencePool {
     return state === undefined ? 0 : this.#prompts.shared(state, prefix);
   }
 
+  /** The same with what requests that have just ended held: `learned.heldTokens` counts that too. */
+  heldOrLeftTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
+    const state = this.#find(endpoint);
+    return state === undefined ? 0 : this.#prompts.sharedOrLeft(state, prefix);
+  }
+
   /** Counts a request against the endpoint at once, so that the next decision sees it. */
   reserve(endpoint: EndpointRef, load: RequestLoad): Reservation {
     const state = this.#find(endpoint);

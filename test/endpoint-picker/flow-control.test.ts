@@ -1,13 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import shadowPrice from '../../scorers/shadow-price.ts';
+import type { Assignment } from '../../src/endpoint-picker/assignment.ts';
 import { defaultRoomRule } from '../../src/endpoint-picker/room-rule.ts';
 import { defaultLimits } from '../../src/flow-control/index.ts';
 import ready from '../../src/scheduling/filters/ready.ts';
-import { prefillWork } from '../../src/scheduling/index.ts';
+import { type PrefixHashes, prefillWork } from '../../src/scheduling/index.ts';
 import maxScore from '../../src/scheduling/pickers/max-score.ts';
 import { createProfile } from '../../src/scheduling/profile.ts';
 import { makeRequest } from '../scheduling/support.ts';
-import { createFleet } from './support.ts';
+import { blockTokens, createFleet } from './support.ts';
 
 const profile = createProfile({
   name: 'default',
@@ -216,4 +217,42 @@ describe('a request that asks for much memory', () => {
     (await beyond).finish(done);
     picker.checkIntegrity();
   });
+
+  it('does not get what a conversation has just left, where conversations go on at once', async () => {
+    const { pick, picker, scrape, clock } = await createWaitingFleet(1);
+    scrape('e0', memory);
+    const other = await pick({ promptTokens: 20_000 });
+    other.firstToken();
+    const prefix = prefixOf(468);
+    const turn = async (): Promise<Assignment> => {
+      const next = pick({ promptTokens: 30_000, prefix });
+      expect(picker.waitingRequests).toBeLessThan(2);
+      const assignment = await next;
+      clock.nowMs += 1000;
+      assignment.firstToken();
+      return assignment;
+    };
+    const first = await turn();
+    first.finish(done);
+    const second = await turn();
+    const much = pick({ promptTokens: 35_000 });
+    expect(picker.waitingRequests).toBe(1);
+    second.finish(done);
+    expect(picker.waitingRequests).toBe(1);
+    const third = await turn();
+    expect(picker.waitingRequests).toBe(1);
+    third.finish(done);
+    clock.nowMs += 250;
+    scrape('e0', { ...memory, kvCacheUsage: 20_000 / 65_536, runningRequests: 1 });
+    expect(picker.waitingRequests).toBe(0);
+    other.finish(done);
+    (await much).finish(done);
+    picker.checkIntegrity();
+  });
 });
+
+/** Of so many blocks. */
+function prefixOf(count: number): PrefixHashes {
+  const low = Uint32Array.from({ length: count }, (_, i) => Math.imul(i + 1, 0x9e3779b1));
+  return { count, low, high: low, blockTokens };
+}

@@ -81,6 +81,16 @@ describe('the default policy', () => {
     expect(apart / together).toBeLessThan(1.15);
   });
 
+  // Goal 8 where memory is full and each turn follows the answer at once: what waits must not evict its conversation.
+  it('finds as much cached in long sessions as an engine that never lets requests wait', () => {
+    const sessions = { workload: 'code-generation', load: 1, share: 0.5 };
+    const [ours, llmD] = ['default', 'llm-d-3-2-2'].map(
+      (policy) => runPolicy(policy, sessions).policies[0]!.runs[0]!,
+    );
+    expect(ours!.hitShare).toBeGreaterThan(llmD!.hitShare - 0.01);
+    expect(ours!.ttftMeanMs / llmD!.ttftMeanMs).toBeLessThan(1.1);
+  });
+
   it('keeps nobody longer than first come, first served would, and ten times the own prefill', () => {
     const workload = findWorkload('trace-conversation');
     const model = enginePresets[workload.preset];
