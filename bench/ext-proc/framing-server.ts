@@ -1,14 +1,9 @@
 import type { AddressInfo } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import type { ProcessingRequest, ProcessingResponse } from '../../src/ext-proc/messages.ts';
 import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
 import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
-import {
-  endOfStreamField,
-  maxPieceHeadBytes,
-  nothing,
-  PieceReader,
-  writePieceHead,
-} from '../../src/ext-proc/wire/piece.ts';
+import { endOfStreamBytes, maxBytesAround, PieceReader, writeAround } from '../../src/ext-proc/wire/piece.ts';
 import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
 import {
   defaultLimits,
@@ -23,7 +18,7 @@ const pieceBytes = 62_000;
 const destination = '10.0.0.1:8000';
 const writer = new ProtoWriter(8);
 const piece = new PieceReader();
-const pieceHead = new Uint8Array(grpcPrefixBytes + maxPieceHeadBytes);
+const around = new Uint8Array(grpcPrefixBytes + maxBytesAround);
 
 /**
  * What HTTP/2, gRPC framing and the codec cost without the product: the same replies with a constant for the
@@ -101,9 +96,9 @@ class Echo implements GrpcHandler {
   }
 
   #sendPiece(bytes: Buffer, start: number, end: number, endOfStream: boolean): void {
-    const headEnd = writePieceHead(pieceHead, grpcPrefixBytes, 'response', end - start, endOfStream);
-    const tail = endOfStream ? endOfStreamField : nothing;
-    this.#call.sendParts(pieceHead, headEnd, bytes, start, end, tail);
+    const headEnd = writeAround(around, grpcPrefixBytes, 'response', end - start, endOfStream);
+    const aroundEnd = endOfStream ? headEnd + endOfStreamBytes : headEnd;
+    this.#call.sendAround(around, headEnd, aroundEnd, bytes, start, end);
   }
 
   #send(response: ProcessingResponse): void {

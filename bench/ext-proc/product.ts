@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { loadConfiguration } from '../../src/configuration/index.ts';
 import type * as Picker from '../../src/endpoint-picker/endpoint-picker.ts';
 import type * as Pool from '../../src/pool/inference-pool.ts';

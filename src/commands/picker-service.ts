@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import type { Configuration, LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
 import {
   createEndpointPicker,

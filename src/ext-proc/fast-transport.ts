@@ -1,4 +1,5 @@
 import type { AddressInfo, Server } from 'node:net';
+import { performance } from 'node:perf_hooks';
 import type { SecureContextOptions, Server as TlsServer } from 'node:tls';
 import {
   type ConnectionError,
@@ -22,7 +23,7 @@ import { tlsContext } from './tls-context.ts';
 import type { Transport, TransportOptions } from './transport.ts';
 import { decodeRequest } from './wire/decode-request.ts';
 import { encodeResponse } from './wire/encode-response.ts';
-import { endOfStreamField, maxPieceHeadBytes, nothing, PieceReader, writePieceHead } from './wire/piece.ts';
+import { endOfStreamBytes, maxBytesAround, PieceReader, writeAround } from './wire/piece.ts';
 import { ProtoWriter } from './wire/proto-writer.ts';
 
 const processPath = '/envoy.service.ext_proc.v3.ExternalProcessor/Process';
@@ -31,7 +32,7 @@ const messageOverheadBytes = 1 << 20;
 /** One for all streams: a message is encoded and copied out within one call. */
 const writer = new ProtoWriter(grpcPrefixBytes);
 const piece = new PieceReader();
-const pieceHead = new Uint8Array(grpcPrefixBytes + maxPieceHeadBytes);
+const around = new Uint8Array(grpcPrefixBytes + maxBytesAround);
 
 interface FastTransportOptions {
   readonly collaborators: StreamCollaborators;
@@ -125,15 +126,9 @@ class ServedCall implements GrpcHandler, Sink {
     end: number,
     endOfStream: boolean,
   ): boolean {
-    const headEnd = writePieceHead(pieceHead, grpcPrefixBytes, direction, end - start, endOfStream);
-    return this.#call.sendParts(
-      pieceHead,
-      headEnd,
-      bytes,
-      start,
-      end,
-      endOfStream ? endOfStreamField : nothing,
-    );
+    const headEnd = writeAround(around, grpcPrefixBytes, direction, end - start, endOfStream);
+    const aroundEnd = endOfStream ? headEnd + endOfStreamBytes : headEnd;
+    return this.#call.sendAround(around, headEnd, aroundEnd, bytes, start, end);
   }
 
   end(): void {

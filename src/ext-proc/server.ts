@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks';
 import type { RequestPlacer } from '../endpoint-picker/assignment.ts';
 import { parseOrReadHeaders, type RequestRules } from '../endpoint-picker/inference-request.ts';
 import { observeResponse } from '../protocol/observe-response.ts';

@@ -69,21 +69,21 @@ export class GrpcCall implements StreamHandler {
   }
 
   /**
-   * `send` of a message in three parts: `head` from behind the room for the prefix, with which it begins, to `headEnd`;
-   * `body[start, end)`, read where it lies; `tail`.
+   * `send` of a message in three parts: `around` from behind the room for the prefix, with which it begins, to `headEnd`;
+   * `body[start, end)`, read where it lies; `around[headEnd, aroundEnd)`.
    */
-  sendParts(
-    head: Uint8Array,
+  sendAround(
+    around: Uint8Array,
     headEnd: number,
+    aroundEnd: number,
     body: Uint8Array,
     start: number,
     end: number,
-    tail: Uint8Array,
   ): boolean {
     if (this.#isEnded) return true;
     if (!this.#stream.hasSentHeaders) this.#stream.sendHeaders(responseHeaders);
-    writePrefix(head, 0, headEnd - grpcPrefixBytes + end - start + tail.length);
-    return this.#stream.sendParts(head, headEnd, body, start, end, tail);
+    writePrefix(around, 0, aroundEnd - grpcPrefixBytes + end - start);
+    return this.#stream.sendAround(around, headEnd, aroundEnd, body, start, end);
   }
 
   /** Ends the call; the first status wins. */
@@ -171,7 +171,8 @@ export class GrpcCall implements StreamHandler {
       this.#fail(GrpcStatus.Unimplemented, 'Messages must not be compressed.');
       return undefined;
     }
-    const length = bytes.readUInt32BE(at + 1);
+    const length =
+      bytes[at + 1]! * 0x100_0000 + ((bytes[at + 2]! << 16) | (bytes[at + 3]! << 8) | bytes[at + 4]!);
     if (length <= this.#maxMessageBytes) return length;
     this.#fail(
       GrpcStatus.ResourceExhausted,

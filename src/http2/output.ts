@@ -13,6 +13,7 @@ export class Output {
   readonly #maxQueuedBytes: number;
   readonly #maxUnsentBytes: number;
   #slab = Buffer.allocUnsafeSlow(slabBytes);
+  #slabBytes = slabBytes;
   #start = 0;
   #at = 0;
   #isFlushPlanned = false;
@@ -66,22 +67,22 @@ export class Output {
     this.#at = copy(source, start, end, this.#slab, this.#at);
   }
 
-  /** One DATA frame with three parts in a row: `head[0, headEnd)`, `body[start, end)` and `tail`. */
+  /** One DATA frame with three parts in a row: `around[0, headEnd)`, `body[start, end)`, `around[headEnd, aroundEnd)`. */
   data(
     streamId: number,
-    head: Uint8Array,
+    around: Uint8Array,
     headEnd: number,
+    aroundEnd: number,
     body: Uint8Array,
     start: number,
     end: number,
-    tail: Uint8Array,
   ): void {
-    this.frame(FrameType.Data, 0, streamId, headEnd + end - start + tail.length);
+    this.frame(FrameType.Data, 0, streamId, aroundEnd + end - start);
     const slab = this.#slab;
     let at = this.#at;
-    for (let i = 0; i < headEnd; i++) slab[at++] = head[i]!;
+    for (let i = 0; i < headEnd; i++) slab[at++] = around[i]!;
     at = copy(body, start, end, slab, at);
-    for (let i = 0; i < tail.length; i++) slab[at++] = tail[i]!;
+    for (let i = headEnd; i < aroundEnd; i++) slab[at++] = around[i]!;
     this.#at = at;
   }
 
@@ -124,10 +125,11 @@ export class Output {
 
   #reserve(bytes: number): void {
     if (this.#start === this.#at) this.#beginAgain();
-    if (this.#at + bytes <= this.#slab.length) return;
+    if (this.#at + bytes <= this.#slabBytes) return;
     this.flush();
-    if (this.#beginAgain() && bytes <= this.#slab.length) return;
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, bytes));
+    if (this.#beginAgain() && bytes <= this.#slabBytes) return;
+    this.#slabBytes = Math.max(slabBytes, bytes);
+    this.#slab = Buffer.allocUnsafeSlow(this.#slabBytes);
     this.#start = 0;
     this.#at = 0;
   }
@@ -141,11 +143,29 @@ export class Output {
   }
 }
 
+/** What was copied from last, mostly one read with many pieces: to ask an array for its memory takes a call of V8. */
+const last: { source: Uint8Array | undefined; memory: ArrayBufferLike; offset: number } = {
+  source: undefined,
+  memory: new ArrayBuffer(0),
+  offset: 0,
+};
+
+/** Looked up once: V8 does not inline the way to it through a Buffer's prototypes. */
+const { set } = Uint8Array.prototype;
+
 /** Copies `source[start, end)` to `target` at `at`; returns where it ends there. */
 function copy(source: Uint8Array, start: number, end: number, target: Uint8Array, at: number): number {
   const length = end - start;
   // A view costs as much as the copy of a short text, and that of a Buffer half as much again.
-  if (length > 64) target.set(new Uint8Array(source.buffer, source.byteOffset + start, length), at);
-  else for (let i = start, to = at; i < end; i++) target[to++] = source[i]!;
+  if (length <= 64) {
+    for (let i = start, to = at; i < end; i++) target[to++] = source[i]!;
+    return at + length;
+  }
+  if (source !== last.source) {
+    last.source = source;
+    last.memory = source.buffer;
+    last.offset = source.byteOffset;
+  }
+  set.call(target, new Uint8Array(last.memory, last.offset + start, length), at);
   return at + length;
 }

@@ -6,12 +6,7 @@ import type { ProcessingResponse } from '../../src/ext-proc/messages.ts';
 import { loadServiceDefinitions } from '../../src/ext-proc/service-definitions.ts';
 import { decodeRequest } from '../../src/ext-proc/wire/decode-request.ts';
 import { encodeResponse } from '../../src/ext-proc/wire/encode-response.ts';
-import {
-  endOfStreamField,
-  maxPieceHeadBytes,
-  PieceReader,
-  writePieceHead,
-} from '../../src/ext-proc/wire/piece.ts';
+import { endOfStreamBytes, maxBytesAround, PieceReader, writeAround } from '../../src/ext-proc/wire/piece.ts';
 import { ProtoWriter } from '../../src/ext-proc/wire/proto-writer.ts';
 
 const { Process: method } = loadServiceDefinitions().externalProcessor as unknown as {
@@ -240,7 +235,7 @@ describe('encoding by hand', () => {
 
   it('write the same bytes for a piece whose body is left where it lies', () => {
     const whole = new ProtoWriter(8);
-    const head = new Uint8Array(5 + maxPieceHeadBytes);
+    const around = new Uint8Array(5 + maxBytesAround);
     const length = fc.oneof(fc.nat(300), fc.constantFrom(16_383, 16_384, 62_000, 2_097_150, 2_097_152));
     fc.assert(
       fc.property(
@@ -250,9 +245,9 @@ describe('encoding by hand', () => {
         (bytes, endOfStream, direction) => {
           const body = Buffer.alloc(bytes, 7);
           encodeResponse(whole, { kind: 'body', direction, streamed: { body, endOfStream } });
-          const headEnd = writePieceHead(head, 5, direction, bytes, endOfStream);
-          const tail = endOfStream ? endOfStreamField : new Uint8Array(0);
-          const parts = Buffer.concat([head.subarray(5, headEnd), body, tail]);
+          const headEnd = writeAround(around, 5, direction, bytes, endOfStream);
+          const tail = around.subarray(headEnd, headEnd + (endOfStream ? endOfStreamBytes : 0));
+          const parts = Buffer.concat([around.subarray(5, headEnd), body, tail]);
           expect(parts.equals(whole.bytes.subarray(whole.start, whole.end))).toBe(true);
         },
       ),

@@ -76,11 +76,12 @@ it('6.9 never sends more than the windows let through, and all of it in the end'
           streams.get(each.id)!.send(bytes, 0, bytes.length);
         } else if (each.kind === 'send parts') {
           const place = wanted.get(each.id)!.length;
-          const head = Buffer.alloc(each.head + 1, place + 100);
-          const [body, tail] = [Buffer.alloc(each.bytes + 4, place), Buffer.alloc(each.tail, place + 200)];
-          const end = each.bytes + 3;
-          wanted.get(each.id)!.push(head.subarray(0, -1), body.subarray(3, end), tail);
-          streams.get(each.id)!.sendParts(head, head.length - 1, body, 3, end, tail);
+          const [head, tail] = [Buffer.alloc(each.head, place + 100), Buffer.alloc(each.tail, place + 200)];
+          const body = Buffer.alloc(each.bytes + 4, place);
+          const [end, aroundEnd] = [each.bytes + 3, each.head + each.tail];
+          const around = Buffer.concat([head, tail, Buffer.alloc(1)]);
+          wanted.get(each.id)!.push(head, body.subarray(3, end), tail);
+          streams.get(each.id)!.sendAround(around, each.head, aroundEnd, body, 3, end);
         } else if (each.kind === 'grant') grant(each.id, each.bytes);
         else {
           initial = each.bytes;

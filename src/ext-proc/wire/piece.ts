@@ -47,38 +47,48 @@ export class PieceReader {
 }
 
 /** ProcessingResponse.request_body and .response_body. */
-const replyTags: Readonly<Record<Direction, number>> = { request: (3 << 3) | 2, response: (4 << 3) | 2 };
+const requestReplyTag = (3 << 3) | 2;
+const responseReplyTag = (4 << 3) | 2;
 /** CommonResponse */
 const commonTag = (1 << 3) | 2;
 /** CommonResponse.body_mutation, BodyMutation.streamed_response */
 const mutationTag = (3 << 3) | 2;
 
-export const endOfStreamField = Uint8Array.of(endTag, 1);
-export const nothing = new Uint8Array(0);
-
-/** Bytes that the head of a piece takes at most. */
-export const maxPieceHeadBytes = 5 * (1 + 5);
+/** Bytes that stand behind the body of the last piece. */
+export const endOfStreamBytes = 2;
+/** Bytes that stand around the body of a piece, at most. */
+export const maxBytesAround = 5 * (1 + 5) + endOfStreamBytes;
 
 /**
- * Writes what stands before a body of `bodyBytes` into `head` from `at`; returns its end. Behind the body stands
- * `endOfStreamField`, or nothing.
+ * Writes what stands around a body of `bodyBytes` into `around` from `at`: what is before it, whose end is returned, and
+ * right there what is behind it, `endOfStreamBytes` if `endOfStream`.
  */
-export function writePieceHead(
-  head: Uint8Array,
+export function writeAround(
+  around: Uint8Array,
   at: number,
   direction: Direction,
   bodyBytes: number,
   endOfStream: boolean,
 ): number {
-  const tail = endOfStream ? endOfStreamField.length : 0;
+  const tail = endOfStream ? endOfStreamBytes : 0;
   const streamed = (bodyBytes > 0 ? fieldBytes(bodyBytes) : 0) + tail;
   const mutation = fieldBytes(streamed);
   const common = fieldBytes(mutation);
-  let next = writeHead(head, at, replyTags[direction], fieldBytes(common));
-  next = writeHead(head, next, commonTag, common);
-  next = writeHead(head, next, mutationTag, mutation);
-  next = writeHead(head, next, mutationTag, streamed);
-  return bodyBytes > 0 ? writeHead(head, next, bodyTag, bodyBytes) : next;
+  let next = writeHead(
+    around,
+    at,
+    direction === 'request' ? requestReplyTag : responseReplyTag,
+    fieldBytes(common),
+  );
+  next = writeHead(around, next, commonTag, common);
+  next = writeHead(around, next, mutationTag, mutation);
+  next = writeHead(around, next, mutationTag, streamed);
+  if (bodyBytes > 0) next = writeHead(around, next, bodyTag, bodyBytes);
+  if (endOfStream) {
+    around[next] = endTag;
+    around[next + 1] = 1;
+  }
+  return next;
 }
 
 /** Of a field with so many bytes in it, tag and length included. */
