@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { configurationSchema, type LoadOptions, type Override } from '../configuration/index.ts';
+import { numberOrAuto, wholeNumber } from './flag-values.ts';
 
 /** A flag that sets values of the configuration. The schema judges the value; here it only gets a type. */
 interface ConfigurationFlag {
@@ -11,7 +12,7 @@ interface ConfigurationFlag {
   readonly parse?: (text: string) => unknown;
 }
 
-export const configurationFlags = {
+const configurationFlags = {
   host: {
     flags: '--host <address>',
     description: 'address that every server listens on; 0.0.0.0 for all',
@@ -155,17 +156,6 @@ export function loadOptionsOf(given: object): LoadOptions {
   }
   const file = options['config'];
   return { overrides, ...(typeof file === 'string' ? { file } : {}) };
-}
-
-export function wholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number, 0 or more.');
-  return Number(text);
-}
-
-function numberOrAuto(text: string): number | string {
-  if (text === 'auto') return text;
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('Expected a whole number, 0 or more, or auto.');
-  return Number(text);
 }
 
 /** From the working folder; in a file, paths start at the file's. */

@@ -18,6 +18,7 @@ import {
   summaryLine,
 } from '../conformance/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { collect, countingNumber } from './flag-values.ts';
 import { checkWritable } from './writable-file.ts';
 
 interface ConformanceFlags {
@@ -53,8 +54,8 @@ export function conformanceCommand(): Command {
         .default([], 'all'),
     )
     .option('--json <file>', 'write a report')
-    .option('--timeout-ms <ms>', 'patience with each answer', milliseconds('--timeout-ms'), 5000)
-    .option('--warm-up-ms <ms>', 'patience with the first pick', milliseconds('--warm-up-ms'), 15_000)
+    .option('--timeout-ms <ms>', 'patience with each answer', countingNumber, 5000)
+    .option('--warm-up-ms <ms>', 'patience with the first pick', countingNumber, 15_000)
     .addOption(
       new Option('--endpoint <address>', 'an endpoint of its pool; may be repeated')
         .argParser(collect)
@@ -175,18 +176,6 @@ function dialect(text: string, before: readonly DialectFamily[]): readonly Diale
     `--dialect must be one of ${dialectFamilies.join(', ')}, found "${text}"`,
     exitCodes.usage,
   );
-}
-
-function milliseconds(flag: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    throw new CommandError(`${flag} must be a whole number above 0, found "${text}"`, exitCodes.usage);
-  };
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
 }
 
 const helpText = `

@@ -10,8 +10,8 @@ import {
   replayDecision,
 } from '../replay/index.ts';
 import { createProfile, type Profile } from '../scheduling/index.ts';
-import { wholeNumber } from './configuration-flags.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { wholeNumber } from './flag-values.ts';
 
 interface ReplayFlags {
   readonly config: string;

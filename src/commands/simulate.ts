@@ -12,6 +12,7 @@ import {
   markdownReport,
   type Policy,
   policies,
+  readTrace,
   runExperiment,
   svgPlot,
   traceWorkload,
@@ -19,6 +20,7 @@ import {
   workloads,
 } from '../simulation/index.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
+import { collect, countingNumber, positiveNumber } from './flag-values.ts';
 import { flowOf } from './flow-settings.ts';
 import { prepareHeap } from './heap-settings.ts';
 import { checkWritable } from './writable-file.ts';
@@ -52,12 +54,12 @@ export function simulateCommand(): Command {
     )
     .option('--workload <name>', 'what is sent (default: trace-conversation)')
     .option('--trace <file>', 'a trace of your own instead: JSON Lines like Mooncake, or CSV like Azure')
-    .option('--load <share>', 'load, 1 = the capacity of the reference policy', positive('--load'), 1)
-    .option('--rps <number>', 'requests/s instead of --load', positive('--rps'))
-    .option('--pods <count>', "engines (default: the workload's)", whole('--pods'))
+    .option('--load <share>', 'load, 1 = the capacity of the reference policy', positiveNumber, 1)
+    .option('--rps <number>', 'requests/s instead of --load', positiveNumber)
+    .option('--pods <count>', "engines (default: the workload's)", countingNumber)
     .option('--preset <name>', "model and GPU of the engines (default: the workload's)")
-    .option('--seeds <count>', 'runs per policy, with other arrivals each', whole('--seeds'), 3)
-    .option('--first-seed <number>', 'the seeds count from here', whole('--first-seed'), 11)
+    .option('--seeds <count>', 'runs per policy, with other arrivals each', countingNumber, 3)
+    .option('--first-seed <number>', 'the seeds count from here', countingNumber, 11)
     .addOption(
       new Option('--policy <name>', 'a policy to compare; may be repeated')
         .argParser(collect)
@@ -71,14 +73,9 @@ export function simulateCommand(): Command {
         .argParser(collect)
         .default([], 'none'),
     )
-    .option(
-      '--share <share>',
-      "run only this leading share of the workload's requests",
-      positive('--share'),
-      1,
-    )
-    .option('--scrape-ms <ms>', "how often the engines' metrics are read", positive('--scrape-ms'), 50)
-    .option('--routers <count>', 'replicas of the router that share nothing', whole('--routers'), 1)
+    .option('--share <share>', "run only this leading share of the workload's requests", positiveNumber, 1)
+    .option('--scrape-ms <ms>', "how often the engines' metrics are read", positiveNumber, 50)
+    .option('--routers <count>', 'replicas of the router that share nothing', countingNumber, 1)
     .option('--json <file>', 'write the results as JSON Lines')
     .option('--svg <file>', 'draw the TTFT distribution and the load over time')
     .addHelpText('after', helpText())
@@ -128,8 +125,16 @@ function chosenWorkload({ workload, trace }: SimulateFlags): Workload {
     name: basename(trace).replace(/\.(jsonl|csv)(\.gz)?$/, ''),
     description: trace,
     pods: 16,
-    trace: { path: trace },
+    trace: entriesOf(trace),
   });
+}
+
+function entriesOf(trace: string): ReturnType<typeof readTrace> {
+  try {
+    return readTrace(trace);
+  } catch (error) {
+    throw new CommandError(`--trace: ${trace} cannot be used: ${(error as Error).message}`, exitCodes.usage);
+  }
 }
 
 async function chosenPolicies(flags: SimulateFlags): Promise<readonly Policy[]> {
@@ -172,26 +177,6 @@ function asUsage<T>(find: () => T): T {
   } catch (error) {
     throw new CommandError(error instanceof Error ? error.message : String(error), exitCodes.usage);
   }
-}
-
-function positive(flag: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isFinite(value) && value > 0) return value;
-    throw new CommandError(`${flag} must be a number above 0, found "${text}"`, exitCodes.usage);
-  };
-}
-
-function whole(flag: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    throw new CommandError(`${flag} must be a whole number above 0, found "${text}"`, exitCodes.usage);
-  };
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
 }
 
 function helpText(): string {

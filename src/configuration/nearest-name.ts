@@ -5,7 +5,7 @@ export function didYouMean(written: string, known: readonly string[]): string {
 }
 
 /** The known name with the fewest edits, if they are at most a third of its length (two at least) and of what was written half. */
-export function nearestName(written: string, known: readonly string[]): string | undefined {
+function nearestName(written: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
   let fewest = Number.POSITIVE_INFINITY;
   for (const name of known) {

@@ -43,7 +43,7 @@ export async function loadPlugin<Kind extends PluginKind>(
 }
 
 /** Names of the built-in plugins of a kind, sorted. */
-export function builtInPlugins(kind: PluginKind): readonly string[] {
+function builtInPlugins(kind: PluginKind): readonly string[] {
   const folder = builtInFolders[kind];
   if (!existsSync(folder)) return [];
   const isPlugin = (file: string) => extname(file) === ownExtension && file !== `index${ownExtension}`;

@@ -16,7 +16,7 @@ import {
 import type { ImmediateReply, Reply } from './wire/processing-response.ts';
 
 const noBytes = new Uint8Array(0);
-export const servedKey = 'x-gateway-destination-endpoint-served';
+const servedKey = 'x-gateway-destination-endpoint-served';
 
 /** What an exchange has stopped for when it was not complete. */
 export type Stop =

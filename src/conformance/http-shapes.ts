@@ -28,7 +28,7 @@ export interface HttpResponse {
   readonly served: string | undefined;
 }
 
-export const chatPath = '/v1/chat/completions';
+const chatPath = '/v1/chat/completions';
 
 export function chatBody(model: string, fields: Readonly<Record<string, unknown>> = {}): Buffer {
   return Buffer.from(

@@ -25,7 +25,7 @@ export interface Violation {
   readonly found: string;
 }
 
-export const maxChunkBytes = 65_536;
+const maxChunkBytes = 65_536;
 const overwrite = 2;
 
 export interface Sent {

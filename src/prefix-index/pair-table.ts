@@ -10,7 +10,7 @@
  *     hash ── top 8 bits ──▶ shard ── low bits ──▶ slot ─▶ id ─▶ page[id >>> 12][id & 4095]
  */
 
-export const pageShift = 12;
+const pageShift = 12;
 export const pageSize = 1 << pageShift;
 export const pageMask = pageSize - 1;
 

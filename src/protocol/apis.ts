@@ -56,10 +56,10 @@ const responses = api('responses', {
 const messagePrompt = { prompt: ['tools', 'system', 'messages'], arrays: ['messages'] };
 const kserveGenerate = { model: 'in_path', prompt: ['text_input'] } as const;
 
-export const otherApi = api('other', { model: 'optional', body: 'any' });
+const otherApi = api('other', { model: 'optional', body: 'any' });
 
 /** By the end of the path, so that a prefix in front of it (`/openai/v1/…`) does not matter; the longest wins. */
-export const apisBySuffix: readonly (readonly [suffix: string, api: Api])[] = longestFirst([
+const apisBySuffix: readonly (readonly [suffix: string, api: Api])[] = longestFirst([
   ['/chat/completions', chat],
   ['/chat/completions/render', chat],
   ['/completions', completions],

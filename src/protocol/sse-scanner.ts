@@ -11,7 +11,7 @@ export interface SseSink {
   onOversized(): void;
 }
 
-export const defaultCarryLimitBytes = 256 * 1024;
+const defaultCarryLimitBytes = 256 * 1024;
 
 export class SseScanner {
   readonly #sink: SseSink;

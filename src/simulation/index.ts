@@ -14,6 +14,7 @@ export type { Policy } from './policy.ts';
 export { claimLines, jsonLines, markdownReport } from './report.ts';
 export { type SimulationOptions, type SimulationResult, simulate } from './simulation.ts';
 export { jainIndex, pairedRatio, tInterval } from './statistics.ts';
+export { readTrace } from './trace-file.ts';
 export type { Workload } from './workload.ts';
 export { findWorkload, workloads } from './workloads/index.ts';
 export { traceWorkload } from './workloads/trace-replay.ts';

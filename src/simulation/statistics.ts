@@ -13,7 +13,7 @@ export function mean(values: ArrayLike<number>): number {
 }
 
 /** Sample standard deviation (n - 1). */
-export function standardDeviation(values: ArrayLike<number>): number {
+function standardDeviation(values: ArrayLike<number>): number {
   const center = mean(values);
   let squares = 0;
   for (let i = 0; i < values.length; i++) squares += (values[i]! - center) ** 2;

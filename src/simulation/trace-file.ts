@@ -32,19 +32,19 @@ export function shippedTracePath(name: keyof typeof shippedTraces): string {
   }
 }
 
-/** Reads Mooncake's JSON Lines or Azure's CSV, plain or gzip. */
+/** Reads Mooncake's JSON Lines or Azure's CSV, plain or gzip; gives the entries by their time. */
 export function readTrace(path: string): readonly TraceEntry[] {
   const bytes = readFileSync(path);
   const isGzip = bytes[0] === 0x1f && bytes[1] === 0x8b;
   const text = (isGzip ? gunzipSync(bytes) : bytes).toString('utf8');
   const lines = text.split(/\r?\n/).filter((line) => line !== '');
   const entries = lines[0]?.startsWith('{') ? lines.map(mooncakeEntry) : lines.slice(1).map(azureEntry);
-  if (entries.length === 0) throw new Error(`${path}: expected at least one request, found none`);
+  if (entries.length === 0) throw new Error('expected at least one request, found none');
   return entries.toSorted((a, b) => a.timestampMs - b.timestampMs);
 }
 
 function mooncakeEntry(line: string, index: number): TraceEntry {
-  const value: unknown = JSON.parse(line);
+  const value = parsed(line);
   const field = (name: string): unknown =>
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
   const ids = field('hash_ids');
@@ -58,6 +58,15 @@ function mooncakeEntry(line: string, index: number): TraceEntry {
     index + 1,
     'a line {"timestamp", "input_length", "output_length", "hash_ids"}',
   );
+}
+
+/** Undefined when it is not JSON, which has none of the fields. */
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 function azureEntry(line: string, index: number): TraceEntry {
@@ -83,7 +92,7 @@ function azureStampMs(stamp: string): number {
 function checked(entry: TraceEntry, line: number, expected: string): TraceEntry {
   const numbers = [entry.timestampMs, entry.promptTokens, entry.outputTokens, ...(entry.blockIds ?? [])];
   if (!numbers.every((value) => Number.isFinite(value) && value >= 0) || entry.promptTokens < 1) {
-    throw new Error(`trace line ${line}: expected ${expected} with numbers, found something else`);
+    throw new Error(`line ${line}: expected ${expected} with numbers, found something else`);
   }
   return entry;
 }

@@ -46,7 +46,7 @@ export function workloadRequest(fields: WorkloadRequestFields): WorkloadRequest 
 }
 
 /** Block ids are chained already, so spreading their bits makes hashes of the product's shape. */
-export function prefixOfBlocks(blocks: Int32Array): PrefixHashes {
+function prefixOfBlocks(blocks: Int32Array): PrefixHashes {
   const low = new Uint32Array(blocks.length);
   const high = new Uint32Array(blocks.length);
   for (let i = 0; i < blocks.length; i++) {

@@ -79,7 +79,7 @@ function usesByteLevel(tokenizer: object): boolean {
 }
 
 /** A special token in `tokenizer_config.json` is a string or an object with `content`. */
-export function tokenContent(value: unknown): string | undefined {
+function tokenContent(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (typeof value === 'object' && value !== null && 'content' in value && typeof value.content === 'string')
     return value.content;

@@ -71,6 +71,10 @@ describe('pointsman', () => {
     [['engine'], "missing required argument 'model'"],
     [['engine', 'missing'], 'missing does not exist'],
     [['engine', '.', '--prot', '1'], 'Run `pointsman engine --help` for its options.'],
+    [
+      ['simulate', '--trace', 'missing'],
+      '--trace: missing cannot be used: ENOENT: no such file or directory',
+    ],
     [['simulate', '--json', 'missing/x.json'], '--json: missing/x.json cannot be written'],
     [['conformance', '127.0.0.1:1', '--json', 'missing/x.json'], '--json: missing/x.json cannot be written'],
     [['engine', '.', '--max-num-seqs', 'many'], '--max-num-seqs must be a whole number'],

@@ -108,7 +108,7 @@ describe('pointsman simulate', () => {
     [['--workload', 'nothing'], 'workload "nothing" is unknown'],
     [['--policy', 'nothing'], 'policy "nothing" is unknown'],
     [['--preset', 'nothing'], 'preset "nothing" is unknown'],
-    [['--seeds', '0'], '--seeds must be a whole number above 0'],
+    [['--seeds', '0'], "'--seeds <count>' argument '0' is invalid. Expected a whole number, 1 or more."],
     [['--workload', 'azure-code', '--trace', 'x'], 'give --workload or --trace, not both'],
   ])('says what is wrong with %j', async (args, message) => {
     await expect(run(...args)).rejects.toThrow(message);

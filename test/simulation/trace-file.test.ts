@@ -61,7 +61,7 @@ describe('trace files', () => {
       'bad.jsonl',
       '{"timestamp":1,"input_length":5,"output_length":5}\n{"timestamp":"x"}\n',
     );
-    expect(() => readTrace(path)).toThrow(/trace line 2: expected a line \{"timestamp"/);
+    expect(() => readTrace(path)).toThrow(/line 2: expected a line \{"timestamp"/);
     expect(() => readTrace(written('empty.jsonl', ''))).toThrow('expected at least one request');
   });
 });

@@ -3,7 +3,7 @@ import { duration, quantity } from './values.ts';
 
 /** The document as llm-d decodes it: strict at every level. */
 
-export const apiVersions = ['llm-d.ai/v1alpha1', 'inference.networking.x-k8s.io/v1alpha1'] as const;
+const apiVersions = ['llm-d.ai/v1alpha1', 'inference.networking.x-k8s.io/v1alpha1'] as const;
 
 const reference = z.strictObject({ pluginRef: z.string().min(1) });
 const optionalReference = z.strictObject({ pluginRef: z.string().optional() });

@@ -22,7 +22,7 @@ export interface CallWire {
   room(): number;
 }
 
-export const cancelCode = 8;
+const cancelCode = 8;
 const prefixBytes = 5;
 
 /** One gRPC call. Events queue up until they are asked for. */

@@ -9,7 +9,7 @@ import type { Policy, PolicyInstance } from '../policy.ts';
 import { scoredPolicy } from './scored-policy.ts';
 
 /** Mooncake's conductor (FAST 2025, section 6): the prefill work ahead, this request included. */
-export const leastPrefillWork = defineScorer({
+const leastPrefillWork = defineScorer({
   description: 'Uncached tokens ahead of the first token.',
   create: () => (context, endpoints) =>
     scoresOfCosts(

@@ -10,7 +10,7 @@ import type { Policy, PolicyInstance } from '../policy.ts';
 import { scoredPolicy } from './scored-policy.ts';
 
 /** `kv-cache-utilization-scorer`: 1 - usage as scraped. The product's own scorer adds what was sent since. */
-export const kvCacheUtilization = defineScorer({
+const kvCacheUtilization = defineScorer({
   description: 'Scraped free share of the KV blocks.',
   create: () => (_context, endpoints) => endpoints.map(({ metrics }) => 1 - metrics.kvCacheUsage),
 });

@@ -16,7 +16,7 @@ export interface RandomPromptsOptions {
 }
 
 /** Prompts that share nothing, at a Poisson rate. */
-export function randomPrompts(options: RandomPromptsOptions): Workload {
+function randomPrompts(options: RandomPromptsOptions): Workload {
   const { name, description, pods } = options;
   return {
     name,

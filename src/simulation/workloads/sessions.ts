@@ -30,7 +30,7 @@ export interface SessionWorkloadOptions {
 }
 
 /** A closed loop: each session sends its next turn when the one before is answered, and a new one follows it. */
-export function sessionWorkload(options: SessionWorkloadOptions): Workload {
+function sessionWorkload(options: SessionWorkloadOptions): Workload {
   const { name, description, pods, concurrency, rounds } = options;
   return {
     name,

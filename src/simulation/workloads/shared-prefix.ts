@@ -24,7 +24,7 @@ export interface SharedPrefixOptions {
 }
 
 /** The shared-prefix generator of inference-perf: groups with a system prompt, each with some fixed questions. */
-export function sharedPrefixWorkload(options: SharedPrefixOptions): Workload {
+function sharedPrefixWorkload(options: SharedPrefixOptions): Workload {
   const { name, description, pods, preset, warmShare, stages } = options;
   return {
     name,

@@ -14,8 +14,8 @@ export interface TraceWorkloadOptions {
   readonly name: string;
   readonly description: string;
   readonly pods: number;
-  /** A shipped trace, or a file's path. */
-  readonly trace: keyof typeof shippedTraces | { readonly path: string };
+  /** A shipped trace, read when it is replayed, or entries by their time. */
+  readonly trace: keyof typeof shippedTraces | readonly TraceEntry[];
   /** Requests/s that count as load 1, per pod of the reference preset; undefined = estimated. */
   readonly referenceRpsPerPod?: number;
   readonly faults?: Workload['faults'];
@@ -26,7 +26,7 @@ export function traceWorkload(options: TraceWorkloadOptions): Workload {
   const { name, description, pods, trace, referenceRpsPerPod, faults } = options;
   let entries: readonly TraceEntry[] | undefined;
   const read = () => {
-    entries ??= readTrace('string' === typeof trace ? shippedTracePath(trace) : trace.path);
+    entries ??= typeof trace === 'string' ? readTrace(shippedTracePath(trace)) : trace;
     return entries;
   };
   return {
