@@ -147,11 +147,13 @@ export class Session {
 
   /** Requests that are open together, so that a picker which looks at load spreads them. */
   async #probe(count: number): Promise<{ address: string | undefined; found: string }[]> {
-    const open: Exchange[] = [];
-    for (let i = 0; i < count; i++) {
-      const body = chatBody(this.options.model, { user: `probe ${i}` });
-      open.push(await (await this.start(dialects.duplex)).request(post(body)));
-    }
+    const connection = await this.shared();
+    const bodies = Array.from({ length: count }, (_, i) =>
+      chatBody(this.options.model, { user: `probe ${i}` }),
+    );
+    const open = await Promise.all(
+      bodies.map((body) => this.startOn(connection, dialects.duplex).request(post(body))),
+    );
     return open.map((exchange) => {
       const value = destinationHeader(exchange) ?? destinationMetadata(exchange);
       exchange.cancel();

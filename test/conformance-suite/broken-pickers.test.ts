@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { EchoBackends } from '../../src/conformance/index.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { runRows, selectRows } from '../../src/conformance/index.ts';
 import { type Faults, serveFakePicker } from './fake-picker.ts';
 import { openBackends, sessionWith } from './served-picker.ts';
 
 /** A suite that cannot fail is worth nothing: each fault must be found, by the cases whose matter it is. */
+
+/** Of the groups: more at once would be late for want of processor time, not for their fault. */
+vi.setConfig({ maxConcurrency: 3 });
 
 /** Judged in full duplex, without the heavy faults: those that the fake is not built for. */
 const judged =
@@ -97,15 +99,6 @@ const expectations: readonly (readonly [name: string, faults: Faults, failing: r
     ],
   ],
 ];
-
-let backends: EchoBackends;
-let endpoints: readonly string[];
-beforeAll(async () => {
-  ({ backends, endpoints } = await openBackends());
-});
-afterAll(async () => {
-  await backends.close();
-});
 
 /** Groups that are judged by themselves: with other faults they would only take time. */
 const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, failing: readonly string[]])[] =
@@ -224,47 +217,67 @@ const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, fa
     ['ends a health Watch', { endsWatch: true }, /^health-watch/, ['health-watch', 'health-watch-unknown']],
   ];
 
-async function failing(faults: Faults, only = judged, timeoutMs = 1000): Promise<readonly string[]> {
-  const server = await serveFakePicker(endpoints, faults);
-  const session = sessionWith(server.address, {
-    backends,
-    endpoints,
-    timeoutMs,
-    warmUpMs: 2000,
-    target: { host: '127.0.0.1', port: server.port, usesTls: faults.tls !== undefined },
-    sheds: faults.sheds === undefined ? undefined : '',
-  });
-  try {
-    await session.warmUp();
-    const rows = await runRows(session, selectRows({ only }), () => {});
-    return rows.filter(({ result }) => result.kind === 'failed').map((row) => row.conformanceCase.id);
-  } finally {
-    await session.close();
-    await server.close(0);
-  }
+/**
+ * A case fails mostly by waiting in vain, so as many judges wait at once, each with a picker and engines of its own;
+ * who is done takes the next case.
+ */
+async function failing(
+  faults: Faults,
+  { only, timeoutMs, judges }: { readonly only: RegExp; readonly timeoutMs: number; readonly judges: number },
+): Promise<ReadonlySet<string>> {
+  const rows = selectRows({ only })[Symbol.iterator]();
+  const failed = new Set<string>();
+  const judge = async () => {
+    const { backends, endpoints } = await openBackends();
+    const server = await serveFakePicker(endpoints, faults);
+    const session = sessionWith(server.address, {
+      backends,
+      endpoints,
+      timeoutMs,
+      warmUpMs: 2000,
+      target: { host: '127.0.0.1', port: server.port, usesTls: faults.tls !== undefined },
+      sheds: faults.sheds === undefined ? undefined : '',
+    });
+    try {
+      await session.warmUp();
+      for (const row of rows) {
+        const [judged] = await runRows(session, [row], () => {});
+        if (judged?.result.kind === 'failed') failed.add(row.conformanceCase.id);
+      }
+    } finally {
+      await session.close();
+      await server.close(0);
+      await backends.close();
+    }
+  };
+  await Promise.all(Array.from({ length: judges }, judge));
+  return failed;
 }
 
 describe('a picker with the fault', () => {
   it.each(expectations)(
     '%s fails what it should',
     async (_name, faults, expected) => {
-      expect([...(await failing(faults))].sort()).toEqual([...expected].sort());
+      const failed = await failing(faults, { only: judged, timeoutMs: 1500, judges: 12 });
+      expect([...failed].sort()).toEqual([...expected].sort());
     },
     120_000,
   );
 });
 
 describe('a picker with a fault in one group of cases', () => {
-  it.each(groups)(
+  it.concurrent.each(groups)(
     '%s fails what it should of its group',
     async (_name, faults, only, expected) => {
-      expect([...new Set(await failing(faults, only, 3000))].sort()).toEqual([...expected].sort());
+      const failed = await failing(faults, { only, timeoutMs: 3000, judges: 1 });
+      expect([...failed].sort()).toEqual([...expected].sort());
     },
     120_000,
   );
 });
 
 it('a list of endpoints fails only where none was declared', async () => {
+  const { backends, endpoints } = await openBackends();
   const server = await serveFakePicker(endpoints, { namesList: true });
   const only = /destination-single/;
   for (const [namesFallbacks, kinds] of [
@@ -281,4 +294,5 @@ it('a list of endpoints fails only where none was declared', async () => {
     await session.close();
   }
   await server.close(0);
+  await backends.close();
 });

@@ -8,12 +8,17 @@ import { serveOnLoopback } from '../support/serve-ext-proc.ts';
 export const model = 'conformance';
 const loopbacks = ['127.0.0.2', '127.0.0.3', '127.0.0.4'];
 
+/** Where the next backends are tried; far enough from those of other test processes. */
+let nextPort = 21_000 + (process.pid % 20_000);
+
 /** Echo backends on free ports of loopback addresses: three hosts, each with as many ports. */
 export async function openBackends(
   ports = 1,
 ): Promise<{ backends: EchoBackends; endpoints: readonly string[] }> {
   const backends = new EchoBackends(model);
-  for (let port = 21_000 + (process.pid % 20_000); ; port += 7) {
+  for (;;) {
+    const port = nextPort;
+    nextPort += 7;
     const endpoints = loopbacks.flatMap((host) =>
       Array.from({ length: ports }, (_, rank) => `${host}:${port + rank}`),
     );
