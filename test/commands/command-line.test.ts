@@ -125,9 +125,9 @@ describe('pointsman', () => {
 });
 
 describe('pointsman up', () => {
-  it('ends with code 2 when its engines cannot serve the model', async () => {
+  it('ends with code 2 when its engine cannot serve the model', async () => {
     const folder = folderWith({ 'config.json': '{}', 'tokenizer.json': '{}' });
-    const { code, stderr } = await pointsman(['up', '--model', '.', ...freePorts], folder);
+    const { code, stderr } = await pointsman(['up', '--pods=1', '--model', '.', ...freePorts], folder);
     expect(stderr).toContain('engine-1 ended with code 2: ');
     expect(code).toBe(2);
   });
