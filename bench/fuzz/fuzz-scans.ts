@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { hashRun } from '../../src/prefix-index/hash-run.ts';
-import { type JsonScan, JsonSyntaxError, scanJsonPlainly } from '../../src/protocol/json-reference.ts';
+import { type JsonScan, scanJsonPlainly } from '../../src/protocol/json-reference.ts';
 import { decodeJsonString } from '../../src/protocol/json-scan.ts';
+import { JsonSyntaxError } from '../../src/protocol/json-syntax-error.ts';
 import type { SimdCode } from '../../src/simd/index.ts';
 import { type Dice, diceOf } from './dice.ts';
 import type { FuzzFailure, FuzzOptions } from './fuzz-http2.ts';

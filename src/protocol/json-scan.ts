@@ -15,7 +15,8 @@ import {
 } from './json-reference.ts';
 
 export type { JsonRange, JsonScan, JsonScanOptions, JsonType } from './json-reference.ts';
-export { decodeJsonString, JsonSyntaxError } from './json-reference.ts';
+export { decodeJsonString } from './json-strings.ts';
+export { JsonSyntaxError } from './json-syntax-error.ts';
 
 /** Shorter bodies are scanned before SIMD code has been called. */
 const leastSimdBytes = 128;
