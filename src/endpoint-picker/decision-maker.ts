@@ -149,7 +149,7 @@ export class DecisionMaker {
     return {
       ownMs: ownPrefillMs(endpoint, promptTokens, uncached),
       uncachedTokens: uncached,
-      neededTokens: Math.max(0, promptTokens - this.#options.pool.heldOrLeftTokens(endpoint, prefix)),
+      neededTokens: Math.max(0, promptTokens - this.#options.pool.heldOrAwaitedTokens(endpoint, prefix)),
       isStreaming,
     };
   }

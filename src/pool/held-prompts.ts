@@ -7,8 +7,8 @@ const runTokens = 512;
 
 /** What a prompt has left is counted for so long: the next turn of an agent mostly comes as soon as it has the answer. */
 const leftMs = 200;
-/** Over how long the share that is taken up again is measured. */
-const shareMs = 60_000;
+/** Over how long it is seen whether most of that is taken up again. */
+const seenMs = 60_000;
 
 /** What the prompts on one endpoint hold; `HeldPrompts` keeps the sums. */
 export interface PromptTokens {
@@ -53,8 +53,8 @@ export class HeldPrompts {
   #leftPrompts: LeftPrompt[] = [];
   #firstLeft = 0;
   /** Of what was left: taken up again in time, and not. */
-  readonly #takenTokens = new FadingSum(shareMs);
-  readonly #forgottenTokens = new FadingSum(shareMs);
+  readonly #takenTokens = new FadingSum(seenMs);
+  readonly #forgottenTokens = new FadingSum(seenMs);
 
   /** O(tokens / 512). Returns the runs that it holds, for `leave`. */
   add(held: PromptTokens, prefix: PrefixHashes, promptTokens: number, nowMs: number): HeldRuns {
@@ -112,11 +112,14 @@ export class HeldPrompts {
     if (ids.length > 0) this.#leftPrompts.push({ held, runs, untilMs: nowMs + leftMs });
   }
 
-  /** What is left on an endpoint, as far as it will be taken up again in a moment: by the share of the last minute. */
+  /** What is left on an endpoint and counts as held: all, where most of what was left lately was taken up in time. */
   awaitedTokens(held: PromptTokens, nowMs: number): number {
     this.#settle(nowMs);
-    const taken = this.#takenTokens.at(nowMs);
-    return taken === 0 ? 0 : held.left * (taken / (taken + this.#forgottenTokens.at(nowMs)));
+    return this.#isAwaited(nowMs) ? held.left : 0;
+  }
+
+  #isAwaited(nowMs: number): boolean {
+    return this.#takenTokens.at(nowMs) > this.#forgottenTokens.at(nowMs);
   }
 
   /** Leading tokens of the prompt that running requests hold there. */
@@ -124,9 +127,9 @@ export class HeldPrompts {
     return this.#leading(held, prefix, (id) => this.#holders.get(id) > 0);
   }
 
-  /** The same with what has just been left there. */
-  sharedOrLeft(held: Pick<PromptTokens, 'serial'>, prefix: PrefixHashes): number {
-    return this.#leading(held, prefix, () => true);
+  /** The same with what is left there, if it counts as held. */
+  sharedOrAwaited(held: Pick<PromptTokens, 'serial'>, prefix: PrefixHashes, nowMs: number): number {
+    return this.#isAwaited(nowMs) ? this.#leading(held, prefix, () => true) : this.shared(held, prefix);
   }
 
   /** What is held is held from the root on, and so is what is held or left: O(log blocks). */

@@ -175,7 +175,7 @@ export class InFlightLoad {
     return msPerToken * this.#prefillWork - Math.max(0, doneMs);
   }
 
-  /** Tokens of prompts that have just ended, as far as their conversations will go on at once. */
+  /** Tokens of prompts that have just ended, where conversations mostly go on at once. */
   awaitedTokens(nowMs: number): number {
     return this.#prompts.awaitedTokens(this.#held, nowMs);
   }

@@ -168,10 +168,10 @@ export class InferencePool {
     return state === undefined ? 0 : this.#prompts.shared(state, prefix);
   }
 
-  /** The same with what requests that have just ended held: `learned.heldTokens` counts that too. */
-  heldOrLeftTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
+  /** The same with what `learned.heldTokens` counts of requests that have just ended. */
+  heldOrAwaitedTokens(endpoint: EndpointRef, prefix: PrefixHashes): number {
     const state = this.#find(endpoint);
-    return state === undefined ? 0 : this.#prompts.sharedOrLeft(state, prefix);
+    return state === undefined ? 0 : this.#prompts.sharedOrAwaited(state, prefix, this.#clock());
   }
 
   /** Counts a request against the endpoint at once, so that the next decision sees it. */

@@ -58,8 +58,8 @@ export interface EndpointLearned {
   readonly kvCapacityTokens: number | undefined;
   /**
    * Tokens of the KV cache that requests hold, those that the engine has not admitted yet included: as scraped,
-   * and as we have counted since. With what requests that have just ended had in it, by the share of such tokens that
-   * the next turns of their conversations take up at once: memory costs its probable use.
+   * and as we have counted since. With what requests that have just ended held, where conversations mostly go on at
+   * once: whoever took that memory would have them computed anew.
    */
   readonly heldTokens: number;
   /** Of what requests hold there, the part that their ends give back: no prefix that several of ours share. */
