@@ -3,7 +3,6 @@ import type { Expression } from './expression.ts';
 import {
   choice,
   maxOptions,
-  optional,
   quotedPart,
   repeat,
   rule,
@@ -13,12 +12,10 @@ import {
 } from './expression.ts';
 import { jsonFormats } from './json-formats.ts';
 import {
-  braces,
   brackets,
   characterInString,
   colon,
   comma,
-  emptyBraces,
   emptyBrackets,
   jsonArray,
   jsonCharacter,
@@ -29,7 +26,10 @@ import {
   separated,
 } from './json-grammar.ts';
 import { textExcept } from './json-keys.ts';
+import { literal } from './json-literal.ts';
+import { memberList } from './json-members.ts';
 import { numberExpression } from './json-numbers.ts';
+import { followPointer } from './json-pointer.ts';
 import { impliedTypes, isAnnotation, saysMore, understood } from './json-schema-keywords.ts';
 import { mergeSchemas } from './merge-schemas.ts';
 import { parseRegularExpression } from './regular-expression.ts';
@@ -71,21 +71,9 @@ export function jsonSchemaExpression(root: unknown): {
   };
 
   const resolve = (pointer: string, where: string): unknown => {
-    let at: unknown = root;
-    for (const part of pointer.slice(1).split('/').slice(1)) {
-      const key = decoded(part, where).replaceAll('~1', '/').replaceAll('~0', '~');
-      at = typeof at === 'object' && at !== null && Object.hasOwn(at, key) ? (at as Schema)[key] : undefined;
-    }
-    if (at === undefined) throw refuse(where, `refers to ${quotedPart(pointer)}, which does not exist`);
-    return at;
-  };
-
-  const decoded = (part: string, where: string): string => {
-    try {
-      return decodeURIComponent(part);
-    } catch {
-      throw refuse(where, `refers to ${quotedPart(part)}, whose percent signs encode nothing`);
-    }
+    const found = followPointer(root, pointer);
+    if (found.value === undefined) throw refuse(where, `refers to ${quotedPart(pointer)}, ${found.fault}`);
+    return found.value;
   };
 
   const convert = (schema: unknown, where: string): Expression => {
@@ -237,7 +225,7 @@ export function jsonSchemaExpression(root: unknown): {
       isRequired: required.has(name),
     }));
     const repeated = others === 'any' || others.length === 0 ? undefined : separated(choice(...others));
-    return memberList(members, repeated, `${where} ${rules.size}`);
+    return memberList(members, repeated, `${where} ${rules.size}`, rules);
   };
 
   /** Members beside `properties`: none, by the schema's word, or any of an object that says nothing of its own. */
@@ -278,36 +266,6 @@ export function jsonSchemaExpression(root: unknown): {
           ? jsonString
           : quoted(textExcept(names, rules));
     return [sequence(key, colon, convert(additional ?? true, `${where}/additionalProperties`))];
-  };
-
-  /**
-   * Members in order, optional ones left out at will. Two rules per member, for what may follow once there is
-   * something before it, and before there is: an expression per subset would double with each member.
-   */
-  const memberList = (
-    members: readonly { readonly expression: Expression; readonly isRequired: boolean }[],
-    others: Expression | undefined,
-    name: string,
-  ): Expression => {
-    const at = (i: number, isFirst: boolean) => rule(`members:${name}:${i}:${isFirst}`);
-    const end = members.length;
-    rules.set(`members:${name}:${end}:true`, others === undefined ? text('') : optional(others));
-    rules.set(
-      `members:${name}:${end}:false`,
-      others === undefined ? text('') : optional(sequence(comma, others)),
-    );
-    members.forEach(({ expression, isRequired }, i) => {
-      for (const isFirst of [true, false]) {
-        const present = sequence(...(isFirst ? [] : [comma]), expression, at(i + 1, false));
-        rules.set(
-          `members:${name}:${i}:${isFirst}`,
-          isRequired ? present : choice(present, at(i + 1, isFirst)),
-        );
-      }
-    });
-    return members.some(({ isRequired }) => isRequired)
-      ? braces(at(0, true))
-      : choice(emptyBraces, braces(at(0, true)));
   };
 
   const array = (schema: Schema, where: string): Expression => {
@@ -365,20 +323,4 @@ export function jsonSchemaExpression(root: unknown): {
   };
 
   return { expression: convert(root, ''), rules };
-}
-
-/** Exactly this value, with the blanks that people put into JSON. */
-function literal(value: unknown): Expression {
-  if (typeof value !== 'object' || value === null) return text(JSON.stringify(value));
-  const isList = Array.isArray(value);
-  const entries = isList
-    ? value.map(literal)
-    : Object.entries(value).map(([key, each]) => sequence(literal(key), colon, literal(each)));
-  if (entries.length > maxOptions)
-    throw new StructuredOutputError(
-      `A constant may have up to ${maxOptions} entries; one has ${entries.length}.`,
-    );
-  if (entries.length === 0) return isList ? emptyBrackets : emptyBraces;
-  const inner = sequence(...entries.flatMap((entry, i) => (i === 0 ? [entry] : [comma, entry])));
-  return isList ? brackets(inner) : braces(inner);
 }
