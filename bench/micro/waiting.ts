@@ -15,9 +15,10 @@ function createDesk() {
     schedule: () => () => undefined,
   });
   const decide = (tokens: number) => (): Offer<number> => {
-    if (pool.free === 0) return { kind: 'no-room', ownMs: tokens * 0.03, tokens };
+    const found = { ownMs: tokens * 0.03, tokens, neededTokens: tokens };
+    if (pool.free === 0) return { kind: 'no-room', ...found };
     pool.free--;
-    return { kind: 'placed', value: tokens, ownMs: tokens * 0.03, tokens };
+    return { kind: 'placed', value: tokens, ...found };
   };
   const admit = (call: number, signal: AbortSignal) =>
     flow

@@ -1,4 +1,4 @@
-import type { Offer } from '../flow-control/index.ts';
+import type { Offer, Place } from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
 import type { PrefixIndex, PrefixMatch } from '../prefix-index/prefix-index.ts';
 import { ownPrefillMs, uncachedTokens } from '../scheduling/delay-estimate.ts';
@@ -63,7 +63,7 @@ export interface DecisionRound {
 /** Plugins are timed in one decision of this many: reading the clock around each would cost too much. */
 const timedOneIn = 64;
 
-/** A request that has waited for so many times its own prefill, and this long, is not passed on its endpoint. */
+/** In a round nobody passes a request on its endpoint that has waited for so many times its own prefill, and this long. */
 const overdueOwn = 5;
 const overdueMs = 2000;
 
@@ -91,13 +91,24 @@ export class DecisionMaker {
    * In a round of flow control the request stays undecided if the best endpoint has no room. Throws a `ServiceError` or
    * a `RefusedDecision`.
    */
-  decide(pending: Pending, { round, isOverShare }: Partial<DecisionRound> = noRound): Offer<ServedRequest> {
-    const { pool, prefixIndex, clock, random, keep } = this.#options;
-    const { request, subset, parserFault, arrivedAtMs } = pending;
-    const startedMs = round === undefined ? arrivedAtMs : clock();
-    const endpoints = round?.endpoints ?? pool.list(startedMs);
-    const allowed = allowedOf(endpoints, request, subset);
+  decide(pending: Pending, given: Partial<DecisionRound> = noRound): Offer<ServedRequest> {
+    const { request, subset, arrivedAtMs } = pending;
+    const startedMs = given.round === undefined ? arrivedAtMs : this.#options.clock();
+    const endpoints = given.round?.endpoints ?? this.#options.pool.list(startedMs);
+    return this.#decideAmong(allowedOf(endpoints, request, subset), pending, given, startedMs);
+  }
 
+  /** `isRest`: the request may go to others, too, but not now. */
+  #decideAmong(
+    allowed: EndpointList,
+    pending: Pending,
+    given: Partial<DecisionRound>,
+    startedMs: number,
+    isRest = false,
+  ): Offer<ServedRequest> {
+    const { prefixIndex, clock, random, keep } = this.#options;
+    const { request, parserFault, arrivedAtMs } = pending;
+    const { round, isOverShare = false } = given;
     const faults: PluginFailure[] = [];
     if (parserFault !== undefined) faults.push({ kind: 'parser', name: 'parser', message: parserFault });
     const index = new GuardedIndex(prefixIndex, faults);
@@ -108,11 +119,23 @@ export class DecisionMaker {
     const result = round === undefined ? proposed : readyFirst(proposed);
     const best = choiceOf(result);
     const burden = best === undefined || round === undefined ? noBurden : this.#burdenOn(best, context);
-    const { ownMs, uncachedTokens: tokens } = burden;
-    if (best !== undefined && round?.hasRoomAt(best, burden, isOverShare === true) === false) {
-      if (isOverShare !== true) round.keepForOthers(best);
-      if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.keep(best);
-      return { kind: 'no-room', ownMs, tokens };
+    const { ownMs, uncachedTokens: tokens, neededTokens } = burden;
+    const found = { ownMs, tokens, neededTokens };
+    if (best === undefined && isRest) return { kind: 'no-room', ...found };
+    if (best !== undefined && round !== undefined) {
+      const isKept = round.keeper.isKeptFrom(best, pending);
+      if (isKept || !round.hasRoomAt(best, burden, isOverShare)) {
+        const rest = isRest ? undefined : this.#restOf(allowed, isKept ? best : undefined, context, given);
+        const other = rest && this.#decideAmong(rest, pending, given, startedMs, true);
+        if (other?.kind === 'placed') return other;
+        if (!isOverShare) round.keepForOthers(best);
+        const isShort = !isKept && round.isRoomForLess(best, burden);
+        if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.close(best);
+        if (!isShort) return { kind: 'no-room', ...found };
+        const capacityTokens = best.learned.kvCapacityTokens ?? Number.POSITIVE_INFINITY;
+        const keepPlace = () => this.#keepPlace(result.ranking, context, pending, round);
+        return { kind: 'no-room', ...found, shortage: { neededTokens, capacityTokens, keepPlace } };
+      }
     }
     if (best !== undefined && profile !== undefined) faults.push(...profile.confirm(context, best));
     faults.push(...result.failures);
@@ -122,7 +145,43 @@ export class DecisionMaker {
     if (best === undefined) throw new RefusedDecision(noEndpoints(allowed.flat, record), record);
     const served = this.#serve(pending, record, index);
     round?.reserved(best, burden);
-    return { kind: 'placed', value: served, ownMs, tokens };
+    return { kind: 'placed', value: served, ...found };
+  }
+
+  /**
+   * Where a request may go that finds no room at the best endpoint: to the one that is kept for it, if it fits there by
+   * now, or past the one that is kept from it.
+   */
+  #restOf(
+    allowed: EndpointList,
+    keptFromIt: Endpoint | undefined,
+    context: SchedulingContext,
+    { round, isOverShare = false }: Partial<DecisionRound>,
+  ): EndpointList | undefined {
+    if (keptFromIt !== undefined) return allowed.without(keptFromIt);
+    const kept = allowed.find((endpoint) => round?.keeper.isKeptFor(endpoint, context.request) === true);
+    if (kept === undefined || round?.hasRoomAt(kept, this.#burdenOn(kept, context), isOverShare) !== true)
+      return undefined;
+    return EndpointList.of([kept]);
+  }
+
+  /** Keeps the engine where the request would have its first token soonest. */
+  #keepPlace(
+    engines: readonly Endpoint[],
+    context: SchedulingContext,
+    pending: Pending,
+    round: RoomRound,
+  ): Place | undefined {
+    let soonest: { readonly engine: Endpoint; readonly waitMs: number } | undefined;
+    let leastMs = Number.POSITIVE_INFINITY;
+    for (const engine of engines) {
+      const burden = this.#burdenOn(engine, context);
+      const waitMs = round.waitMsAt(engine, burden);
+      if (waitMs === undefined || waitMs + burden.ownMs >= leastMs) continue;
+      leastMs = waitMs + burden.ownMs;
+      soonest = { engine, waitMs };
+    }
+    return soonest && round.keeper.keep(soonest.engine, pending, soonest.waitMs);
   }
 
   #serve({ request, arrivedAtMs }: Pending, record: SchedulingResult, index: GuardedIndex): ServedRequest {

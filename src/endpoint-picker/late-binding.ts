@@ -1,5 +1,6 @@
 import { FlowControl, type FlowControlLimits } from '../flow-control/index.ts';
 import type { InferencePool } from '../pool/inference-pool.ts';
+import { EngineKeeper } from './engine-keeper.ts';
 import { RoomRound } from './room-round.ts';
 import { isRoomAt, type RoomRule, roomEverywhere } from './room-rule.ts';
 import { RoomTable } from './room-table.ts';
@@ -18,10 +19,11 @@ export function startLateBinding(
   { pool, clock }: { readonly pool: InferencePool; readonly clock: () => number },
 ): FlowControl<RoomRound> {
   const rule = () => room() ?? roomEverywhere;
+  const keeper = new EngineKeeper({ pool });
   let rooms = new RoomTable(rule());
   const beginRound = () => {
     if (rooms.rule !== rule()) rooms = new RoomTable(rule());
-    return new RoomRound(pool.list(clock()), rooms);
+    return new RoomRound(pool.list(clock()), rooms, keeper);
   };
   const started = new FlowControl<RoomRound>({ limits, clock, schedule, beginRound });
   pool.subscribe({

@@ -1,8 +1,9 @@
 import type { Round } from '../flow-control/index.ts';
 import type { Endpoint } from '../scheduling/endpoint.ts';
 import type { EndpointList } from '../scheduling/endpoint-list.ts';
-import { isRoomAt } from './room-rule.ts';
-import { hasGained, isOpenIn, type Rooms, type RoomTable } from './room-table.ts';
+import type { EngineKeeper } from './engine-keeper.ts';
+import { isRoomAt, mostTokens, roomWaitMs } from './room-rule.ts';
+import { hasGained, isIdleIn, isOpenIn, type Rooms, type RoomTable } from './room-table.ts';
 
 /** What a request brings to an endpoint. */
 export interface Burden {
@@ -22,6 +23,7 @@ export interface Burden {
  * Nothing is looked at before it is asked for: most rounds place one request and are over.
  */
 export class RoomRound implements Round {
+  readonly keeper: EngineKeeper;
   readonly #rooms: RoomTable;
   readonly #before: EndpointList;
   /** With those that have got requests in this round. */
@@ -33,7 +35,8 @@ export class RoomRound implements Round {
   readonly #closedTight: number[] = [];
   #had: Rooms | undefined;
 
-  constructor(endpoints: EndpointList, rooms: RoomTable) {
+  constructor(endpoints: EndpointList, rooms: RoomTable, keeper: EngineKeeper) {
+    this.keeper = keeper;
     this.#rooms = rooms;
     this.#before = endpoints;
     this.#endpoints = endpoints;
@@ -49,11 +52,14 @@ export class RoomRound implements Round {
     return this.#endpoints;
   }
 
-  hasRoom(): boolean {
+  hasRoom(isKeptOpen: boolean): boolean {
     this.#showSent();
     const rooms = this.#roomsBefore();
     let open = rooms.count;
     for (const slot of this.#closed) if (isOpenIn(rooms, slot)) open--;
+    const kept = isKeptOpen ? undefined : this.keeper.slot;
+    const isOpen = kept !== undefined && isOpenIn(rooms, kept) && !isIdleIn(rooms, kept);
+    if (isOpen && !this.#closed.includes(kept)) open--;
     return open > 0;
   }
 
@@ -75,9 +81,22 @@ export class RoomRound implements Round {
     addOnce(this.#closedTight, slot);
   }
 
-  /** Keeps the endpoint's room for a request that is overdue, or smaller ones could pass it for ever. */
-  keep({ slot }: Endpoint): void {
+  /** Takes nobody else in this round. */
+  close({ slot }: Endpoint): void {
     addOnce(this.#closed, slot);
+  }
+
+  /** A smaller request would find room there. */
+  isRoomForLess(endpoint: Endpoint, { neededTokens }: Burden): boolean {
+    if (this.#closed.includes(endpoint.slot)) return false;
+    return neededTokens > 0 && isRoomAt(endpoint, this.#rooms.rule);
+  }
+
+  /** How long the request would wait there if nobody else came, milliseconds. Undefined if it does not fit there at all. */
+  waitMsAt(endpoint: Endpoint, { neededTokens }: Burden): number | undefined {
+    const { rule } = this.#rooms;
+    if (!endpoint.isReady || neededTokens > mostTokens(endpoint, rule)) return undefined;
+    return roomWaitMs(endpoint, rule, neededTokens);
   }
 
   /** A request was sent there. */

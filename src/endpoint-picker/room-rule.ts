@@ -36,12 +36,16 @@ export function isRoomAt(endpoint: Endpoint, rule: RoomRule, neededTokens = 0): 
   if (endpoint.inFlight.requests === 0) return true;
   if (endpoint.learned.othersPrefillMs > crowded * rule.roomMs) return true;
   const tokens = neededTokens > mostTokens(endpoint, rule) ? 0 : neededTokens;
-  const waitMs = prefillWaitMs(endpoint) + memoryWaitMs(endpoint, tokens, rule.memoryTarget);
-  return waitMs < rule.roomMs;
+  return roomWaitMs(endpoint, rule, tokens) < rule.roomMs;
+}
+
+/** How long a request that needs so many tokens of memory is expected to wait before it begins there, milliseconds. */
+export function roomWaitMs(endpoint: Endpoint, rule: RoomRule, neededTokens: number): number {
+  return prefillWaitMs(endpoint) + memoryWaitMs(endpoint, neededTokens, rule.memoryTarget);
 }
 
 /** What asks for more is refused by the engine, or its tokens are fewer than we think: no wait would make room. */
-function mostTokens({ learned }: Endpoint, rule: RoomRule): number {
+export function mostTokens({ learned }: Endpoint, rule: RoomRule): number {
   return rule.memoryTarget * (learned.kvCapacityTokens ?? Number.POSITIVE_INFINITY);
 }
 

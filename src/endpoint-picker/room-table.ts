@@ -18,6 +18,10 @@ export function isOpenIn({ open }: Rooms, slot: number): boolean {
   return hasBit(open, slot);
 }
 
+export function isIdleIn({ idle }: Rooms, slot: number): boolean {
+  return hasBit(idle, slot);
+}
+
 /** Some endpoint has room in `now` and had none in `before`. */
 export function hasGained(now: Rooms, before: Rooms): boolean {
   if (now === before) return false;

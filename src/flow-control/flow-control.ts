@@ -1,6 +1,7 @@
 import { ServiceError } from '../protocol/errors.ts';
 import { DrainRate } from './drain-rate.ts';
 import { IndexedHeap } from './indexed-heap.ts';
+import { KeptPlace, type Shortage } from './kept-place.ts';
 import { TenantShares } from './tenant-shares.ts';
 import { createWaiting, type Waiting, type WaitingBand, type WaitingFacts } from './waiting.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -28,17 +29,31 @@ export const defaultLimits: FlowControlLimits = Object.freeze({
 
 /** One look at the pool, kept current with what it sends. */
 export interface Round {
-  /** Some endpoint can take more. */
-  hasRoom(): boolean;
+  /** Some endpoint can take more; those that are kept for a request count if `isKeptOpen`. */
+  hasRoom(isKeptOpen: boolean): boolean;
   /** Some endpoint that had no room when the earlier round began had room when this one did. */
   hasGainedSince(earlier: this): boolean;
   readonly readyEndpoints: number;
 }
 
-/** What came of one decision. `no-room` tells the own work and tokens at the endpoint that would be best. */
+/** What a decision found at the endpoint that would be best. */
+export interface Found {
+  /** Own work. */
+  readonly ownMs: number;
+  /** Tokens to compute. */
+  readonly tokens: number;
+  /** Tokens of memory that it needs beyond what is held there. */
+  readonly neededTokens: number;
+}
+
+/** What came of one decision. */
 export type Offer<T> =
-  | { readonly kind: 'placed'; readonly value: T; readonly ownMs: number; readonly tokens: number }
-  | { readonly kind: 'no-room'; readonly ownMs: number; readonly tokens: number };
+  | (Found & { readonly kind: 'placed'; readonly value: T })
+  | (Found & {
+      readonly kind: 'no-room';
+      /** It would have room if it were smaller. */
+      readonly shortage?: Shortage | undefined;
+    });
 
 export interface AdmissionRequest<T, R extends Round> extends WaitingFacts {
   /** Wait that is not worth beginning, milliseconds: the target for the first token. */
@@ -91,10 +106,13 @@ export class FlowControl<R extends Round> {
   readonly #deadlines = new IndexedHeap<Waiting<Held<R>>>();
   readonly #drain = new DrainRate();
   readonly #shares = new TenantShares();
+  readonly #kept = new KeptPlace<Held<R>>();
   #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
   /** The last round in which nothing could be placed. */
   #fruitless: { readonly round: R; readonly atMs: number } | undefined;
   #isScanning = false;
+  /** Who had a place kept has left without it: others may go there. */
+  #isPlaceFree = false;
   /** Runs while no endpoint is ready. */
   #cancelPatience: (() => void) | undefined;
   #isShutDown = false;
@@ -149,6 +167,7 @@ export class FlowControl<R extends Round> {
     if (offer.kind === 'no-room') this.#wait(request, offer, listener);
     else {
       this.#line.charge(request, offer.tokens);
+      this.#kept.gave(offer.neededTokens);
       this.#shares.served(request.tenant, offer.tokens, this.#options.clock());
       listener.placed(offer.value);
     }
@@ -158,15 +177,17 @@ export class FlowControl<R extends Round> {
   roomChanged(): void {
     if (this.#line.size === 0 || this.#isScanning) return;
     const round = this.#options.beginRound();
-    if (!round.hasRoom() || this.#isInVain(round)) return;
+    const holder = this.#kept.holderAt(this.#options.clock());
     const before = this.#line.size;
     let left = this.#options.limits().scanned;
+    const goesOn = () => left > 0 && round.hasRoom(this.#kept.isOpenToSome(this.#line.highestPriority));
+    if (holder === undefined && (!goesOn() || this.#isInVain(round))) return;
     this.#isScanning = true;
     try {
       this.#line.scan((waiting) => {
         if (!this.#tryPlace(waiting, round)) left--;
-        return left > 0 && round.hasRoom();
-      });
+        return goesOn() && !(waiting === holder && this.#isInVain(round));
+      }, holder);
     } finally {
       this.#isScanning = false;
     }
@@ -261,13 +282,29 @@ export class FlowControl<R extends Round> {
     }
     if (offer.kind === 'no-room') {
       this.#line.reestimate(waiting, offer.ownMs, offer.tokens);
-      return false;
+      const { shortage } = offer;
+      return (
+        shortage !== undefined && this.#keepPlace(waiting, shortage, round) && this.#tryPlace(waiting, round)
+      );
     }
+    this.#kept.gave(offer.neededTokens);
     this.#drain.served(offer.ownMs, this.#options.clock());
     this.#line.remove(waiting, offer.tokens);
     this.#shares.served(request.tenant, offer.tokens, this.#options.clock());
     this.#deadlines.remove(waiting.deadline);
+    this.#kept.left(waiting);
     listener.placed(offer.value);
+    return true;
+  }
+
+  /** True if a place is kept for it from now on. */
+  #keepPlace(waiting: Waiting<Held<R>>, shortage: Shortage, { readyEndpoints }: R): boolean {
+    const nowMs = this.#options.clock();
+    if (!this.#kept.isDue(waiting, shortage, readyEndpoints, nowMs)) return false;
+    if (this.#isOverShare(waiting)) return false;
+    const place = shortage.keepPlace();
+    if (place === undefined) return false;
+    this.#kept.keep(waiting, place, this.#deadlines, nowMs);
     return true;
   }
 
@@ -279,6 +316,7 @@ export class FlowControl<R extends Round> {
     if (!waiting.isWaiting) return;
     this.#line.remove(waiting);
     this.#deadlines.remove(waiting.deadline);
+    if (this.#kept.left(waiting)) this.#isPlaceFree = true;
     waiting.request.listener.refused(error);
   }
 
@@ -342,12 +380,20 @@ export class FlowControl<R extends Round> {
 
   /** One timer, for the next deadline; none when nothing waits. */
   #afterChange(): void {
-    const { clock, schedule } = this.#options;
     if (this.#line.size === 0) {
-      this.#drain.stop(clock());
+      this.#drain.stop(this.#options.clock());
       this.#cancelPatience?.();
       this.#cancelPatience = undefined;
     }
+    this.#setTimer();
+    if (!this.#isPlaceFree) return;
+    this.#isPlaceFree = false;
+    this.#fruitless = undefined;
+    this.roomChanged();
+  }
+
+  #setTimer(): void {
+    const { clock, schedule } = this.#options;
     const atMs = this.#deadlines.peek()?.key;
     if (this.#timer?.atMs === atMs) return;
     // A timer that is too early finds nothing to do and sets the next.

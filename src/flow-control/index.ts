@@ -13,4 +13,5 @@ export type {
   Round,
 } from './flow-control.ts';
 export { defaultLimits, FlowControl } from './flow-control.ts';
+export type { Place, Shortage } from './kept-place.ts';
 export type { WaitingBand, WaitingFacts } from './waiting.ts';

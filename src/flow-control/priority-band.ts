@@ -82,7 +82,13 @@ export class PriorityBand<T> {
     }
   }
 
-  /** Puts back those that `next` gave and that still wait. */
+  /** Takes one out of the order for the rest of a scan, before the first `next`. */
+  setAside(waiting: Waiting<T>): void {
+    this.#tenants.get(waiting.tenant)!.setAside(waiting);
+    this.#setAside.push(waiting);
+  }
+
+  /** Puts back those that were set aside and that still wait. */
   endScan(): void {
     for (const waiting of this.#setAside) {
       const line = this.#tenants.get(waiting.tenant);

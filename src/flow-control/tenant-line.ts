@@ -43,10 +43,13 @@ export class TenantLine<T> {
 
   /** Takes the next one out of the order, until `putBack` or `remove`. */
   setAsideNext(): Waiting<T> | undefined {
-    const place = this.#line.peek();
-    if (place === undefined) return undefined;
+    const next = this.#line.peek()?.item;
+    if (next !== undefined) this.setAside(next);
+    return next;
+  }
+
+  setAside({ place }: Waiting<T>): void {
     this.#line.remove(place);
-    return place.item;
   }
 
   putBack(waiting: Waiting<T>): void {

@@ -46,18 +46,26 @@ export class WaitingLine<T> {
     this.#find(waiting.priority)!.reestimate(waiting, ownMs, tokens);
   }
 
-  /** Calls `visit` with one after the other, best first, until it returns false. It may remove the one it got. */
-  scan(visit: (waiting: Waiting<T>) => boolean): void {
-    let goesOn = true;
+  /**
+   * Calls `visit` with one after the other, best first but `first` before all, until it returns false. It may remove the
+   * one it got.
+   */
+  scan(visit: (waiting: Waiting<T>) => boolean, first?: Waiting<T>): void {
+    if (first !== undefined) this.#find(first.priority)!.setAside(first);
+    let goesOn = first === undefined || visit(first);
     for (const band of this.#bands) {
-      for (let next = band.next(); next !== undefined; next = band.next()) {
+      for (let next = goesOn ? band.next() : undefined; next !== undefined; next = band.next()) {
         goesOn = visit(next);
         if (!goesOn) break;
       }
-      band.endScan();
-      if (!goesOn) break;
     }
+    for (const band of this.#bands) band.endScan();
     this.#dropEmptyBands();
+  }
+
+  /** Of those that wait; the least of all if nobody does. */
+  get highestPriority(): number {
+    return this.#bands.find(({ size }) => size > 0)?.priority ?? Number.NEGATIVE_INFINITY;
   }
 
   /** Own work that would be done before this request's. */

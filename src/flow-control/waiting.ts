@@ -19,6 +19,8 @@ export interface Waiting<T> extends WaitingFacts {
   tokens: number;
   /** False from the moment that it left the line. */
   isWaiting: boolean;
+  /** What others had been given when it first found room that was too small for it, tokens. */
+  passedFrom: number | undefined;
   /** Its place among its tenant's requests, by own work less age. */
   readonly place: HeapNode<Waiting<T>>;
   /** Its place among all deadlines. */
@@ -39,6 +41,7 @@ export function createWaiting<T>(
     ownMs: 0,
     tokens: 0,
     isWaiting: false,
+    passedFrom: undefined,
     get place() {
       return place;
     },

@@ -69,6 +69,11 @@ export class EndpointList implements Iterable<Endpoint> {
     return false;
   }
 
+  find(isTrue: (endpoint: Endpoint) => boolean): Endpoint | undefined {
+    for (const block of this.blocks) for (const endpoint of block) if (isTrue(endpoint)) return endpoint;
+    return undefined;
+  }
+
   /** Place of what stands at `offset` in a block. */
   placeOf(block: number, offset: number): number {
     return this.#starts[block]! + offset;
@@ -94,6 +99,13 @@ export class EndpointList implements Iterable<Endpoint> {
       if (offset >= 0) return this.with([{ place: b * blockSize + offset, endpoint: by }]);
     }
     return this;
+  }
+
+  /** The same list without `endpoint`. */
+  without(endpoint: Endpoint): EndpointList {
+    const isOther = (each: Endpoint) => each !== endpoint;
+    const blocks = this.blocks.map((block) => (block.includes(endpoint) ? block.filter(isOther) : block));
+    return new EndpointList(blocks.filter(({ length }) => length > 0));
   }
 
   *[Symbol.iterator](): Iterator<Endpoint> {

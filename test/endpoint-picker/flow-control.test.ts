@@ -17,11 +17,19 @@ const profile = createProfile({
   picker: { name: 'max-score', picker: maxScore.create({}) },
 });
 
+/** Without the filter `ready`. */
+const alwaysFirst = createProfile({
+  name: 'always-first',
+  filters: [],
+  scorers: [{ name: 'e0', weight: 1, scorer: (_, all) => all.map(({ name }) => Number(name === 'e0')) }],
+  picker: { name: 'max-score', picker: maxScore.create({}) },
+});
+
 const done = { kind: 'completed', status: 200, usage: undefined } as const;
 
 /** Engines that have shown a rate of 0.04 ms a token, so that 5,000 tokens fill one's 200 ms. */
-async function createWaitingFleet(endpoints = 2) {
-  const fleet = createColdFleet(endpoints);
+async function createWaitingFleet(endpoints = 2, given = profile) {
+  const fleet = createColdFleet(endpoints, given);
   const assignment = await fleet.pick({ promptTokens: 10_000 });
   fleet.clock.nowMs += 0.04 * prefillWork(10_000, 10_000) + fleet.endpoint('e0').learned.stepMs;
   assignment.firstToken();
@@ -84,13 +92,7 @@ describe('a pick under flow control', () => {
   });
 
   it('does not wait for an engine that is down, whatever the profile prefers', async () => {
-    const withoutReady = createProfile({
-      name: 'without-ready',
-      filters: [],
-      scorers: [{ name: 'e0', weight: 1, scorer: (_, all) => all.map(({ name }) => Number(name === 'e0')) }],
-      picker: { name: 'max-score', picker: maxScore.create({}) },
-    });
-    const { pick, picker, pool, endpoint } = createColdFleet(2, withoutReady);
+    const { pick, picker, pool, endpoint } = createColdFleet(2, alwaysFirst);
     pool.reportFailure(endpoint('e0'), 'connection reset');
     const picked = pick({ promptTokens: 500 });
     expect(picker.waitingRequests).toBe(0);
@@ -248,6 +250,111 @@ describe('a request that asks for much memory', () => {
     other.finish(done);
     (await much).finish(done);
     picker.checkIntegrity();
+  });
+
+  /** Smaller ones pass it until the engine is kept for it. `rest`: what each engine has, and the newcomers that wait. */
+  async function createPassed(endpoints: number, signal = new AbortController().signal, given = profile) {
+    const fleet = await createWaitingFleet(endpoints, given);
+    const { pick, picker, scrape, clock } = fleet;
+    for (let i = 0; i < endpoints; i++) scrape(`e${i}`, memory);
+    const running: Assignment[] = [];
+    for (let i = 0; i < endpoints; i++) {
+      running.push(await pick({ promptTokens: 10_000 * (endpoints - i) }, [`10.0.0.${i + 1}`]));
+      running.at(-1)!.firstToken();
+    }
+    const large = picker.pick(makeRequest({ promptTokens: 60_000 }), { subset: undefined, signal });
+    large.catch(() => undefined);
+    let newcomers = 0;
+    for (; newcomers < 100; newcomers++) {
+      const before = running.length;
+      void pick(little).then((assignment) => running.push(assignment));
+      await Promise.resolve();
+      await Promise.resolve();
+      if (running.length === before) break;
+      clock.nowMs += 100;
+      running.at(-1)!.firstToken();
+      if (running.length > 2 * endpoints) running.splice(endpoints, 1)[0]!.finish(done);
+    }
+    return { ...fleet, running, large, newcomers };
+  }
+
+  async function endAll({ running, picker, large }: Awaited<ReturnType<typeof createPassed>>) {
+    for (let round = 0; round < 4; round++) {
+      for (const each of running.splice(0)) each.finish(done);
+      for (let i = 0; i < 4; i++) await Promise.resolve();
+    }
+    await large.then(
+      (each) => each.finish(done),
+      () => undefined,
+    );
+    for (const each of running.splice(0)) each.finish(done);
+    picker.checkIntegrity();
+    expect([picker.waitingRequests, picker.openAssignments]).toEqual([0, 0]);
+  }
+
+  it('is not passed for ever: who comes later waits until it has begun', async () => {
+    const passed = await createPassed(1);
+    // Its memory and a fifth of it over: 78,000 tokens.
+    expect(passed.newcomers).toBeGreaterThan(35);
+    expect(passed.newcomers).toBeLessThan(50);
+    expect(passed.picker.waitingRequests).toBe(2);
+    for (const each of passed.running.splice(0)) each.finish(done);
+    expect((await passed.large).record.candidates).toHaveLength(1);
+    expect(passed.picker.waitingRequests).toBe(1);
+    await endAll(passed);
+  });
+
+  it('does not keep an engine from higher priorities', async () => {
+    const passed = await createPassed(1);
+    const urgent = await passed.pick({ ...little, priority: 1 });
+    expect(passed.picker.waitingRequests).toBe(2);
+    urgent.finish(done);
+    await endAll(passed);
+  });
+
+  it('gives the engine back when its client leaves', async () => {
+    const client = new AbortController();
+    const passed = await createPassed(1, client.signal);
+    client.abort();
+    expect(passed.picker.waitingRequests).toBe(0);
+    await endAll(passed);
+  });
+
+  it('has one engine kept, and others go to the rest', async () => {
+    const passed = await createPassed(2);
+    const { pick, pool, running, clock, large } = passed;
+    // With two engines nobody has to wait.
+    expect(passed.newcomers).toBe(100);
+    const [first, second] = [await pick(little), await pick(little)];
+    expect(first.endpoint.name).toBe(second.endpoint.name);
+    running.push(first, second);
+    const kept = pool.snapshot(clock.nowMs).find(({ name }) => name !== first.endpoint.name)!;
+    const there = running.filter(({ endpoint }) => endpoint.name === kept.name);
+    expect(there.length).toBeGreaterThan(0);
+    for (const each of there) running.splice(running.indexOf(each), 1)[0]!.finish(done);
+    expect((await large).endpoint.name).toBe(kept.name);
+    await endAll(passed);
+  });
+
+  it('goes to the engine that is kept for it, whatever the profile prefers', async () => {
+    const passed = await createPassed(2, undefined, alwaysFirst);
+    const { running, large } = passed;
+    const there = running.findIndex(({ endpoint }) => endpoint.name === 'e1');
+    running.splice(there, 1)[0]!.finish(done);
+    expect((await large).endpoint.name).toBe('e1');
+    await endAll(passed);
+  });
+
+  it('moves on when the engine that is kept for it goes away', async () => {
+    const passed = await createPassed(2);
+    const { pick, pool, running, clock, large } = passed;
+    const other = await pick(little);
+    running.push(other);
+    const kept = pool.snapshot(clock.nowMs).find(({ name }) => name !== other.endpoint.name)!;
+    pool.remove(kept.name);
+    for (const each of running.splice(0)) each.finish(done);
+    expect((await large).endpoint.name).toBe(other.endpoint.name);
+    await endAll(passed);
   });
 });
 

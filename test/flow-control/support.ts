@@ -59,6 +59,7 @@ export function createDesk(free: number, limits: Partial<FlowControlLimits> = {}
 
   function admit(job: Job): Promise<Job> {
     const { tokens = 100 } = job;
+    const found = { ownMs: tokens, tokens, neededTokens: tokens };
     let looks = 0;
     const request: AdmissionRequest<Job, FreePlaces> = {
       priority: job.priority ?? 0,
@@ -68,10 +69,10 @@ export function createDesk(free: number, limits: Partial<FlowControlLimits> = {}
       signal: job.signal ?? new AbortController().signal,
       decide: (): Offer<Job> => {
         if (looks++ > 0 && job.breaks === true) throw new Error('broken');
-        if (pool.free === 0) return { kind: 'no-room', ownMs: tokens, tokens };
+        if (pool.free === 0) return { kind: 'no-room', ...found };
         pool.free--;
         served.push(job);
-        return { kind: 'placed', value: job, ownMs: tokens, tokens };
+        return { kind: 'placed', value: job, ...found };
       },
     };
     return flow.admit(request);
