@@ -149,7 +149,7 @@ describe.each(native.cpuInfo().available)('the same bits, however a token is com
         return logitsOf(model, [{ tokens: [...shared, ...tail], start: 0, blocks }], VOCAB)[0]!;
       }),
     );
-    withModel(native, open({ threads: 2 }), (model) => {
+    withModel(native, open({ threads: 3 }), (model) => {
       const first = {
         tokens: [...shared, ...tails[0]!],
         start: 0,

@@ -34,7 +34,7 @@ constexpr int kCallerSpin = 20;
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : queues(new Queue[(size_t)threads]) {
   for (int worker = 1; worker < threads; worker++) workers.emplace_back([this, worker] { work(worker); });
 }
 
@@ -45,12 +45,15 @@ ThreadPool::~ThreadPool() {
   for (auto& worker : workers) worker.join();
 }
 
-void ThreadPool::share(int chunks, const void* body, Call function) {
+void ThreadPool::share(int chunks, int count, const void* body, Call function) {
   context = body;
   call = function;
   total = chunks;
   done.store(0, std::memory_order_relaxed);
-  ticket.store((uint64_t)chunks << 32, std::memory_order_release);
+  for (int i = 0; i < count; i++) {
+    const uint64_t first = (uint64_t)chunks * (uint64_t)i / (uint64_t)count, end = (uint64_t)chunks * (uint64_t)(i + 1) / (uint64_t)count;
+    queues[(size_t)i].ticket.store(end << 32 | first, std::memory_order_release);
+  }
   epoch.fetch_add(1, std::memory_order_release);
   epoch.notify_all();
   drain(0);
@@ -65,8 +68,12 @@ void ThreadPool::sleepUntilDone(int chunks) {
 }
 
 void ThreadPool::drain(int worker) {
+  for (int i = worker; i < worker + threads(); i++) drain(queues[(size_t)(i % threads())], worker);
+}
+
+void ThreadPool::drain(Queue& queue, int worker) {
   for (;;) {
-    const uint64_t drawn = ticket.fetch_add(1, std::memory_order_acq_rel);
+    const uint64_t drawn = queue.ticket.fetch_add(1, std::memory_order_acq_rel);
     const int chunk = (int)(uint32_t)drawn;
     if (chunk >= (int)(drawn >> 32)) return;
     const int last = total;

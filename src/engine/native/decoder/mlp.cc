@@ -27,7 +27,7 @@ void Decoder::feedForward(const Layer& layer, size_t index, size_t rows, const s
   if (!runs.empty()) lower(adaptation, normed);
   const Operand in = operandFor(gateUp, normed, 0, rows);
   const Cut cut(rows, kernels->rowBlock, gateUp.panels(), pool.threads(), 2);
-  pool.run(cut.chunks(), [&](int chunk, int worker) {
+  pool.runNeighbours(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
     gate(gateUp, {in.from(row), cut.height(chunk), panel, cut.width(chunk),
                   activated.at(row) + panel / 2 * 16, activated.stride}, worker, runs.empty() ? nullptr : &adaptation, row);

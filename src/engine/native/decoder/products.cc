@@ -48,7 +48,7 @@ void Decoder::multiply(const Matrix& matrix, const Rectangle& part) {
 
 void Decoder::linear(const Matrix& matrix, const Operand& in, const Rows& out, size_t rows, const Adaptation* adaptation) {
   const Cut cut(rows, kernels->rowBlock, matrix.panels(), pool.threads(), 1);
-  pool.run(cut.chunks(), [&](int chunk, int worker) {
+  pool.runNeighbours(cut.chunks(), [&](int chunk, int worker) {
     const size_t row = cut.row(chunk), panel = cut.panel(chunk);
     const Rectangle part{in.from(row), cut.height(chunk), panel, cut.width(chunk), out.at(row) + panel * 16, out.stride};
     multiply(matrix, part);
