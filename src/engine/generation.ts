@@ -27,22 +27,23 @@ export class Generation implements AsyncIterable<readonly StepOutput[]> {
     this.#wake?.();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<readonly StepOutput[]> {
-    for (;;) {
-      if (this.#gathered.length > 0) {
-        const outputs = this.#gathered;
-        this.#gathered = [];
-        yield outputs;
-      } else if (this.#error !== undefined) {
-        throw this.#error;
-      } else if (this.#isOver) {
-        return;
-      } else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-        this.#wake = undefined;
-      }
+  [Symbol.asyncIterator](): AsyncIterator<readonly StepOutput[]> {
+    return { next: () => this.#next() };
+  }
+
+  /** Not an async generator: that would take several turns of the microtask queue for every token. */
+  async #next(): Promise<IteratorResult<readonly StepOutput[]>> {
+    if (this.#gathered.length === 0 && !this.#isOver)
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    this.#wake = undefined;
+    if (this.#gathered.length > 0) {
+      const value = this.#gathered;
+      this.#gathered = [];
+      return { done: false, value };
     }
+    if (this.#error !== undefined) throw this.#error;
+    return { done: true, value: undefined };
   }
 }

@@ -87,24 +87,22 @@ export async function completions(
 }
 
 /** With a limit of 0 tokens the prompt is computed, as for one token, and nothing is said. */
-async function* runPrompt(
+function runPrompt(
   context: ServerContext,
   request: GenerationRequest,
   signal: AbortSignal,
 ): AsyncGenerator<GenerationUpdate> {
-  const isSilent = request.maxTokens === 0;
-  for await (const update of runGeneration(
-    context,
-    isSilent ? { ...request, maxTokens: 1 } : request,
-    signal,
-  ))
-    yield isSilent
-      ? {
-          ...update,
-          deltas: update.deltas.map(({ choice }) => ({ choice, text: '', outputs: [], finish: endOfPrompt })),
-          usage: { ...update.usage, completionTokens: 0 },
-        }
-      : update;
+  if (request.maxTokens > 0) return runGeneration(context, request, signal);
+  return silenced(runGeneration(context, { ...request, maxTokens: 1 }, signal));
+}
+
+async function* silenced(updates: AsyncIterable<GenerationUpdate>): AsyncGenerator<GenerationUpdate> {
+  for await (const update of updates)
+    yield {
+      ...update,
+      deltas: update.deltas.map(({ choice }) => ({ choice, text: '', outputs: [], finish: endOfPrompt })),
+      usage: { ...update.usage, completionTokens: 0 },
+    };
 }
 
 const endOfPrompt: ChoiceFinish = { reason: 'length', stopReason: undefined };

@@ -2,6 +2,10 @@
 export async function* mergeIndexed<T>(
   sources: readonly AsyncIterable<T>[],
 ): AsyncGenerator<readonly [index: number, value: T]> {
+  if (sources.length === 1) {
+    for await (const value of sources[0]!) yield [0, value];
+    return;
+  }
   const iterators = sources.map((source) => source[Symbol.asyncIterator]());
   const next = (index: number) => iterators[index]!.next().then((result) => ({ index, result }));
   const pending = new Map(iterators.map((_, index) => [index, next(index)]));

@@ -35,6 +35,12 @@ export interface ChoiceDelta {
   readonly finish: ChoiceFinish | undefined;
 }
 
+interface GrowingDelta extends ChoiceDelta {
+  text: string;
+  readonly outputs: StepOutput[];
+  finish: ChoiceFinish | undefined;
+}
+
 export interface GenerationUpdate {
   /** With the first token, if asked for: of the prompt's tokens from the second on. */
   readonly promptLogprobs?: readonly TokenLogprobs[] | undefined;
@@ -84,10 +90,7 @@ async function* generate(
     for await (const outputs of generation) {
       const atMs = nowMs();
       let promptLogprobs: readonly TokenLogprobs[] | undefined;
-      const deltas = new Map<
-        number,
-        { text: string; outputs: StepOutput[]; finish: ChoiceFinish | undefined }
-      >();
+      const deltas = new Map<number, GrowingDelta>();
       for (const output of outputs) {
         const { choice } = output;
         if (ended.has(choice)) continue;
@@ -98,19 +101,20 @@ async function* generate(
         }
         times.token(output, atMs);
         const { text, finish } = texts[choice]!.push(output);
-        const delta = deltas.get(choice) ?? { text: '', outputs: [], finish: undefined };
-        deltas.set(choice, { text: delta.text + text, outputs: [...delta.outputs, output], finish });
+        const delta = deltas.get(choice);
+        if (delta === undefined) deltas.set(choice, { choice, text, outputs: [output], finish });
+        else {
+          delta.text += text;
+          delta.outputs.push(output);
+          delta.finish = finish;
+        }
         if (finish === undefined) continue;
         ended.add(choice);
         times.finish(choice, finish.reason, atMs);
         // A stop string is seen here, not by the engine, which goes on until it is told.
         if (output.finish === undefined) engine.abort(generation.requestId, choice);
       }
-      yield {
-        promptLogprobs,
-        deltas: Array.from(deltas, ([choice, delta]) => ({ choice, ...delta })),
-        usage,
-      };
+      yield { promptLogprobs, deltas: [...deltas.values()], usage };
     }
   } catch (error) {
     hasFailed = true;

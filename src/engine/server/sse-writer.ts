@@ -3,8 +3,8 @@ import type { ServerResponse } from 'node:http';
 
 /** Server-sent events on one response, at the pace of its reader. */
 export interface SseWriter {
-  /** Resolves when more may be written: at once, or when a slow reader has caught up. */
-  send(event: string): Promise<void>;
+  /** Undefined when more may be written at once; else resolves when a slow reader has caught up. */
+  send(event: string): Promise<void> | undefined;
   end(last: string): void;
 }
 
@@ -19,9 +19,12 @@ export function startSse(response: ServerResponse, signal: AbortSignal): SseWrit
     'x-accel-buffering': 'no',
   });
   return {
-    send: async (event) => {
-      if (signal.aborted || response.write(event)) return;
-      await once(response, 'drain', { signal }).catch(() => undefined);
+    send: (event) => {
+      if (signal.aborted || response.write(event)) return undefined;
+      return once(response, 'drain', { signal }).then(
+        () => undefined,
+        () => undefined,
+      );
     },
     end: (last) => {
       if (!response.writableEnded) response.end(last);

@@ -48,7 +48,8 @@ export async function streamEvents<Event>(
         reply.hijack();
         writer = startSse(reply.raw, signal);
       }
-      await writer.send(style.event(event));
+      const caughtUp = writer.send(style.event(event));
+      if (caughtUp !== undefined) await caughtUp;
       if (signal.aborted) break;
     }
   } catch (error) {
