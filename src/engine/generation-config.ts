@@ -21,6 +21,16 @@ const fields = {
   maxTokens: 'max_new_tokens',
 } as const;
 
+/** What a request may ask for, too. */
+const bounds: Readonly<Record<string, readonly [holds: (value: number) => boolean, expected: string]>> = {
+  temperature: [(value) => value >= 0, 'at least 0'],
+  top_p: [(value) => value > 0 && value <= 1, 'above 0 and at most 1'],
+  top_k: [(value) => Number.isInteger(value) && value >= -1, 'a whole number from -1'],
+  min_p: [(value) => value >= 0 && value <= 1, 'from 0 to 1'],
+  repetition_penalty: [(value) => value > 0, 'above 0'],
+  max_new_tokens: [(value) => Number.isInteger(value) && value >= 1, 'a whole number from 1'],
+};
+
 /** Empty if the folder has no such file. */
 export function readGenerationConfig(folder: string): GenerationConfig {
   const path = join(folder, 'generation_config.json');
@@ -44,8 +54,8 @@ function toGenerationConfig(file: Readonly<Record<string, unknown>>): Generation
 }
 
 /**
- * From `--override-generation-config`. Throws with one message that names every field that is unknown or of the
- * wrong type: a misspelt one would go unnoticed.
+ * From `--override-generation-config`. Throws with one message that names every field that is unknown, of the wrong
+ * type or out of bounds: a misspelt one would go unnoticed.
  */
 export function overridingGenerationConfig(given: Readonly<Record<string, unknown>>): GenerationConfig {
   const names: readonly string[] = Object.values(fields);
@@ -53,7 +63,9 @@ export function overridingGenerationConfig(given: Readonly<Record<string, unknow
     if (name === 'eos_token_id')
       return [value].flat().every(Number.isInteger) ? [] : [`${name} must be token ids`];
     if (!names.includes(name)) return [`${name} is not known`];
-    return typeof value === 'number' ? [] : [`${name} must be a number, got ${JSON.stringify(value)}`];
+    if (typeof value !== 'number') return [`${name} must be a number, got ${JSON.stringify(value)}`];
+    const [holds, expected] = bounds[name]!;
+    return holds(value) ? [] : [`${name} must be ${expected}, got ${value}`];
   });
   if (wrong.length > 0)
     throw new Error(

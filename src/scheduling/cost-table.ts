@@ -94,10 +94,10 @@ export class CostTable {
   /** Of the last costing, of the rows that it has looked at. */
   total = column();
   ttftMs = column();
-  /** Of each block: sums and least values. */
   /** Sum of the pending prefill up to the end of each block, and the first block that it does not cover. */
   #pendingThrough = column();
   #unsummed = 0;
+  /** Of each block: sums and least values. */
   #blockRequests = column();
   #blockBase = column();
   #blockPrefill = column();

@@ -51,7 +51,7 @@ export { matchedShare } from './prefix-share.ts';
 export type { Profile, ProfileOptions } from './profile.ts';
 export { createProfile } from './profile.ts';
 export { RecentBlocks } from './recent-blocks.ts';
-export type { PrefixMatcher, SchedulingContext } from './scheduling-context.ts';
+export type { SchedulingContext } from './scheduling-context.ts';
 export type {
   CandidateState,
   FilterStep,

@@ -29,9 +29,3 @@ export interface PluginTimes {
   readonly clock: () => number;
   readonly told: (kind: PluginKind, name: string, durationMs: number) => void;
 }
-
-/** What the context needs from outside: only the prefix index, as one function. */
-export type PrefixMatcher = (request: InferenceRequest) => {
-  /** Cached leading tokens of the endpoint with this slot. */
-  cachedTokens(slot: number): number;
-};

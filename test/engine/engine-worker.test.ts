@@ -84,10 +84,10 @@ describe('the engine in its own thread', () => {
 
   test('refuses an override that it does not know', async () => {
     const { serveEngine } = await built<typeof Engine>('index');
-    const overrideGenerationConfig = { temprature: 0, top_k: 'x' };
+    const overrideGenerationConfig = { temprature: 0, top_k: 'x', temperature: -1, top_p: 0 };
     const wrong = { ...small, port: 0, overrideGenerationConfig, log: silentLog };
     await expect(serveEngine(wrong)).rejects.toThrow(
-      /temprature is not known; top_k must be a number, got "x"; it takes temperature, /,
+      /temprature is not known; top_k must be a number, got "x"; temperature must be at least 0, got -1; top_p must be above 0 and at most 1, got 0; it takes temperature, /,
     );
   });
 
