@@ -24,7 +24,7 @@ export interface RunOptions {
 }
 
 /** Refusals may take this long to leave at the deadline, before what is left is cut. */
-const flushMs = 250;
+const flushMs = 1000;
 
 /**
  * Serves until SIGINT or SIGTERM, then stops in order: health says no while everything is served as before, no
