@@ -299,12 +299,12 @@ describe('any traffic', () => {
     [
       'drafts or without',
       drafts,
-      { numRuns: 250, preemptions: 20, acceptedTokens: 10, launchedOverAnother: -1 },
+      { numRuns: 400, preemptions: 50, acceptedTokens: 20, launchedOverAnother: -1 },
     ],
     [
       'two steps in flight',
       twoInFlight,
-      { numRuns: 150, preemptions: 10, acceptedTokens: -1, launchedOverAnother: 5000 },
+      { numRuns: 300, preemptions: 30, acceptedTokens: -1, launchedOverAnother: 5000 },
     ],
   ])(
     'with %s gives every request the tokens that it has alone, and gives every block back',
