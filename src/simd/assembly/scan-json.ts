@@ -25,7 +25,15 @@ export function scanJson(length: i32, maxDepth: i32): i32 {
   const start = skipSpace(bodyAt);
   let at = start;
   while (true) {
-    // A value starts at `at`.
+    // A value starts at `at`, in an object after its key.
+    if (opener == openBrace) {
+      if (depth == 1) keyStart = at;
+      at = readKey(at);
+      if (at == 0) return refused;
+      if (depth == 1) keyEnd = at;
+      at = readColon(at);
+      if (at == 0) return refused;
+    }
     if (depth == 1) memberStart = at;
     const first: u32 = load<u8>(at);
     if (first == quote) {
@@ -41,14 +49,6 @@ export function scanJson(length: i32, maxDepth: i32): i32 {
         depth += 1;
         store<u8>(openersAt + depth, <u8>first);
         opener = first;
-        if (first == openBrace) {
-          if (depth == 1) keyStart = at;
-          at = readKey(at);
-          if (at == 0) return refused;
-          if (depth == 1) keyEnd = at;
-          at = readColon(at);
-          if (at == 0) return refused;
-        }
         continue;
       }
     } else {
@@ -78,14 +78,6 @@ export function scanJson(length: i32, maxDepth: i32): i32 {
       const byte: u32 = load<u8>(at);
       if (byte == comma) {
         at = skipSpace(at + 1);
-        if (opener == openBrace) {
-          if (depth == 1) keyStart = at;
-          at = readKey(at);
-          if (at == 0) return refused;
-          if (depth == 1) keyEnd = at;
-          at = readColon(at);
-          if (at == 0) return refused;
-        }
         break;
       }
       // Both closing brackets come two after their opening ones in ASCII.
