@@ -1,7 +1,8 @@
-import { ServiceError } from '../protocol/errors.ts';
+import type { ServiceError } from '../protocol/errors.ts';
+import { Deadlines } from './deadlines.ts';
 import { DrainRate } from './drain-rate.ts';
-import { IndexedHeap } from './indexed-heap.ts';
 import { KeptPlace, type Shortage } from './kept-place.ts';
+import { clientClosed, lineFull, noEndpoints, shuttingDown, timedOut, tooLateForTarget } from './refusals.ts';
 import { TenantShares } from './tenant-shares.ts';
 import { createWaiting, type Waiting, type WaitingBand, type WaitingFacts } from './waiting.ts';
 import { WaitingLine } from './waiting-line.ts';
@@ -103,11 +104,10 @@ interface Held<R extends Round> {
 export class FlowControl<R extends Round> {
   readonly #options: FlowControlOptions<R>;
   readonly #line: WaitingLine<Held<R>>;
-  readonly #deadlines = new IndexedHeap<Waiting<Held<R>>>();
+  readonly #deadlines: Deadlines<Held<R>>;
   readonly #drain = new DrainRate();
   readonly #shares = new TenantShares();
   readonly #kept = new KeptPlace<Held<R>>();
-  #timer: { readonly atMs: number; readonly cancel: () => void } | undefined;
   /** The last round in which nothing could be placed. */
   #fruitless: { readonly round: R; readonly atMs: number } | undefined;
   #isScanning = false;
@@ -120,6 +120,8 @@ export class FlowControl<R extends Round> {
   constructor(options: FlowControlOptions<R>) {
     this.#options = options;
     this.#line = new WaitingLine(options.limits().ageWeight);
+    const { clock, schedule } = options;
+    this.#deadlines = new Deadlines({ clock, schedule, onDue: () => this.#expire() });
   }
 
   get waitingRequests(): number {
@@ -232,7 +234,7 @@ export class FlowControl<R extends Round> {
     if (this.#deadlines.size !== this.#line.size) {
       throw new Error(`${this.#line.size} requests wait, ${this.#deadlines.size} have a deadline`);
     }
-    if (this.#line.size === 0 && this.#timer !== undefined) throw new Error('a timer runs for nobody');
+    if (this.#line.size === 0 && this.#deadlines.hasTimer) throw new Error('a timer runs for nobody');
   }
 
   #wait<T>(
@@ -263,10 +265,9 @@ export class FlowControl<R extends Round> {
     waiting.ownMs = ownMs;
     waiting.tokens = tokens;
     const { ttlMs, defaultTtlMs } = limits();
-    waiting.deadline.key = clock() + (ttlMs.get(request.priority) ?? defaultTtlMs);
     this.#drain.start(clock());
     this.#line.add(waiting);
-    this.#deadlines.add(waiting.deadline);
+    this.#deadlines.add(waiting, clock() + (ttlMs.get(request.priority) ?? defaultTtlMs));
     signal?.addEventListener('abort', abort, { once: true });
     this.#afterChange();
   }
@@ -291,7 +292,7 @@ export class FlowControl<R extends Round> {
     this.#drain.served(offer.ownMs, this.#options.clock());
     this.#line.remove(waiting, offer.tokens);
     this.#shares.served(request.tenant, offer.tokens, this.#options.clock());
-    this.#deadlines.remove(waiting.deadline);
+    this.#deadlines.remove(waiting);
     this.#kept.left(waiting);
     listener.placed(offer.value);
     return true;
@@ -315,7 +316,7 @@ export class FlowControl<R extends Round> {
   #refuse(waiting: Waiting<Held<R>>, error: unknown): void {
     if (!waiting.isWaiting) return;
     this.#line.remove(waiting);
-    this.#deadlines.remove(waiting.deadline);
+    this.#deadlines.remove(waiting);
     if (this.#kept.left(waiting)) this.#isPlaceFree = true;
     waiting.request.listener.refused(error);
   }
@@ -324,12 +325,7 @@ export class FlowControl<R extends Round> {
   #checkWait({ ttftSloMs, ...facts }: AdmissionRequest<unknown, R>, ownMs: number, round: R): void {
     if (ttftSloMs === undefined) return;
     const waitMs = this.#expectedWaitMs(facts, ownMs, round);
-    if (waitMs <= ttftSloMs) return;
-    throw new ServiceError(
-      'overloaded',
-      `The request would wait about ${Math.round(waitMs)} ms for an engine, and its target for the first token is ${ttftSloMs} ms.`,
-      { retryAfterSeconds: secondsOf(waitMs - ttftSloMs) },
-    );
+    if (waitMs > ttftSloMs) throw tooLateForTarget(waitMs, ttftSloMs);
   }
 
   #makePlace(request: AdmissionRequest<unknown, R>, round: R): void {
@@ -345,12 +341,7 @@ export class FlowControl<R extends Round> {
   }
 
   #full(facts: WaitingFacts, round: R): ServiceError {
-    const waitMs = this.#expectedWaitMs(facts, Number.POSITIVE_INFINITY, round);
-    return new ServiceError(
-      'overloaded',
-      `All engines are busy and ${this.#line.size} requests wait; the line is full.`,
-      { retryAfterSeconds: secondsOf(waitMs) },
-    );
+    return lineFull(this.#line.size, this.#expectedWaitMs(facts, Number.POSITIVE_INFINITY, round));
   }
 
   #expectedWaitMs(facts: WaitingFacts, ownMs: number, { readyEndpoints }: R): number {
@@ -358,71 +349,38 @@ export class FlowControl<R extends Round> {
   }
 
   #expire(): void {
-    this.#timer = undefined;
     const { clock, beginRound } = this.#options;
     const nowMs = clock();
     const round = beginRound();
-    for (let next = this.#deadlines.peek(); next !== undefined && next.key <= nowMs; ) {
-      const { item } = next;
-      const waitedMs = this.#waitedMs(item);
+    for (;;) {
+      const late = this.#deadlines.passedAt(nowMs);
+      if (late === undefined) break;
+      const waitedMs = this.#waitedMs(late);
       this.#refuse(
-        item,
+        late,
         round.readyEndpoints === 0
           ? noEndpoints(waitedMs)
-          : new ServiceError('queue_timeout', `No engine had room for the request within ${waitedMs} ms.`, {
-              retryAfterSeconds: secondsOf(this.#expectedWaitMs(item, item.ownMs, round)),
-            }),
+          : timedOut(waitedMs, this.#expectedWaitMs(late, late.ownMs, round)),
       );
-      next = this.#deadlines.peek();
     }
     this.#afterChange();
   }
 
-  /** One timer, for the next deadline; none when nothing waits. */
   #afterChange(): void {
     if (this.#line.size === 0) {
       this.#drain.stop(this.#options.clock());
       this.#cancelPatience?.();
       this.#cancelPatience = undefined;
     }
-    this.#setTimer();
+    this.#deadlines.setTimer();
     if (!this.#isPlaceFree) return;
     this.#isPlaceFree = false;
     this.#fruitless = undefined;
     this.roomChanged();
   }
-
-  #setTimer(): void {
-    const { clock, schedule } = this.#options;
-    const atMs = this.#deadlines.peek()?.key;
-    if (this.#timer?.atMs === atMs) return;
-    // A timer that is too early finds nothing to do and sets the next.
-    if (this.#timer !== undefined && atMs !== undefined && this.#timer.atMs < atMs) return;
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (atMs === undefined) return;
-    this.#timer = { atMs, cancel: schedule(Math.max(0, atMs - clock()), () => this.#expire()) };
-  }
 }
 
 /** Caches and costs change without an event. */
 const looksAgainAfterMs = 100;
-const longestRetrySeconds = 60;
 /** An engine that breaks one connection is tried again after half a second. */
 const withoutEndpointsMs = 5000;
-
-function secondsOf(waitMs: number): number {
-  return Math.min(longestRetrySeconds, Math.max(1, Math.ceil(waitMs / 1000)));
-}
-
-function noEndpoints(waitedMs: number): ServiceError {
-  return new ServiceError('no_endpoints', `The request waited ${waitedMs} ms, and no engine is ready.`);
-}
-
-function shuttingDown(): ServiceError {
-  return new ServiceError('shutting_down', 'The gateway is shutting down.');
-}
-
-function clientClosed(): ServiceError {
-  return new ServiceError('client_closed', 'The client has closed the request.');
-}
