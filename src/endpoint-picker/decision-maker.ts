@@ -32,13 +32,20 @@ export interface MadeDecision {
   readonly result: SchedulingResult;
 }
 
-export interface DecisionMakerOptions {
+/** What decisions are made from, and who is told. */
+export interface DecisionParts {
   readonly pool: InferencePool;
+  /** Asked once per decision, so that a reload swaps it between two requests. */
   readonly profile: () => Profile;
   readonly prefixIndex: PrefixIndex;
+  /** Milliseconds of a monotonic clock; the same as the pool's. */
   readonly clock: () => number;
+  /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly observer: PickerObserver;
+}
+
+export interface DecisionMakerOptions extends DecisionParts {
   /** Where the requests are put that have got an endpoint, until they end. */
   readonly open: OpenRequests;
   /** Own prefill of requests that wait and compete with this one, milliseconds. */

@@ -1,14 +1,15 @@
 import type { AdmissionRequest, WaitingBand } from '../flow-control/index.ts';
-import type { InferencePool } from '../pool/inference-pool.ts';
-import type { PrefixIndex } from '../prefix-index/prefix-index.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
-import type { Profile } from '../scheduling/profile.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, EndpointPicker, PickListener, PickOptions, SubmitOptions } from './assignment.ts';
-import { type DecideOptions, DecisionMaker, type MadeDecision } from './decision-maker.ts';
+import {
+  type DecideOptions,
+  DecisionMaker,
+  type DecisionParts,
+  type MadeDecision,
+} from './decision-maker.ts';
 import { type DecisionRecord, KeptDecision } from './decision-record.ts';
-import type { PickerObserver } from './finished-request.ts';
 import { type FlowControlSettings, startLateBinding } from './late-binding.ts';
 import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
@@ -16,16 +17,7 @@ import { listModels } from './refusals.ts';
 import { RefusedDecision } from './refused-decision.ts';
 import type { RoomRound } from './room-round.ts';
 
-export interface EndpointPickerOptions {
-  readonly pool: InferencePool;
-  /** Asked once per decision, so that a reload swaps it between two requests. */
-  readonly profile: () => Profile;
-  readonly prefixIndex: PrefixIndex;
-  /** Milliseconds of a monotonic clock; the same as the pool's. */
-  readonly clock: () => number;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  readonly observer: PickerObserver;
+export interface EndpointPickerOptions extends DecisionParts {
   /** How many decision records are kept for people to look at. */
   readonly keptRecords?: number | undefined;
   /** Told of each decision, in the decision: it must be quick and not throw. */
