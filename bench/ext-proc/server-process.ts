@@ -39,10 +39,12 @@ const warmUpCpuUs = 2.5e6;
 export class ServerProcess {
   readonly port: number;
   readonly #child: ChildProcess;
+  readonly #file: string;
 
-  private constructor(child: ChildProcess, port: number) {
+  private constructor(child: ChildProcess, port: number, file: string) {
     this.#child = child;
     this.port = port;
+    this.#file = file;
   }
 
   static async start(settings: ServerSettings): Promise<ServerProcess> {
@@ -53,8 +55,8 @@ export class ServerProcess {
         ? { execArgv: nodeFlags }
         : { execPath: 'taskset', execArgv: ['-c', cores, process.execPath, ...nodeFlags] };
     const child = fork(file, [transport, endpoints, String(workers)], run);
-    const [{ port }] = (await once(child, 'message')) as [{ port: number }];
-    return new ServerProcess(child, port);
+    const { port } = await nextMessage<{ port: number }>(child, file);
+    return new ServerProcess(child, port, file);
   }
 
   stop(): void {
@@ -63,8 +65,7 @@ export class ServerProcess {
 
   async ask(question: Question): Promise<Usage> {
     this.#child.send(question);
-    const [usage] = (await once(this.#child, 'message')) as [Usage];
-    return usage;
+    return nextMessage<Usage>(this.#child, this.#file);
   }
 
   /**
@@ -100,5 +101,20 @@ export class ServerProcess {
     const after = await this.ask('live bytes');
     connection.close();
     return Math.max(0, after.liveBytes - before.liveBytes) / count;
+  }
+}
+
+/** Throws if the server ends instead of answering, as one of an older build may that is asked what it does not know. */
+async function nextMessage<T>(child: ChildProcess, file: string): Promise<T> {
+  const answered = new AbortController();
+  const { signal } = answered;
+  const ended = once(child, 'exit', { signal }).then(([code, killedBy]) => {
+    throw new Error(`the server ${file} ended with ${code ?? killedBy} instead of answering`);
+  });
+  try {
+    const [message] = (await Promise.race([once(child, 'message', { signal }), ended])) as [T];
+    return message;
+  } finally {
+    answered.abort();
   }
 }
