@@ -9,6 +9,8 @@ export interface ApproximateIndexOptions {
   readonly blockTokens: number;
   /** Capacity of endpoints that have not told theirs. */
   readonly blocksPerEndpoint: number;
+  /** False: what endpoints tell of their capacity is passed over. */
+  readonly followsEngines?: boolean | undefined;
   /** Distinct sets of endpoints kept at most; beyond it new combinations are not remembered. */
   readonly maxEndpointSets?: number | undefined;
   readonly timer?: LookupTimer | undefined;
@@ -54,6 +56,7 @@ const timedOneIn = 64;
 export class ApproximateIndex implements PrefixIndex {
   readonly blockTokens: number;
   readonly #blocksPerEndpoint: number;
+  readonly #followsEngines: boolean;
   readonly #blocks = new PairTable();
   readonly #setOf = new IdColumn();
   readonly #sets: EndpointSets;
@@ -70,11 +73,12 @@ export class ApproximateIndex implements PrefixIndex {
   #matchedBlocks = 0;
   #admissions = 0;
 
-  constructor({ blockTokens, blocksPerEndpoint, maxEndpointSets = 262_144, timer }: ApproximateIndexOptions) {
-    this.blockTokens = blockTokens;
-    this.#timer = timer;
-    this.#blocksPerEndpoint = blocksPerEndpoint;
-    this.#sets = new EndpointSets({ maxSets: maxEndpointSets });
+  constructor(options: ApproximateIndexOptions) {
+    this.blockTokens = options.blockTokens;
+    this.#timer = options.timer;
+    this.#blocksPerEndpoint = options.blocksPerEndpoint;
+    this.#followsEngines = options.followsEngines ?? true;
+    this.#sets = new EndpointSets({ maxSets: options.maxEndpointSets ?? 262_144 });
   }
 
   /** O(blocks + changes of set x words of a set); ends at the first block that no endpoint holds any more. */
@@ -239,6 +243,7 @@ export class ApproximateIndex implements PrefixIndex {
   }
 
   setCapacity(slot: number, blocks: number): void {
+    if (!this.#followsEngines) return;
     const list = this.#listOf(slot);
     list.capacity = Math.max(0, blocks);
     this.#shrink(list, evictionsPerCall);

@@ -239,6 +239,20 @@ describe('approximate prefix index', () => {
     expect(index.match(long).cachedBlocks(0)).toBe(10_000);
   });
 
+  it('keeps its own capacity where engines are not followed', () => {
+    const options = { blockTokens: 16, blocksPerEndpoint: 6 };
+    const [following, fixed] = [
+      new ApproximateIndex(options),
+      new ApproximateIndex({ ...options, followsEngines: false }),
+    ];
+    for (const index of [following, fixed]) {
+      index.setCapacity(0, 3);
+      index.record(0, chain(1, 8));
+    }
+    expect(following.match(chain(1, 8)).cachedBlocks(0)).toBe(3);
+    expect(fixed.match(chain(1, 8)).cachedBlocks(0)).toBe(6);
+  });
+
   it('takes at most 64 bytes for each block and endpoint, at any size', () => {
     const index = createIndex(1_000_000);
     let next = 0;

@@ -60,6 +60,12 @@ export const prefixIndex = z
     blockTokens: count(64, 'Prompt tokens per remembered block.'),
     maxPromptTokens: count(131_072, 'Longer prompts are remembered up to here.'),
     blocksPerEndpoint: count(31_250, 'Remembered blocks per engine; the oldest are forgotten.'),
+    followsEngines: z
+      .boolean()
+      .default(true)
+      .describe(
+        'As many blocks as the engine says that its memory holds, where it does; false where more are kept, in an offload tier.',
+      ),
   })
   .prefault({})
   .describe('What is believed to lie in the KV caches of the engines.');

@@ -67,6 +67,7 @@ describe("llm-d's EndpointPickerConfig", () => {
       blockTokens: 128,
       maxPromptTokens: 16384,
       blocksPerEndpoint: 1000,
+      followsEngines: false,
     });
     expect(configuration.extProc.fallbacks).toBe(2);
     expect(await profileOf(guide)).toEqual({

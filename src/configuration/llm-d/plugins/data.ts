@@ -88,8 +88,9 @@ export const dataPlugins: Readonly<Record<string, PluginType>> = {
           { path: ['prefixIndex', 'blockTokens'], value: blockTokens },
           { path: ['prefixIndex', 'maxPromptTokens'], value: maxPrefixTokensToMatch || ofBlocks },
           { path: ['prefixIndex', 'blocksPerEndpoint'], value: given.lruCapacityPerServer },
+          ...(given.autoTune ? [] : [{ path: ['prefixIndex', 'followsEngines'], value: false }]),
         ],
-        note: 'until an engine tells how many blocks it has',
+        note: given.autoTune ? 'until an engine tells how many blocks it has' : 'whatever engines tell',
       };
     },
   }),
