@@ -2,8 +2,19 @@ import { Pool as ConnectionPool } from 'undici';
 import type { EngineMetrics, EngineMetricsScanner } from '../protocol/engine-metrics.ts';
 import type { EndpointModels } from './endpoint-state.ts';
 
+/** Where an engine tells its figures. */
+export interface ScrapeTarget {
+  /** Of `/v1/models`, too. */
+  readonly scheme: 'http' | 'https';
+  /** In place of `/metrics`. */
+  readonly path: string;
+  /** False takes any certificate. */
+  readonly verifyTls: boolean;
+}
+
 export interface EngineClientOptions {
   readonly address: string;
+  readonly target: ScrapeTarget;
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -30,20 +41,23 @@ export type EngineReport =
 
 type Answer = { readonly status: number; readonly body: Buffer } | { readonly error: unknown };
 
-/** Asks one engine for `/metrics` and `/v1/models`. Owns its connections until `close`. */
+/** Asks one engine for its metrics and `/v1/models`. Owns its connections until `close`. */
 export class EngineClient {
   readonly #connections: ConnectionPool;
+  readonly #metricsPath: string;
   readonly #timeoutMs: number;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #scan: EngineMetricsScanner;
 
-  constructor({ address, timeoutMs, maxBodyBytes, headers, scan }: EngineClientOptions) {
+  constructor({ address, target, timeoutMs, maxBodyBytes, headers, scan }: EngineClientOptions) {
     this.#scan = scan;
+    this.#metricsPath = target.path;
     this.#timeoutMs = timeoutMs;
     this.#headers = headers;
-    this.#connections = new ConnectionPool(`http://${address}`, {
+    this.#connections = new ConnectionPool(`${target.scheme}://${address}`, {
       connections: 2,
       connectTimeout: timeoutMs,
+      connect: { rejectUnauthorized: target.verifyTls },
       keepAliveTimeout: 30_000,
       maxResponseSize: maxBodyBytes,
     });
@@ -60,12 +74,13 @@ export class EngineClient {
     readonly withModels: boolean;
     readonly signal: AbortSignal;
   }): Promise<EngineReport> {
+    const path = this.#metricsPath;
     const [metricsAnswer, modelsAnswer] = await Promise.all([
-      this.#get('/metrics', signal),
+      this.#get(path, signal),
       withModels ? this.#get('/v1/models', signal) : undefined,
     ]);
-    if ('error' in metricsAnswer) return this.#down('/metrics', metricsAnswer.error);
-    if (metricsAnswer.status >= 500) return answered('/metrics', metricsAnswer.status);
+    if ('error' in metricsAnswer) return this.#down(path, metricsAnswer.error);
+    if (metricsAnswer.status >= 500) return answered(path, metricsAnswer.status);
     const metrics = metricsAnswer.status === 200 ? this.#scan(metricsAnswer.body) : undefined;
     if (metrics !== undefined) return alive(metrics, modelsAnswer);
 

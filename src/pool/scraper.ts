@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EngineMetricsScanner, scanEngineMetrics } from '../protocol/engine-metrics.ts';
-import { EngineClient, type EngineReport } from './engine-client.ts';
+import { EngineClient, type EngineReport, type ScrapeTarget } from './engine-client.ts';
 import type { InferencePool } from './inference-pool.ts';
 import type { EndpointRef } from './pool-listeners.ts';
 
-export interface ScraperOptions {
+export interface ScraperOptions extends Partial<ScrapeTarget> {
   readonly pool: InferencePool;
   /** Milliseconds of a monotonic clock; the same as the pool's. */
   readonly clock: () => number;
@@ -72,7 +72,10 @@ async function watchEndpoint(
   const { intervalMs = 200, idleIntervalMs = 1000, modelsIntervalMs = 5000 } = options;
   const { maxScrapesPerSecond = 200 } = options;
   const { timeoutMs = 750, maxBodyBytes = 8 * 1024 * 1024, headers = {}, scan = scanEngineMetrics } = options;
-  const client = new EngineClient({ address: endpoint.address, timeoutMs, maxBodyBytes, headers, scan });
+  const { scheme = 'http', path = '/metrics', verifyTls = true } = options;
+  const target = { scheme, path, verifyTls };
+  const { address } = endpoint;
+  const client = new EngineClient({ address, target, timeoutMs, maxBodyBytes, headers, scan });
   const restarts = new RestartDetector();
   let scrapeAtMs = Number.NEGATIVE_INFINITY;
   let modelsAtMs = Number.NEGATIVE_INFINITY;

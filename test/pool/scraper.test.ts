@@ -1,6 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { selfSignedPair } from '../../src/ext-proc/self-signed.ts';
 import { InferencePool } from '../../src/pool/inference-pool.ts';
 import { type Scraper, type ScraperOptions, startScraper } from '../../src/pool/scraper.ts';
 
@@ -84,6 +86,32 @@ describe('the scraper', () => {
       adapters: ['adapter'],
       metrics: { runningRequests: 1, kvCacheUsage: 0.5, blockSizeTokens: 16, totalBlocks: 640 },
     });
+  });
+
+  it('reads engines that serve https at a path of their own, with any certificate only when told so', async () => {
+    const server = createTlsServer(await selfSignedPair(), (request, response) =>
+      response.end(request.url === '/prometheus/metrics' ? vllmMetrics() : JSON.stringify(models)),
+    );
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+    cleanups.push(() => server.close());
+    const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const target = { scheme: 'https', path: '/prometheus/metrics' } as const;
+    const trusting = createPool();
+    trusting.pool.upsert({ name: 'e', address });
+    scrape(trusting.pool, { ...target, verifyTls: false });
+    await trusting.untilReady('e');
+    expect(trusting.endpoint('e')).toMatchObject({
+      models: ['base', 'adapter'],
+      metrics: { totalBlocks: 640 },
+    });
+
+    const wary = createPool();
+    const reasons: (string | undefined)[] = [];
+    wary.pool.subscribe({ readinessChanged: (_endpoint, reason) => reasons.push(reason) });
+    wary.pool.upsert({ name: 'e', address });
+    scrape(wary.pool, target);
+    await wary.until(() => reasons.length > 0);
+    expect(reasons[0]).toMatch(/GET \/prometheus\/metrics failed: self-signed certificate/);
   });
 
   it('asks for the models again soon when they were not told at first', async () => {

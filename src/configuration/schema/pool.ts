@@ -44,6 +44,16 @@ export const pool = z
       .strictObject({
         intervalMs: milliseconds(200, "How often each engine's /metrics is read."),
         timeoutMs: milliseconds(1000, 'After it one reading counts as failed.'),
+        scheme: z.enum(['http', 'https']).default('http').describe('Of /metrics and /v1/models.'),
+        path: z
+          .string()
+          .regex(/^\//, { error: 'expected a path such as /metrics' })
+          .default('/metrics')
+          .describe('Where engines tell their figures; /prometheus/metrics of trtllm-serve.'),
+        verifyTls: z
+          .boolean()
+          .default(true)
+          .describe('With https: take only certificates of known authorities, NODE_EXTRA_CA_CERTS included.'),
       })
       .prefault({})
       .describe('Reading of the engines, milliseconds.'),

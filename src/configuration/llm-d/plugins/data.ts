@@ -28,13 +28,7 @@ const inFlightLoad = z.strictObject({
 const tokens = z.strictObject({
   modelName: z.string().optional(),
   estimate: z.record(z.string(), z.unknown()).optional(),
-  vllm: z
-    .strictObject({
-      url: z.string().optional(),
-      timeout: duration.optional(),
-      mmTimeout: duration.optional(),
-    })
-    .optional(),
+  vllm: z.record(z.string(), z.unknown()).optional(),
   udsTokenizerConfig: z.record(z.string(), z.unknown()).optional(),
 });
 
@@ -62,8 +56,35 @@ const scrape = z.strictObject({
   caCertPath: z.string().optional(),
   clientCertPath: z.string().optional(),
   clientKeyPath: z.string().optional(),
+  /** Only the figures that we know are looked at, whatever it says. */
+  families: z.array(z.string()).optional(),
   interval: z.union([duration, z.literal('')]).optional(),
 });
+
+function scrapeSettings({ scheme, path, port, interval, ...tls }: z.output<typeof scrape>): Mapping {
+  if (port !== undefined)
+    return { kind: 'refused', note: 'engines are scraped at their own port; remove `port`' };
+  if (scheme === 'https' && tls.caCertPath !== undefined)
+    return {
+      kind: 'refused',
+      note: 'name the file in the environment variable NODE_EXTRA_CA_CERTS; remove `caCertPath`, and set `insecureSkipVerify: false`',
+    };
+  if (scheme === 'https' && (tls.clientCertPath ?? tls.clientKeyPath) !== undefined)
+    return {
+      kind: 'refused',
+      note: 'engines get no certificate of ours; remove clientCertPath, clientKeyPath',
+    };
+  const values: Setting[] = [];
+  const set = (key: string, value: unknown) => values.push({ path: ['pool', 'scrape', key], value });
+  if (scheme === 'https') set('scheme', scheme);
+  if (scheme === 'https') set('verifyTls', !tls.insecureSkipVerify);
+  if (path !== '/metrics') set('path', path);
+  const intervalMs = interval ? durationMs(interval) : undefined;
+  if (intervalMs) set('intervalMs', intervalMs);
+  return values.length > 0
+    ? { kind: 'settings', values }
+    : { kind: 'built in', note: 'engines are scraped at /metrics' };
+}
 
 const notKept = (what: string) => withoutEffect('ignored', data, what);
 
@@ -121,18 +142,7 @@ export const dataPlugins: Readonly<Record<string, PluginType>> = {
   'metrics-data-source': pluginType({
     roles: data,
     parameters: scrape,
-    map: ({ scheme, path, port, interval }): Mapping => {
-      if (scheme === 'https')
-        return { kind: 'refused', note: 'engines are scraped over http; set `scheme: http`' };
-      if (path !== '/metrics')
-        return { kind: 'refused', note: `engines are scraped at /metrics, not ${path}` };
-      if (port !== undefined)
-        return { kind: 'refused', note: 'engines are scraped at their own port; remove `port`' };
-      const intervalMs = interval ? durationMs(interval) : undefined;
-      if (intervalMs === undefined || intervalMs === 0)
-        return { kind: 'built in', note: 'engines are scraped at /metrics' };
-      return { kind: 'settings', values: [{ path: ['pool', 'scrape', 'intervalMs'], value: intervalMs }] };
-    },
+    map: scrapeSettings,
   }),
   'core-metrics-extractor': pluginType({
     roles: data,
@@ -169,6 +179,7 @@ export const dataPlugins: Readonly<Record<string, PluginType>> = {
     data,
     'KV events of engines are not read; use approx-prefix-cache-producer, which works from the prompts that were sent',
   ),
+  'latency-observer-producer': notKept('delays are learnt by the strategies of our own only'),
   'burst-prefix-cache-producer': withoutEffect(
     'refused',
     data,

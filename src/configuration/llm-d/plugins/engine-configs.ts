@@ -14,7 +14,15 @@ export const engineConfig = z.strictObject({
   cacheNumBlocksLabelName: text,
   cacheBlockSizeSpec: text,
   cacheNumBlocksSpec: text,
-  customMetrics: z.array(z.strictObject({ attributeKey: z.string(), metricSpec: z.string() })).default([]),
+  customMetrics: z
+    .array(
+      z.strictObject({
+        attributeKey: z.string(),
+        metricSpec: z.string(),
+        optional: z.boolean().optional(),
+      }),
+    )
+    .default([]),
 });
 
 /** The same as an entry of our `pool.engineMetrics`. */
