@@ -30,6 +30,8 @@ export interface LoadOptions {
   /** The YAML itself, in place of a file. */
   readonly text?: { readonly yaml: string; readonly flag: string } | undefined;
   readonly overrides?: readonly Override[];
+  /** Of a document of llm-d's: after its own, over them. */
+  readonly featureGates?: readonly string[];
   /** Paths in a configuration without a file start here. */
   readonly workingFolder?: string;
 }
@@ -80,7 +82,7 @@ export async function loadConfiguration(options: LoadOptions = {}): Promise<Load
   if (document.problems.length > 0) throw new ConfigurationError(document.problems);
 
   const imported = isEndpointPickerConfig(document.value)
-    ? importEndpointPickerConfig(document.value)
+    ? importEndpointPickerConfig(document.value, options.featureGates)
     : undefined;
   const importation = imported && {
     rows: imported.rows,

@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { duration, quantity } from './values.ts';
 
-/** The document as llm-d decodes it: strict at every level. */
+/**
+ * The document as llm-d decodes it: strict at every level. What only one of its versions has is known in all of
+ * them: `dataLayer.crossReplica` is of v1, `parser` and `dataLayer.crossReplicaSyncInterval` of v1alpha1.
+ */
 
-const apiVersions = ['llm-d.ai/v1alpha1', 'inference.networking.x-k8s.io/v1alpha1'] as const;
+const apiVersions = ['llm-d.ai/v1', 'llm-d.ai/v1alpha1', 'inference.networking.x-k8s.io/v1alpha1'] as const;
 
 const reference = z.strictObject({ pluginRef: z.string().min(1) });
 const optionalReference = z.strictObject({ pluginRef: z.string().optional() });
@@ -11,6 +14,7 @@ const optionalReference = z.strictObject({ pluginRef: z.string().optional() });
 const priorityBand = {
   maxBytes: quantity.optional(),
   maxRequests: quantity.optional(),
+  defaultRequestTTL: duration.optional(),
   fairnessPolicyRef: z.string().optional(),
   orderingPolicyRef: z.string().optional(),
 };
@@ -24,6 +28,7 @@ const flowControl = z.strictObject({
   defaultNegativePriorityBand: z.strictObject({ priority: z.int().optional(), ...priorityBand }).optional(),
   priorityBands: z.array(z.strictObject({ priority: z.int(), ...priorityBand })).optional(),
   usageLimitPolicyPluginRef: z.string().optional(),
+  bandSelectionPolicyPluginRef: z.string().optional(),
   saturationDetector: optionalReference.optional(),
   enableEviction: z.boolean().optional(),
 });
@@ -33,10 +38,25 @@ const dataLayer = z.strictObject({
   sources: z
     .array(z.strictObject({ pluginRef: z.string().min(1), extractors: z.array(reference).default([]) }))
     .default([]),
-  discovery: reference.optional(),
+  discovery: z
+    .strictObject({
+      endpoints: reference.optional(),
+      peers: reference.optional(),
+      /** Before `endpoints`. */
+      pluginRef: z.string().optional(),
+    })
+    .optional(),
   peerDiscovery: reference.optional(),
+  crossReplica: z
+    .strictObject({
+      syncerPluginRef: z.string().optional(),
+      syncInterval: duration.optional(),
+      publishTimeout: duration.optional(),
+    })
+    .optional(),
   crossReplicaSyncerPluginRef: z.string().optional(),
   crossReplicaSyncInterval: duration.optional(),
+  crossReplicaPublishTimeout: duration.optional(),
 });
 
 export const endpointPickerConfigSchema = z.strictObject({
@@ -64,7 +84,9 @@ export const endpointPickerConfigSchema = z.strictObject({
     .default([]),
   dataLayer: dataLayer.optional(),
   flowControl: flowControl.optional(),
-  requestHandler: z.strictObject({ parsers: z.array(reference).default([]) }).optional(),
+  requestHandler: z
+    .strictObject({ parsers: z.array(reference).default([]), propagatePriority: z.boolean().default(false) })
+    .optional(),
   saturationDetector: optionalReference.optional(),
   parser: reference.optional(),
 });

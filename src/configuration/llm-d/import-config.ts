@@ -6,7 +6,7 @@ import { type Instance, problem, readInstances } from './instances.ts';
 import { formatParameters, type MappingRow } from './mapping-table.ts';
 import type { Mapping, Setting } from './plugin-type.ts';
 import { pluginTypes } from './plugins/index.ts';
-import { parserReferences, referenceProblems } from './references.ts';
+import { discoveryReference, parserReferences, referenceProblems } from './references.ts';
 import { schedulingProfile, type Use } from './scheduling-profile.ts';
 import { readSections } from './sections.ts';
 
@@ -27,15 +27,17 @@ export interface Origin {
   readonly theirs: Path;
 }
 
-/** What becomes of each part of llm-d's document. Never throws: mistakes are in `errors`. */
-export function importEndpointPickerConfig(document: unknown): Imported {
+/**
+ * What becomes of each part of llm-d's document, with `gates` after its own. Never throws: mistakes are in `errors`.
+ */
+export function importEndpointPickerConfig(document: unknown, gates: readonly string[] = []): Imported {
   const parsed = endpointPickerConfigSchema.safeParse(document, { reportInput: true });
   if (!parsed.success) {
     const schema = toJsonSchema(endpointPickerConfigSchema);
     const errors = schemaProblems(parsed.error.issues, (path) => knownKeysOf(schema, path));
     return { value: {}, origins: [], rows: [], errors, warnings: [] };
   }
-  const config = parsed.data;
+  const config = { ...parsed.data, featureGates: [...parsed.data.featureGates, ...gates] };
   const { instances, problems } = readInstances(config.plugins);
   const { uses, problems: profileProblems } = schedulingProfile(config, instances);
   const sections = readSections(config);
@@ -116,7 +118,7 @@ function short(value: unknown): string {
 
 /** Works by being listed, or is referred to outside the profile. */
 function isActive({ name, type, definition }: Instance, config: EndpointPickerConfig): boolean {
-  if (type === 'file-discovery') return config.dataLayer?.discovery?.pluginRef === name;
+  if (type === 'file-discovery') return discoveryReference(config)?.ref === name;
   if (definition.roles.includes('parser')) return parserReferences(config).some(({ ref }) => ref === name);
   return definition.isActiveAlone;
 }
@@ -126,7 +128,10 @@ function secondIndexes(instances: readonly Instance[]): SchemaProblem[] {
   return indexes
     .slice(1)
     .map(({ at, name }) =>
-      problem(['plugins', at], `a second prefix index, "${name}"; there is one for all plugins`),
+      problem(
+        ['plugins', at],
+        `a second prefix index, "${name}"; there is one for all plugins: remove it and what reads it, and size the first for what engines hold in all their tiers`,
+      ),
     );
 }
 

@@ -1,6 +1,7 @@
 /**
- * Reads llm-d's `EndpointPickerConfig` (llm-d.ai/v1alpha1, and the older inference.networking.x-k8s.io/v1alpha1)
- * as our own configuration, with llm-d's defaulting rules, and says of every part what becomes of it:
+ * Reads llm-d's `EndpointPickerConfig` (llm-d.ai/v1, and before it v1alpha1 of llm-d.ai and of
+ * inference.networking.x-k8s.io) as our own configuration, with llm-d's defaulting rules, and says of every part
+ * what becomes of it:
  *
  *   mapped     a plugin of ours with the same formula, or values of our configuration
  *   built in   done here always, nothing to configure

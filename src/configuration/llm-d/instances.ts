@@ -36,8 +36,9 @@ export function readInstances(entries: Entries): {
     names.add(name);
     const definition = pluginTypes.get(type);
     if (definition === undefined) {
-      const hint = didYouMean(type, [...pluginTypes.keys()]);
-      problems.push(problem(['plugins', at, 'type'], `llm-d has no plugin type "${type}".${hint}`));
+      const hint = renamedTypes[type] ?? didYouMean(type, [...pluginTypes.keys()]);
+      const message = `the plugin type "${type}" is none that is known of llm-d.${hint}`;
+      problems.push(problem(['plugins', at, 'type'], message));
       continue;
     }
     const parsed = definition.parameters.safeParse(parameters, { reportInput: true });
@@ -64,6 +65,11 @@ function parameterProblems(
     path: ['plugins', at, 'parameters', ...each.path],
   }));
 }
+
+/** Names that other names are nearer to than their new ones. */
+const renamedTypes: Readonly<Record<string, string>> = {
+  'kv-cache-scorer': ' It is kv-cache-utilization-scorer now.',
+};
 
 const prefixProducers = ['approx-prefix-cache-producer'];
 

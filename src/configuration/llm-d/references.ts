@@ -31,6 +31,16 @@ export function referenceProblems(config: EndpointPickerConfig): SchemaProblem[]
   });
 }
 
+/** The plugin that names the endpoints; `endpoints` beats the key before it. */
+export function discoveryReference({
+  dataLayer,
+}: EndpointPickerConfig): { readonly path: Path; readonly ref: string } | undefined {
+  const { endpoints, pluginRef } = dataLayer?.discovery ?? {};
+  const path = ['dataLayer', 'discovery'];
+  if (endpoints !== undefined) return { path: [...path, 'endpoints', 'pluginRef'], ref: endpoints.pluginRef };
+  return pluginRef ? { path: [...path, 'pluginRef'], ref: pluginRef } : undefined;
+}
+
 /** The parsers that the document asks for. */
 export function parserReferences({ requestHandler, parser }: EndpointPickerConfig): Reference[] {
   const own = (requestHandler?.parsers ?? []).map(({ pluginRef }, at) => ({
@@ -56,16 +66,13 @@ function references(config: EndpointPickerConfig): Reference[] {
     for (const [index, extractor] of extractors.entries())
       add(['dataLayer', 'sources', at, 'extractors', index, 'pluginRef'], extractor.pluginRef, false, 'data');
   }
-  add(['dataLayer', 'discovery', 'pluginRef'], dataLayer?.discovery?.pluginRef, false, 'data');
+  const discovery = discoveryReference(config);
+  if (discovery !== undefined) add(discovery.path, discovery.ref, false, 'data');
   add(['saturationDetector', 'pluginRef'], saturationDetector?.pluginRef, true, 'flow control');
   const detector = flowControl?.saturationDetector?.pluginRef;
   add(['flowControl', 'saturationDetector', 'pluginRef'], detector, true, 'flow control');
-  add(
-    ['flowControl', 'usageLimitPolicyPluginRef'],
-    flowControl?.usageLimitPolicyPluginRef,
-    true,
-    'flow control',
-  );
+  for (const key of ['usageLimitPolicyPluginRef', 'bandSelectionPolicyPluginRef'] as const)
+    add(['flowControl', key], flowControl?.[key], true, 'flow control');
   const bands: readonly (readonly [Path, Band | undefined])[] = [
     [['flowControl', 'defaultPriorityBand'], flowControl?.defaultPriorityBand],
     [['flowControl', 'defaultNegativePriorityBand'], flowControl?.defaultNegativePriorityBand],

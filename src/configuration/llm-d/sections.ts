@@ -1,11 +1,18 @@
-import { didYouMean } from '../nearest-name.ts';
 import type { SchemaProblem } from '../schema-problems.ts';
 import type { EndpointPickerConfig } from './endpoint-picker-config.ts';
+import { readFeatureGates } from './feature-gates.ts';
 import { flowControlSettings } from './flow-control-settings.ts';
 import { problem } from './instances.ts';
 import type { Setting } from './plugin-type.ts';
 
-const featureGates = ['flowControl', 'haPopulateNonLeaderDatastore'];
+const notShared = 'is ignored: replicas do not share their counts';
+const replicaKeys = [
+  'peerDiscovery',
+  'crossReplica',
+  'crossReplicaSyncerPluginRef',
+  'crossReplicaSyncInterval',
+  'crossReplicaPublishTimeout',
+] as const;
 
 /** What the sections that are no plugins come to, what is wrong with them, and which have no effect. */
 export function readSections(config: EndpointPickerConfig): {
@@ -15,19 +22,9 @@ export function readSections(config: EndpointPickerConfig): {
   readonly settings: readonly Setting[];
 } {
   const { dataLayer, flowControl } = config;
-  const errors: SchemaProblem[] = [];
-  const warnings: SchemaProblem[] = [];
-  let hasFlowControl = false;
-  for (const [at, text] of config.featureGates.entries()) {
-    const [gate = '', state = 'true'] = text.split('=');
-    if (!featureGates.includes(gate))
-      errors.push(
-        problem(['featureGates', at], `unknown feature gate "${gate}".${didYouMean(gate, featureGates)}`),
-      );
-    else if (state !== 'true' && state !== 'false')
-      errors.push(problem(['featureGates', at], `expected ${gate}=true or ${gate}=false, found "${text}"`));
-    else if (gate === 'flowControl') hasFlowControl = state === 'true';
-  }
+  const { hasFlowControl, ...gates } = readFeatureGates(config.featureGates);
+  const errors = [...gates.errors];
+  const warnings = [...gates.warnings];
   if (flowControl !== undefined && !hasFlowControl) {
     const keys = Object.keys(flowControl).filter((key) => key !== 'saturationDetector');
     for (const key of keys)
@@ -40,9 +37,17 @@ export function readSections(config: EndpointPickerConfig): {
   errors.push(...priorityProblems(flowControl));
   if (dataLayer?.injectDefaults === false && dataLayer.sources.length === 0)
     warnings.push(problem(['dataLayer', 'injectDefaults'], 'is ignored: engines are always scraped'));
-  for (const key of ['peerDiscovery', 'crossReplicaSyncerPluginRef', 'crossReplicaSyncInterval'] as const)
-    if (dataLayer?.[key] !== undefined)
-      warnings.push(problem(['dataLayer', key], 'is ignored: replicas do not share their counts'));
+  for (const key of replicaKeys)
+    if (dataLayer?.[key] !== undefined) warnings.push(problem(['dataLayer', key], notShared));
+  if (dataLayer?.discovery?.peers !== undefined)
+    warnings.push(problem(['dataLayer', 'discovery', 'peers'], notShared));
+  if (config.requestHandler?.propagatePriority === true)
+    warnings.push(
+      problem(
+        ['requestHandler', 'propagatePriority'],
+        'is ignored: engines get the body as it came, without a `priority` of ours',
+      ),
+    );
   return { errors, warnings, settings: flow.settings };
 }
 

@@ -64,7 +64,10 @@ const affinity = z.strictObject({
   explorationProbability: z.number().min(0).max(1).default(0),
   maxTTFTPenaltyMs: z.number().min(0).default(18_000),
   ttftSource: z.enum(['prefillThroughput', 'latencyPredictor']).default('prefillThroughput'),
-  peakPrefillThroughput: z.number().min(0).default(15_928),
+  peakPrefillThroughput: z.number().min(0).optional(),
+  prefillCalibrationFile: name,
+  prefillCalibrationFingerprint: name,
+  prefillCalibrationRequired: z.boolean().default(false),
   prefixMatchInfoProducerName: name,
   latencyPredictionInfoProducerName: name,
   inFlightLoadProducerName: name,
@@ -112,6 +115,12 @@ export const filters: Readonly<Record<string, PluginType>> = {
         };
       const problem = context.prefixProblem(given.prefixMatchInfoProducerName);
       if (problem !== undefined) return { kind: 'refused', note: problem };
+      const { peakPrefillThroughput = 15_928 } = given;
+      if (given.prefillCalibrationFile !== undefined && given.peakPrefillThroughput === undefined)
+        return {
+          kind: 'refused',
+          note: 'records of calibrations are not read; set peakPrefillThroughput to the tokens per second that the record tells',
+        };
       const outputRatio = context.outputRatioOf(given.inFlightLoadProducerName);
       return {
         kind: 'plugin',
@@ -121,7 +130,7 @@ export const filters: Readonly<Record<string, PluginType>> = {
           threshold: given.affinityThreshold,
           explorationProbability: given.explorationProbability,
           maxTtftPenaltyMs: given.maxTTFTPenaltyMs,
-          peakPrefillTokensPerSecond: given.peakPrefillThroughput,
+          peakPrefillTokensPerSecond: peakPrefillThroughput,
           ...(outputRatio > 0 ? { outputRatio } : {}),
         },
       };
@@ -138,6 +147,20 @@ export const filters: Readonly<Record<string, PluginType>> = {
         limits: conditions.map(({ metric, maxValue }) => `${metric}<=${maxValue}`),
         fallsBackToAll: fallbackOnEmpty,
       },
+    }),
+  }),
+  'active-request-filter': pluginType({
+    roles: filter,
+    parameters: z.strictObject({
+      maxRequests: z.int().positive(),
+      fallbackOnEmpty: z.boolean().default(false),
+      inFlightLoadProducerName: name,
+    }),
+    map: ({ maxRequests, fallbackOnEmpty }) => ({
+      kind: 'plugin',
+      role: 'filter',
+      name: 'utilization',
+      parameters: { limits: [`active-requests<=${maxRequests}`], fallsBackToAll: fallbackOnEmpty },
     }),
   }),
   'session-affinity-filter': pluginType({

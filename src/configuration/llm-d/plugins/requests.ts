@@ -13,7 +13,8 @@ const usageLimit = withoutEffect(
   ['flow control'],
   'every priority may use all the room that there is',
 );
-const saturation = "requests wait for an engine's undone prefill and its KV memory, not for a saturated pool";
+const saturation =
+  "a saturated pool is no reason here: with flow control requests wait for an engine's undone prefill and its KV memory, without it none is shed";
 
 const utilizationDetector = z.strictObject({
   queueDepthThreshold: z.int().positive().default(5),
@@ -66,6 +67,7 @@ export const requestPlugins: Readonly<Record<string, PluginType>> = {
           }
         : { kind: 'refused', note: 'tokens in flight are no limit here; set `concurrencyMode: requests`' },
   }),
+  'max-saturation-detector': withoutEffect('ignored', ['flow control'], saturation),
   'fcfs-ordering-policy': policy,
   'edf-ordering-policy': policy,
   'slo-deadline-ordering-policy': policy,
@@ -83,7 +85,13 @@ export const requestPlugins: Readonly<Record<string, PluginType>> = {
   ),
   'latency-slo-admitter': withoutEffect('ignored', request, 'no request is denied for its latency'),
   'probabilistic-admitter': withoutEffect('ignored', request, 'no request is denied at random'),
-  'agent-identity': withoutEffect('ignored', request, 'the fairness id is read from its own header only'),
+  'outlen-bucket': withoutEffect('ignored', request, 'answers are not guessed to be short or long'),
+  'models-responder': withoutEffect('ignored', request, 'GET /v1/models is answered by an engine'),
+  'agent-identity': withoutEffect(
+    'ignored',
+    request,
+    'the fairness id is read from its own header, or from the one that flowControl.tenantHeader of a configuration of ours names',
+  ),
   'request-attribute-reporter': withoutEffect('ignored', request, 'responses get no metadata about usage'),
   'destination-endpoint-served-verifier': withoutEffect('ignored', request, 'it is for tests of data planes'),
   'disaggregatedset-rollout-screener': withoutEffect(

@@ -19,10 +19,22 @@ const active = z.strictObject({
   inFlightLoadProducerName: name,
 });
 
+/** Parameters of the index, which this scorer owned before llm-d-router 0.9. */
+const movedParameters = {
+  autoTune: z.unknown().optional(),
+  blockSize: z.unknown().optional(),
+  blockSizeTokens: z.unknown().optional(),
+  hashBlockSize: z.unknown().optional(),
+  lruCapacityPerServer: z.unknown().optional(),
+  maxPrefixBlocksToMatch: z.unknown().optional(),
+  maxPrefixTokensToMatch: z.unknown().optional(),
+};
+
 const prefix = z.strictObject({
   prefixMatchInfoProducerName: name,
   matchLengthWeight: z.number().min(0).max(1).default(0),
   matchLengthScaleTokens: z.int().positive().default(8192),
+  ...movedParameters,
 });
 
 export const scorers: Readonly<Record<string, PluginType>> = {
@@ -72,7 +84,14 @@ export const scorers: Readonly<Record<string, PluginType>> = {
   'prefix-cache-scorer': pluginType({
     roles: scorer,
     parameters: prefix,
-    map: ({ matchLengthWeight, matchLengthScaleTokens, prefixMatchInfoProducerName }, context) => {
+    map: (given, context) => {
+      const { matchLengthWeight, matchLengthScaleTokens, prefixMatchInfoProducerName } = given;
+      const moved = Object.keys(movedParameters).filter((key) => key in given);
+      if (moved.length > 0)
+        return {
+          kind: 'refused',
+          note: `${moved.join(', ')}: the index is a plugin of its own since llm-d-router 0.9; move them to a plugin of type approx-prefix-cache-producer, hashBlockSize as blockSizeTokens, in tokens`,
+        };
       const problem = context.prefixProblem(prefixMatchInfoProducerName);
       if (problem !== undefined) return { kind: 'refused', note: problem };
       const parameters =
@@ -131,13 +150,29 @@ export const scorers: Readonly<Record<string, PluginType>> = {
   }),
   'precise-prefix-cache-scorer': withoutEffect(
     'refused',
-    scorer,
+    // An extractor too: it is told of endpoints.
+    ['scorer', 'data'],
     'KV events of engines are not read; use prefix-cache-scorer, which works from the prompts that were sent',
   ),
   'latency-scorer': withoutEffect(
     'refused',
     scorer,
-    'there is no latency predictor; use token-load-scorer or queue-scorer with prefix-cache-scorer',
+    'there is no latency predictor; use token-load-scorer or queue-scorer with prefix-cache-scorer, or a configuration of ours, whose default strategy predicts delays itself',
+  ),
+  'latency-observation-scorer': withoutEffect(
+    'refused',
+    scorer,
+    'observed delays are no score of their own; use token-load-scorer, or a configuration of ours with `profile: {strategy: shadow-price}`',
+  ),
+  'lmetric-scorer': withoutEffect(
+    'refused',
+    scorer,
+    'use a configuration of ours with `profile: {strategy: lmetric}`',
+  ),
+  'thunder-agent': withoutEffect(
+    'refused',
+    ['scorer', 'flow control'],
+    'sessions are not admitted as a whole; use session-affinity-scorer with `strategy: session_id`, and round-robin-fairness-policy',
   ),
   'header-label-affinity-scorer': withoutEffect(
     'refused',
