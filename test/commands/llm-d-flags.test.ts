@@ -38,7 +38,6 @@ describe("llm-d's flags", () => {
     expect(rest).toEqual(['--endpoints', '10.0.0.1:8000']);
     expect(llmD.options).toMatchObject({ poolName: 'llama-inference-pool', poolNamespace: 'models' });
     expect(llmD.warnings).toEqual([
-      '--model-server-metrics-scheme has no effect: engines are scraped over http',
       '--ha-enable-leader-election has no effect: every replica serves; there is no leader',
       '--tracing has no effect: no traces are written yet',
     ]);
@@ -51,6 +50,7 @@ describe("llm-d's flags", () => {
     });
     expect(loaded.configuration.health.port).toBe(9103);
     expect(loaded.configuration.log.format).toBe('json');
+    expect(loaded.configuration.pool.scrape).toMatchObject({ scheme: 'https', verifyTls: false });
     expect(loaded.profile.scorers.map(({ name }) => name)).toContain('queue-min-max');
   });
 
@@ -73,6 +73,51 @@ describe("llm-d's flags", () => {
       configFile: '/config/default-plugins.yaml',
     });
     expect(llmD.warnings).toEqual(['--endpoint-target-ports has no effect: ports are part of --endpoints']);
+  });
+
+  it("are read as today's charts pass them: --flag=value, gates of their own, no TLS beside agentgateway", async () => {
+    const { rest, llmD } = readLlmDFlags([
+      '--pool-name',
+      'llama',
+      '--pool-namespace',
+      'models',
+      '--pool-group',
+      'inference.networking.k8s.io',
+      '--zap-encoder',
+      'json',
+      '--grpc-health-port',
+      '9003',
+      '--v=2',
+      '--secure-serving=false',
+      '--feature-gates=flowControl=true,haPopulateNonLeaderDatastore',
+      '--plugin-state-staleness-threshold=30m',
+      '--fairness-id-metric-label-limit=50',
+      '--model-server-metrics-path=/prometheus/metrics',
+      '--ha-enable-leader-election=false',
+      '--tracing=false',
+      '--metrics-endpoint-auth=false',
+      '--config-text',
+      chartDefaults,
+    ]);
+    expect(rest).toEqual([]);
+    expect(llmD.warnings.map((line) => line.split(' ')[0])).toEqual([
+      '--plugin-state-staleness-threshold',
+      '--fairness-id-metric-label-limit',
+    ]);
+    const { configuration } = await loadConfiguration(mergeLoadOptions({}, llmD));
+    expect(configuration.flowControl.enabled).toBe(true);
+    expect(configuration.extProc.tls.mode).toBe('off');
+    expect(configuration.pool.scrape.path).toBe('/prometheus/metrics');
+  });
+
+  it('pass over the value of a boolean that stands by itself, as Go does, and say so', () => {
+    const { rest, llmD } = readLlmDFlags(['--secure-serving', 'false', '--enable-pprof', 'true', '--v', '1']);
+    expect(rest).toEqual([]);
+    expect(llmD.warnings).toEqual([
+      '--secure-serving false means --secure-serving=true, as in llm-d; write --secure-serving=false',
+      '--enable-pprof has no effect: use node --cpu-prof',
+    ]);
+    expect(valuesOf(['--secure-serving', 'false'])).toEqual({});
   });
 
   it('may be written with one dash, in camelCase, and with Go durations', () => {
@@ -110,6 +155,7 @@ describe("llm-d's flags", () => {
     [['--pool-name'], '--pool-name needs a value'],
     [['--config-file', 'a', '--config-text', 'b'], 'not both'],
     [['--lora-info-metric', 'x'], 'engineConfigs'],
+    [['--model-server-metrics-https-insecure-skip-verify=false'], 'insecureSkipVerify: false'],
   ])('that are wrong say so: %j', (args, message) => {
     expect(() => readLlmDFlags(args)).toThrow(message);
   });

@@ -5,6 +5,7 @@ import { byteSize, goBoolean, goDuration, goInteger, wrong } from './flag-values
 export type Effect =
   | { readonly kind: 'set'; readonly path: readonly string[]; readonly value: unknown }
   | { readonly kind: 'option'; readonly name: OptionName; readonly value: string | number | boolean }
+  | { readonly kind: 'gates'; readonly gates: readonly string[] }
   /** Accepted; a warning says why it changes nothing. */
   | { readonly kind: 'no effect'; readonly reason: string }
   | { readonly kind: 'nothing' };
@@ -60,6 +61,10 @@ const plainMetrics = 'metrics are served over http';
 export const llmDFlags: Readonly<Record<string, LlmDFlag>> = {
   'config-file': option('configFile', "configuration: ours, or llm-d's EndpointPickerConfig"),
   'config-text': option('configText', 'the same as text'),
+  'feature-gates': {
+    help: 'flowControl=true,… over the featureGates of an EndpointPickerConfig',
+    effects: (text) => [{ kind: 'gates', gates: text.split(',').filter((gate) => gate !== '') }],
+  },
   'grpc-port': port('extProc', 'port of ext-proc gRPC'),
   'grpc-health-port': port('health', 'port of gRPC health'),
   'metrics-port': port('metrics', 'port of /metrics'),
@@ -125,6 +130,8 @@ export const llmDFlags: Readonly<Record<string, LlmDFlag>> = {
   'enable-pprof': missing('use node --cpu-prof'),
   'zap-devel': missing('use --log-format'),
   'metrics-staleness-threshold': ignored('the age of every figure counts in the decision itself'),
+  'plugin-state-staleness-threshold': ignored('a request counts until its stream ends'),
+  'fairness-id-metric-label-limit': ignored('100 tenants have series of their own, further ones are `other`'),
   'refresh-prometheus-metrics-interval': ignored('metrics are always as of the moment they are read'),
   'grpc-max-send-msg-size': ignored('answers are sent in pieces'),
   'tls-min-version': ignored('TLS 1.2 and newer are served'),
@@ -134,12 +141,29 @@ export const llmDFlags: Readonly<Record<string, LlmDFlag>> = {
   'zap-stacktrace-level': ignored('errors are always logged with their stack'),
   'zap-time-encoding': ignored('times are always ISO 8601'),
   'model-server-metrics-scheme': {
-    help: 'no effect: engines are scraped over http',
-    effects: (text) => (text === 'http' ? nothing : noEffect('engines are scraped over http')),
+    help: 'http or https, of engines that are scraped; certificates are not verified',
+    effects: (text) => [
+      set('pool.scrape.scheme', text),
+      ...(text === 'https' ? [set('pool.scrape.verifyTls', false)] : []),
+    ],
   },
-  'model-server-metrics-path': ignored('engines are scraped at /metrics'),
+  'model-server-metrics-path': {
+    help: 'where engines are scraped',
+    effects: (text) => [set('pool.scrape.path', text)],
+  },
   'model-server-metrics-port': ignored('engines are scraped at their own port'),
-  'model-server-metrics-https-insecure-skip-verify': always('engines are scraped over http'),
+  'model-server-metrics-https-insecure-skip-verify': {
+    isBoolean: true,
+    help: 'true; false belongs into the configuration',
+    effects: (text, flag) => {
+      if (goBoolean(flag, text)) return nothing;
+      throw wrong(
+        flag,
+        'insecureSkipVerify: false of metrics-data-source in the configuration instead',
+        text,
+      );
+    },
+  },
   'total-queued-requests-metric': rejected,
   'total-running-requests-metric': rejected,
   'kv-cache-usage-percentage-metric': rejected,

@@ -8,6 +8,8 @@ export interface LlmDOptions {
   readonly isLlmD: boolean;
   readonly overrides: readonly Override[];
   readonly options: Readonly<Partial<Record<OptionName, string | number | boolean>>>;
+  /** Beyond those of the document; the later ones win. */
+  readonly featureGates: readonly string[];
   /** One line for each flag that has no effect. */
   readonly warnings: readonly string[];
 }
@@ -17,7 +19,8 @@ const sharedFlags: ReadonlySet<string> = new Set(['metrics-port']);
 
 /**
  * Takes llm-d's flags out of a command line: with one dash or two, kebab-case or camelCase, `--flag value` or
- * `--flag=value`; a boolean takes a value only behind `=`. Empty arguments, which templates leave, are passed over.
+ * `--flag=value`; a boolean takes a value only behind `=`, and a `true` or `false` after it is told and passed over.
+ * Empty arguments, which templates leave, are passed over.
  */
 export function readLlmDFlags(args: readonly string[]): {
   readonly rest: readonly string[];
@@ -26,6 +29,7 @@ export function readLlmDFlags(args: readonly string[]): {
   const rest: string[] = [];
   const overrides: Override[] = [];
   const options: Partial<Record<OptionName, string | number | boolean>> = {};
+  const featureGates: string[] = [];
   const warnings: string[] = [];
   let isLlmD = false;
   for (let at = 0; at < args.length; at++) {
@@ -42,10 +46,17 @@ export function readLlmDFlags(args: readonly string[]): {
     if (text === undefined) throw new CommandError(`${written} needs a value`, exitCodes.usage);
     isLlmD ||= !sharedFlags.has(name);
     for (const effect of flag.effects(text, written))
-      apply(effect, written, { overrides, options, warnings });
+      apply(effect, written, { overrides, options, featureGates, warnings });
+    // Charts render `flag: false` as two arguments; Go passes over the second.
+    const behind = args[at + 1];
+    if (flag.isBoolean && inline === undefined && (behind === 'true' || behind === 'false')) {
+      at++;
+      if (behind === 'false')
+        warnings.push(`${written} false means ${written}=true, as in llm-d; write ${written}=false`);
+    }
   }
   checkPair(options, overrides);
-  return { rest, llmD: { isLlmD, overrides, options, warnings } };
+  return { rest, llmD: { isLlmD, overrides, options, featureGates, warnings } };
 }
 
 /** The flags, each with what it does, for `--help-compat`. */
@@ -57,7 +68,8 @@ export function llmDFlagsHelp(): string {
 }
 
 /** For `loadConfiguration`; flags of our own beat those of llm-d. */
-export function mergeLoadOptions(own: LoadOptions, { isLlmD, overrides, options }: LlmDOptions): LoadOptions {
+export function mergeLoadOptions(own: LoadOptions, llmD: LlmDOptions): LoadOptions {
+  const { isLlmD, overrides, options, featureGates } = llmD;
   const { configFile, configText } = options;
   if (own.file !== undefined && (configFile ?? configText) !== undefined)
     throw new CommandError('give either --config or --config-file or --config-text', exitCodes.usage);
@@ -73,6 +85,7 @@ export function mergeLoadOptions(own: LoadOptions, { isLlmD, overrides, options 
     ...own,
     ...(file === undefined ? {} : { file }),
     ...(configText === undefined ? {} : { text: { yaml: String(configText), flag: '--config-text' } }),
+    featureGates,
     overrides: [...(isLlmD ? [...hosts, drainDelay] : []), ...overrides, ...(own.overrides ?? [])],
   };
 }
@@ -92,6 +105,7 @@ function apply(
   found: {
     readonly overrides: Override[];
     readonly options: Partial<Record<OptionName, string | number | boolean>>;
+    readonly featureGates: string[];
     readonly warnings: string[];
   },
 ): void {
@@ -101,6 +115,9 @@ function apply(
       return;
     case 'option':
       found.options[effect.name] = effect.value;
+      return;
+    case 'gates':
+      found.featureGates.push(...effect.gates);
       return;
     case 'no effect':
       found.warnings.push(`${flag} has no effect: ${effect.reason}`);
