@@ -13,6 +13,9 @@ export interface MetricsServerOptions {
   readonly decisions?: DecisionLines;
 }
 
+/** Of paths without a host, which all but those for proxies are. */
+const base = 'http://metrics';
+
 /**
  * `/metrics` for Prometheus; `/health` (the process works) and `/ready` (an endpoint is ready) for probes;
  * `/decisions` for people and `pointsman replay`.
@@ -20,10 +23,12 @@ export interface MetricsServerOptions {
 export async function serveMetrics(options: MetricsServerOptions): Promise<RunningServer> {
   const { host, port, metricsText, isReady, decisions } = options;
   const server = createServer(async (request, response) => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://metrics');
     const answer = (status: number, type: string, body: string) =>
       response.writeHead(status, { 'content-type': type }).end(body);
     try {
+      const target = request.url ?? '/';
+      if (!URL.canParse(target, base)) return void answer(400, 'text/plain', 'This path is not a URL.\n');
+      const { pathname, searchParams } = new URL(target, base);
       if (pathname === '/metrics') {
         const { contentType, body } = await metricsText();
         answer(200, contentType, body);

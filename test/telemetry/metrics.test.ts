@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/scheduling/index.ts';
 import { createMetrics, serveMetrics } from '../../src/telemetry/index.ts';
+import { rawExchange } from '../support/raw-http.ts';
 import { endpoint, finished, record, rejected, request } from './finished-request.ts';
 
 function metricsOf(endpoints: () => readonly Endpoint[], maxModels = 1000) {
@@ -364,6 +365,10 @@ describe('metrics', () => {
     isReady = true;
     expect((await get('/ready')).status).toBe(200);
     expect((await get('/other')).status).toBe(404);
+    for (const target of ['//', 'http://[', '/\\'])
+      expect(
+        await rawExchange(server.port, `GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`),
+      ).toMatch(/^HTTP\/1\.1 40[04] /);
     await server.close();
     await expect(get('/metrics')).rejects.toThrow();
   });
