@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
-import type { LoadedConfiguration } from '../configuration/index.ts';
+import { apiKeysIn, type LoadedConfiguration } from '../configuration/index.ts';
 import {
   CertificateError,
   serveExtProc,
@@ -51,7 +51,8 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
   const { blockTokens, maxPromptTokens: maxPrefixTokens } = configuration.prefixIndex;
   switch (door) {
     case 'gateway': {
-      const { host, port, maxBodyBytes, maxConcurrentRequests, timeouts, explain } = configuration.gateway;
+      const { host, port, maxBodyBytes, maxConcurrentRequests, timeouts, explain, apiKeysEnv } =
+        configuration.gateway;
       return serveGateway({
         host,
         port,
@@ -59,7 +60,7 @@ function open(door: Door, { loaded, service, log }: ServersOptions): Promise<Run
         log,
         limits: { maxBodyBytes, maxConcurrentRequests, blockTokens, maxPrefixTokens },
         timeouts,
-        apiKeys: apiKeys(configuration.gateway.apiKeysEnv),
+        apiKeys: apiKeysEnv === undefined ? [] : apiKeysIn(apiKeysEnv),
         rules,
         explains: explain,
         onRefused: service.refused,
@@ -132,10 +133,4 @@ function tlsOptions(tls: LoadedConfiguration['configuration']['extProc']['tls'],
   if (mode !== 'files') return { mode };
   // The schema demands both for this mode.
   return { mode, cert: resolve(folder, cert!), key: resolve(folder, key!) };
-}
-
-function apiKeys(variable: string | undefined): readonly string[] {
-  if (variable === undefined) return [];
-  const keys = (process.env[variable] ?? '').split(',').map((key) => key.trim());
-  return keys.filter((key) => key !== '');
 }

@@ -1,5 +1,6 @@
 import { parseAddress } from '../protocol/address.ts';
 import { secretHeaders } from '../protocol/headers.ts';
+import { apiKeysIn } from './api-keys.ts';
 import type { Configuration } from './schema.ts';
 import type { SchemaProblem } from './schema-problems.ts';
 
@@ -50,11 +51,12 @@ function sameEndpoints({ pool }: Configuration): SchemaProblem[] {
 
 function missingKeys({ gateway }: Configuration): SchemaProblem[] {
   const name = gateway.apiKeysEnv;
-  if (name === undefined || (process.env[name] ?? '').trim() !== '') return [];
+  if (name === undefined || apiKeysIn(name).length > 0) return [];
+  const state = process.env[name] === undefined ? 'is not set' : 'holds none';
   return [
     problem(
       ['gateway', 'apiKeysEnv'],
-      `the environment variable ${name} is not set; it must hold the API keys`,
+      `the environment variable ${name} ${state}; it must hold the API keys`,
     ),
   ];
 }

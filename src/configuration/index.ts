@@ -4,6 +4,7 @@
  * a mistake in it. Reads files and imports plugins; imports the types of
  * scheduling/, the log's levels, and nothing else of ours.
  */
+export { apiKeysIn } from './api-keys.ts';
 export { changedKeys } from './changed-keys.ts';
 export { configurationJsonSchema } from './json-schema.ts';
 export { durationMs, formatMapping } from './llm-d/index.ts';

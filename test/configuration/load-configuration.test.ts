@@ -81,6 +81,12 @@ describe('a configuration', () => {
     expect(await problemsOf(yaml)).toEqual([
       '2:15 gateway.apiKeysEnv: the environment variable POINTSMAN_TEST_KEYS is not set; it must hold the API keys',
     ]);
+    for (const text of ['', ' ', ',', ' , ,']) {
+      vi.stubEnv('POINTSMAN_TEST_KEYS', text);
+      expect(await problemsOf(yaml), text).toEqual([
+        '2:15 gateway.apiKeysEnv: the environment variable POINTSMAN_TEST_KEYS holds none; it must hold the API keys',
+      ]);
+    }
     vi.stubEnv('POINTSMAN_TEST_KEYS', 'one,two');
     expect(await problemsOf(yaml)).toEqual([]);
     vi.unstubAllEnvs();
