@@ -9,8 +9,13 @@ export function parseFlag(flag: EngineFlag, value: FlagValue): unknown {
   switch (flag.type) {
     case 'string':
       return String(value);
-    case 'list':
-      return typeof value === 'string' ? splitList(value) : value;
+    case 'list': {
+      const list = Array.isArray(value) ? value.map(textOf) : splitList(textOf(value));
+      // An empty key would open the door, an empty name would name nothing. Not said back: keys are secret.
+      if (list.length === 0 || list.includes(''))
+        throw new Error(`--${flag.name} must be texts separated by commas; one of them is empty`);
+      return list;
+    }
     case 'json': {
       const object = typeof value === 'string' ? parseJson(value) : value;
       if (typeof object !== 'object' || object === null || Array.isArray(object))
@@ -46,9 +51,17 @@ function within({ least, most }: EngineFlag, number: number, refuse: (expected: 
   return number;
 }
 
-/** By commas, unless it is JSON. */
+/** A number or an object of a YAML file as on the command line. */
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** By commas, or a list of texts in JSON as vLLM has some; other JSON is one entry. */
 function splitList(text: string): readonly string[] {
-  return /^\s*[[{]/.test(text) ? [text] : text.split(',');
+  if (!/^\s*[[{]/.test(text)) return text.split(',');
+  const list = parseJson(text);
+  const isList = Array.isArray(list) && list.every((entry) => typeof entry === 'string');
+  return isList ? list : [text];
 }
 
 function parseJson(text: string): unknown {

@@ -52,6 +52,21 @@ describe('flags', () => {
     });
   });
 
+  test('with several values may be JSON, as vLLM reads --allowed-origins', () => {
+    const list = (value: string) => engineOptionsFromFlags('/m', { 'allowed-origins': value }).allowedOrigins;
+    expect(list('["http://one", "http://two"]')).toEqual(['http://one', 'http://two']);
+    expect(list('http://one,http://two')).toEqual(['http://one', 'http://two']);
+  });
+
+  test('with several values may hold numbers and objects in YAML', () => {
+    const values = { 'served-model-name': 7, 'lora-modules': [{ name: 'a', path: '/x' }, 'b=/y'] };
+    expect(engineOptionsFromFlags('/m', values)).toEqual({
+      model: '/m',
+      servedModelName: ['7'],
+      loraModules: ['{"name":"a","path":"/x"}', 'b=/y'],
+    });
+  });
+
   test('that are wrong are all named at once', () => {
     const wrong = () => engineOptionsFromFlags('/m', { port: 'x', dtype: 'int3', 'max-num-seqs': -1 });
     expect(wrong).toThrow(/--port must be a whole number, got "x"/);
@@ -65,7 +80,10 @@ describe('flags', () => {
     ['gpu-memory-utilization', '7', /must be at most 1, got "7"/],
     ['port', '70000', /must be at most 65535/],
     ['kv-cache-memory-bytes', '1000T', /or one such as 4k, 512M or 2G, got "1000T"/],
-  ])('--%s %s is out of bounds', (name, value, reason) => {
+    ['api-key', '', /^--api-key must be texts separated by commas; one of them is empty$/],
+    ['api-key', 'one,', /^--api-key must be texts separated by commas; one of them is empty$/],
+    ['served-model-name', '[]', /one of them is empty/],
+  ])('--%s %s is refused', (name, value, reason) => {
     expect(() => engineOptionsFromFlags('/m', { [name]: value })).toThrow(reason);
   });
 
