@@ -8,13 +8,16 @@ const openPaths = new Set(['/health', '/ping', '/metrics']);
 export function requireKey(apiKeys: readonly string[]) {
   // Digests have one length, so the comparison takes the same time for every key.
   const digest = (text: string) => createHash('sha256').update(text).digest();
-  const expected = apiKeys.map((key) => digest(`Bearer ${key}`));
+  const expected = apiKeys.map(digest);
   return async (request: FastifyRequest) => {
     if (openPaths.has(request.url.split('?')[0] ?? '')) return;
     // Anthropic's clients send the key in a header of their own.
     const { authorization, 'x-api-key': key } = request.headers;
-    const given = digest(authorization ?? (typeof key === 'string' ? `Bearer ${key}` : ''));
-    if (expected.filter((each) => timingSafeEqual(given, each)).length > 0) return;
+    const shown = /^Bearer +(.*)$/i.exec(authorization ?? '')?.[1] ?? key;
+    if (typeof shown === 'string') {
+      const given = digest(shown);
+      if (expected.filter((each) => timingSafeEqual(given, each)).length > 0) return;
+    }
     throw new ServiceError('unauthorized', 'Send the engine’s key as "Authorization: Bearer <key>".');
   };
 }

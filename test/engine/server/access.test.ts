@@ -48,3 +48,19 @@ test('any of several keys opens', async () => {
   );
   expect(statuses).toEqual([200, 200, 401, 401]);
 });
+
+test('a key may come in either header, its scheme in any case, and must be there', async () => {
+  const engine = await start({}, { apiKey: 'key' });
+  const statuses = await Promise.all(
+    [
+      { authorization: 'bearer key' },
+      { 'x-api-key': 'key' },
+      { authorization: 'Basic other', 'x-api-key': 'key' },
+      { authorization: 'key' },
+      { authorization: 'Basic key' },
+      { 'x-api-key': '' },
+      {},
+    ].map(async (headers) => (await engine.get('/v1/models', headers as Record<string, string>)).status),
+  );
+  expect(statuses).toEqual([200, 200, 200, 401, 401, 401, 401]);
+});
