@@ -199,8 +199,8 @@ export class EngineClient {
   }
 
   /** Rejects with the engine's reason: what is wrong with the folder, or that there is no room. */
-  async loadAdapter(name: string, path: string): Promise<void> {
-    await this.#call({ type: 'load_adapter', name, path });
+  async loadAdapter(name: string, path: string, isReplacement: boolean): Promise<void> {
+    await this.#call({ type: 'load_adapter', name, path, isReplacement });
   }
 
   /** False if there is no such adapter. */

@@ -224,13 +224,15 @@ export class EngineCore {
     while (this.#flights.length > 0) this.#land(this.#landed);
   }
 
-  /** Loads a PEFT folder under a name that requests may ask for. Throws with what to change. */
-  loadAdapter(name: string, path: string): void {
+  /** Loads a PEFT folder under a name that requests may ask for, or other weights in its place. Throws with what to change. */
+  loadAdapter(name: string, path: string, isReplacement = false): void {
     if (this.#adapters === undefined) throw new Error('LoRA is off; start with --enable-lora');
     if (this.#model === undefined) throw new Error('the engine sleeps; wake it with POST /wake_up');
     this.#settle();
     this.#releaseAdapters();
-    this.#adapters.load(this.#model, name, path);
+    const isUsed = (slot: number) => this.#scheduler.usesAdapter(slot);
+    if (isReplacement) this.#adapters.replace(this.#model, name, path, isUsed);
+    else this.#adapters.load(this.#model, name, path);
   }
 
   /** Requests that run with it go on; false if it is not loaded. */

@@ -81,7 +81,7 @@ export function createEngineLoop(core: EngineCore, post: (message: EngineMessage
       case 'load_adapter':
         answer(
           command.callId,
-          done(() => core.loadAdapter(command.name, command.path)),
+          done(() => core.loadAdapter(command.name, command.path, command.isReplacement)),
         );
         break;
       case 'unload_adapter':

@@ -19,6 +19,8 @@ export type EngineCommand =
       readonly callId: number;
       readonly name: string;
       readonly path: string;
+      /** The name may be loaded already. */
+      readonly isReplacement: boolean;
     }
   | { readonly type: 'unload_adapter'; readonly callId: number; readonly name: string }
   | { readonly type: 'close' };

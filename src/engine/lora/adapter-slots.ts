@@ -11,7 +11,7 @@ interface Held {
  * Which adapters the model holds, by name. An adapter that is unloaded while sequences still run with it keeps
  * its slot until they have ended.
  *
- *   load(name) → held ── unload(name) → retired ── release(unused) → free
+ *   load(name) → held ── unload(name), replace(name) → retired ── release(unused) → free
  */
 export class AdapterSlots {
   readonly #read: (path: string) => AdapterSource;
@@ -33,13 +33,32 @@ export class AdapterSlots {
   load(model: NativeModel, name: string, path: string): void {
     if (this.#held.has(name)) throw new Error(`the adapter ${name} is loaded already; unload it first`);
     const source = this.#read(path);
+    this.#fill(model, name, this.#freeSlot(), source);
+  }
+
+  /**
+   * Loads other weights under a name that may be loaded. Sequences that run with the earlier ones keep them. If it
+   * throws, as `load` does, the earlier ones stay.
+   */
+  replace(model: NativeModel, name: string, path: string, isUsed: (slot: number) => boolean): void {
+    const before = this.#held.get(name);
+    const source = this.#read(path);
+    const slot = before === undefined || isUsed(before.slot) ? this.#freeSlot() : before.slot;
+    this.#fill(model, name, slot, source);
+    if (before !== undefined && slot !== before.slot) this.#retired.push(before.slot);
+  }
+
+  #freeSlot(): number {
     const slot = this.#free.at(-1);
-    if (slot === undefined)
-      throw new Error(
-        `all ${this.#held.size + this.#retired.length} places for adapters are taken; unload one or raise --max-cpu-loras`,
-      );
+    if (slot !== undefined) return slot;
+    throw new Error(
+      `all ${this.#held.size + this.#retired.length} places for adapters are taken; unload one or raise --max-cpu-loras`,
+    );
+  }
+
+  #fill(model: NativeModel, name: string, slot: number, source: AdapterSource): void {
     model.loadAdapter(slot, source);
-    this.#free.pop();
+    if (this.#free.at(-1) === slot) this.#free.pop();
     const loads = (this.#loads.get(name) ?? 0) + 1;
     this.#loads.set(name, loads);
     this.#held.set(name, { slot, source, key: keyOf(name, loads) });

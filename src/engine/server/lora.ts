@@ -21,8 +21,8 @@ export function addLoraRoutes(app: FastifyInstance, { adapters }: ServerContext)
         `lora_path may have up to ${maxPathCharacters} characters, got ${path.length}.`,
         'lora_path',
       );
-    if (readBoolean(body, 'load_inplace', false) && adapters.has(name)) await adapters.unload(name);
-    await adapters.load(name, path, nowSeconds());
+    const mayReplace = readBoolean(body, 'load_inplace', false);
+    await adapters.load(name, path, { nowSeconds: nowSeconds(), mayReplace });
     return reply.type('text/plain').send(`Success: LoRA adapter '${name}' added successfully.`);
   });
   app.post('/v1/unload_lora_adapter', async (request, reply) => {

@@ -38,16 +38,23 @@ export class ServedAdapters {
     return this.#byName.has(name);
   }
 
-  /** Rejects with `invalid_request` if the name is taken or the folder is no adapter for this model. */
-  async load(name: string, path: string, nowSeconds: number): Promise<void> {
-    if (this.#modelNames.includes(name) || this.#byName.has(name))
+  /**
+   * Rejects with `invalid_request` if the folder is no adapter for this model, or the name is taken: one that
+   * `mayReplace` only by the model. An adapter that was to be replaced then stays.
+   */
+  async load(
+    name: string,
+    path: string,
+    { nowSeconds, mayReplace }: { readonly nowSeconds: number; readonly mayReplace: boolean },
+  ): Promise<void> {
+    if (this.#modelNames.includes(name) || (this.#byName.has(name) && !mayReplace))
       throw new ServiceError(
         'invalid_request',
         `The lora adapter '${clipped(name)}' has already been loaded, or is the model itself. Unload it first, or choose another name.`,
         { param: 'lora_name' },
       );
     try {
-      await this.#engine.loadAdapter(name, path);
+      await this.#engine.loadAdapter(name, path, mayReplace);
     } catch (error) {
       throw new ServiceError('invalid_request', (error as Error).message, {
         cause: error,

@@ -116,6 +116,25 @@ describe('loading and unloading', () => {
     expect([...model.adapters.keys()]).toEqual([0]);
   });
 
+  it('in place of earlier weights leaves those to sequences that run with them, and keeps them if it fails', () => {
+    const model = new FakeModel({ blocks: 64, blockSize: 16, vocabSize: 97 });
+    const core = createFakeCore({ model, lora: fakeAdapters(2) });
+    const request = { prompt, adapter: 'alice', maxTokens: 12, ignoreEos: true };
+    core.loadAdapter('alice', '1');
+    expect(() => core.loadAdapter('alice', 'nowhere', true)).toThrow(/nowhere holds no adapter/);
+    core.add(engineRequest({ id: 0, ...request }));
+    core.step();
+    core.loadAdapter('alice', '9', true);
+    expect(() => core.loadAdapter('alice', '8', true)).not.toThrow();
+    core.add(engineRequest({ id: 1, ...request }));
+    const tokens = tokensByChoice(runToEnd(core));
+    const first = alone({ id: 0, ...request }, { alice: '1' });
+    expect(tokens.get('0/0')).toEqual(first.slice(1));
+    expect(tokens.get('1/0')).toEqual(alone({ id: 1, ...request }, { alice: '8' }));
+    core.loadAdapter('alice', '7', true);
+    expect([...model.adapters.values()].map(({ files }) => files)).toEqual([['7']]);
+  });
+
   it('is refused for a taken name, a bad folder, and without LoRA', () => {
     const core = createFakeCore({ lora: fakeAdapters(2) });
     core.loadAdapter('alice', '1');

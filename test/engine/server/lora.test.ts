@@ -85,6 +85,16 @@ describe('LoRA adapters over HTTP', () => {
     expect((await complete(engine, 'sql')).choices[0]!.text).not.toBe(before.choices[0]!.text);
   });
 
+  test('stay as they are when what should replace them cannot be loaded', async () => {
+    const engine = await start();
+    await load(engine, 'sql', '7');
+    const before = await complete(engine, 'sql');
+    const body = { lora_name: 'sql', lora_path: 'nowhere', load_inplace: true };
+    const refused = await engine.post('/v1/load_lora_adapter', body);
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringMatching(/holds no adapter/)]);
+    expect((await complete(engine, 'sql')).choices[0]!.text).toBe(before.choices[0]!.text);
+  });
+
   test('are in the metrics by vLLM’s labels, the time as value', async () => {
     const engine = await start();
     const series = async () =>
