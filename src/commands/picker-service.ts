@@ -97,7 +97,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     namespace: options.namespace ?? '',
     openRequests: () => picker.openRequests(),
     prefixIndex: () => ({ size: prefixIndex.stats().residencies, ...prefixIndex.counts() }),
-    waiting: () => (flow.isEnabled ? picker.waitingByPriority() : undefined),
+    waiting: () => (flow.isEnabled ? picker.waiting() : undefined),
   });
   pool.subscribe(metrics.pool);
   let profile = profileOf(loaded.profile);

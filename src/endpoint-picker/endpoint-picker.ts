@@ -1,4 +1,4 @@
-import type { AdmissionRequest, WaitingBand } from '../flow-control/index.ts';
+import type { AdmissionRequest } from '../flow-control/index.ts';
 import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
@@ -40,8 +40,8 @@ export interface InspectableEndpointPicker extends EndpointPicker {
   decide(request: InferenceRequest, options: DecideOptions): Assignment;
   /** Requests that wait for an endpoint with room. */
   readonly waitingRequests: number;
-  /** The same by priority, highest first, with the bytes of their bodies. */
-  waitingByPriority(): readonly WaitingBand[];
+  /** They themselves, in no particular order. */
+  waiting(): Iterable<InferenceRequest>;
   /** Assignments that are not finished. */
   readonly openAssignments: number;
   /** Their requests. */
@@ -50,6 +50,10 @@ export interface InspectableEndpointPicker extends EndpointPicker {
   shutDown(): void;
   /** Throws if assignments and the pool's counters disagree. */
   checkIntegrity(): void;
+}
+
+interface PickAdmission extends AdmissionRequest<Assignment, RoomRound> {
+  readonly request: InferenceRequest;
 }
 
 /**
@@ -130,9 +134,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     request: InferenceRequest,
     { subset, parserFault, signal }: SubmitOptions,
     arrivedAtMs: number,
-  ): AdmissionRequest<Assignment, RoomRound> {
+  ): PickAdmission {
     const pending = { request, subset, parserFault, arrivedAtMs };
     return {
+      request,
       priority: request.priority,
       tenant: request.tenant,
       bytes: request.bodyBytes,
@@ -159,7 +164,10 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
     get waitingRequests() {
       return flowControl?.waitingRequests ?? 0;
     },
-    waitingByPriority: () => flowControl?.bands() ?? [],
+    *waiting() {
+      // Nobody else enters any.
+      for (const admission of flowControl?.waiting() ?? []) yield (admission as PickAdmission).request;
+    },
     models: () => listModels(pool.snapshot(clock())),
     isReady: () => pool.snapshot(clock()).some((endpoint) => endpoint.isReady),
     recent: () =>

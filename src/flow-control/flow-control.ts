@@ -4,7 +4,7 @@ import { DrainRate } from './drain-rate.ts';
 import { KeptPlace, type Shortage } from './kept-place.ts';
 import { clientClosed, lineFull, noEndpoints, shuttingDown, timedOut, tooLateForTarget } from './refusals.ts';
 import { TenantShares } from './tenant-shares.ts';
-import { createWaiting, type Waiting, type WaitingBand, type WaitingFacts } from './waiting.ts';
+import { createWaiting, type Waiting, type WaitingFacts } from './waiting.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface FlowControlLimits {
@@ -128,9 +128,9 @@ export class FlowControl<R extends Round> {
     return this.#line.size;
   }
 
-  /** Those of each priority, highest first. */
-  bands(): readonly WaitingBand[] {
-    return this.#line.bands();
+  /** Those that wait, as they came in, in no particular order. */
+  *waiting(): Iterable<AdmissionRequest<unknown, R>> {
+    for (const { request } of this.#deadlines) yield request.request;
   }
 
   /**

@@ -14,4 +14,4 @@ export type {
 } from './flow-control.ts';
 export { defaultLimits, FlowControl } from './flow-control.ts';
 export type { Place, Shortage } from './kept-place.ts';
-export type { WaitingBand, WaitingFacts } from './waiting.ts';
+export type { WaitingFacts } from './waiting.ts';

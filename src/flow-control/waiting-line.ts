@@ -1,5 +1,5 @@
 import { PriorityBand } from './priority-band.ts';
-import type { Waiting, WaitingBand, WaitingFacts } from './waiting.ts';
+import type { Waiting, WaitingFacts } from './waiting.ts';
 
 /** All requests that wait: bands by priority, highest first. Owns their order, not their fate. */
 export class WaitingLine<T> {
@@ -14,10 +14,6 @@ export class WaitingLine<T> {
   /** `ageWeight`: milliseconds of own work that a millisecond of waiting is worth. */
   constructor(ageWeight: number) {
     this.#ageWeight = ageWeight;
-  }
-
-  bands(): readonly WaitingBand[] {
-    return this.#bands.map(({ priority, size, bytes }) => ({ priority, requests: size, bytes }));
   }
 
   add(waiting: Waiting<T>): void {

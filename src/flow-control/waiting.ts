@@ -53,10 +53,3 @@ export function createWaiting<T>(
   const deadline = heapNode(waiting, 0);
   return waiting;
 }
-
-/** Requests of one priority that wait. */
-export interface WaitingBand {
-  readonly priority: number;
-  readonly requests: number;
-  readonly bytes: number;
-}

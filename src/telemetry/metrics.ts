@@ -7,6 +7,7 @@ import { defineMetrics } from './metric-definitions.ts';
 import { type PoolCounters, poolCounters } from './pool-counters.ts';
 import { poolGauges } from './pool-gauges.ts';
 import { type PrefixIndexFigures, prefixIndexFamilies } from './prefix-index-families.ts';
+import { queueGauges } from './queue-gauges.ts';
 import { requestMetrics } from './request-metrics.ts';
 import { type RequestLabelLimits, RequestSeriesTable, unknownRequest } from './request-series.ts';
 import { type Family, gauge } from './series.ts';
@@ -25,14 +26,8 @@ export interface MetricsOptions {
   readonly openRequests?: () => Iterable<InferenceRequest>;
   /** Of the prefix index. */
   readonly prefixIndex?: () => PrefixIndexFigures;
-  /** Requests that wait, by priority; undefined without flow control. */
-  readonly waiting?: (() => Iterable<WaitingBand> | undefined) | undefined;
-}
-
-export interface WaitingBand {
-  readonly priority: number;
-  readonly requests: number;
-  readonly bytes: number;
+  /** Requests that wait; undefined without flow control. */
+  readonly waiting?: (() => Iterable<InferenceRequest> | undefined) | undefined;
 }
 
 export interface Metrics {
@@ -67,10 +62,12 @@ export function createMetrics(options: MetricsOptions): Metrics {
     series.errors.of(...unknownRequest, code).value += requests;
   };
   const streams = streamMetrics(series, refused);
+  const isServed = (model: string) => snapshot().some(({ models }) => models.includes(model));
   const families: readonly Family[] = [
-    ...ownGauges(options, table, poolName),
+    ...ownGauges(options, table),
+    ...queueGauges(options, table, isServed),
     ...series.families,
-    ...poolGauges({ snapshot, poolName }),
+    ...poolGauges({ snapshot, poolName, namespace }),
     streams.inFlight,
   ];
 
@@ -78,7 +75,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     observer: requestMetrics({
       series,
       table,
-      isServed: (model) => snapshot().some(({ models }) => models.includes(model)),
+      isServed,
       hasFlowControl: () => options.waiting?.() !== undefined,
       poolName,
       namespace,
@@ -97,8 +94,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 }
 
-function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName: string): Family[] {
-  const { version, openRequests = () => [], prefixIndex, waiting } = options;
+function ownGauges(options: MetricsOptions, table: RequestSeriesTable): Family[] {
+  const { version, openRequests = () => [], prefixIndex } = options;
   const ofRequest = ['model_name', 'target_model_name', 'fairness_id', 'priority'];
   const gauges = [
     gauge({
@@ -114,34 +111,7 @@ function ownGauges(options: MetricsOptions, table: RequestSeriesTable, poolName:
       read: () => running(openRequests(), table),
     }),
   ];
-  if (prefixIndex !== undefined) gauges.push(...prefixIndexFamilies(prefixIndex));
-  if (waiting === undefined) return gauges;
-  const readBands = bandsSeen(waiting);
-  const byBand = (name: string, help: string, value: (band: WaitingBand) => number) =>
-    gauge({
-      name,
-      help,
-      labelNames: ['priority', 'inference_pool'],
-      read: () => readBands().map((band) => [[String(band.priority), poolName], value(band)] as const),
-    });
-  return [
-    ...gauges,
-    byBand('llm_d_epp_flow_control_queue_size', 'Requests that wait.', ({ requests }) => requests),
-    byBand('llm_d_epp_flow_control_queue_bytes', 'Bodies of requests that wait.', ({ bytes }) => bytes),
-  ];
-}
-
-/** Also those that were there once, so that their lines go to zero and do not end; none without flow control. */
-function bandsSeen(waiting: NonNullable<MetricsOptions['waiting']>): () => readonly WaitingBand[] {
-  const seen = new Set([0]);
-  return () => {
-    const now = waiting();
-    if (now === undefined) return [];
-    const bands = [...now];
-    for (const { priority } of bands) seen.add(priority);
-    const empty = (priority: number): WaitingBand => ({ priority, requests: 0, bytes: 0 });
-    return [...seen].map((priority) => bands.find((band) => band.priority === priority) ?? empty(priority));
-  };
+  return prefixIndex === undefined ? gauges : [...gauges, ...prefixIndexFamilies(prefixIndex)];
 }
 
 function running(requests: Iterable<InferenceRequest>, table: RequestSeriesTable) {

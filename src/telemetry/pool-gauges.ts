@@ -4,10 +4,15 @@ import { type Family, gauge } from './series.ts';
 export interface PoolGaugesOptions {
   readonly snapshot: () => readonly Endpoint[];
   readonly poolName: string;
+  /** Of the endpoints. */
+  readonly namespace: string;
 }
 
+/** The name that llm-d's producer has by itself; its guides for autoscalers ask for it. */
+const producerName = 'inflight-load-producer';
+
 /** Gauges of the pool, read from a snapshot whenever metrics are asked for: nothing to keep in step. */
-export function poolGauges({ snapshot, poolName }: PoolGaugesOptions): readonly Family[] {
+export function poolGauges({ snapshot, poolName, namespace }: PoolGaugesOptions): readonly Family[] {
   const ofPool = (name: string, help: string, value: (ready: readonly Endpoint[]) => number) =>
     gauge({
       name,
@@ -21,6 +26,13 @@ export function poolGauges({ snapshot, poolName }: PoolGaugesOptions): readonly 
       help,
       labelNames: [label],
       read: () => snapshot().map((endpoint) => [[endpoint.name], value(endpoint)] as const),
+    });
+  const inFlight = (what: string, help: string, value: (endpoint: Endpoint) => number) =>
+    gauge({
+      name: `llm_d_epp_inflight_${what}`,
+      help,
+      labelNames: ['endpoint_name', 'namespace', 'producer_name'],
+      read: () => snapshot().map((each) => [[each.name, namespace, producerName], value(each)] as const),
     });
   const figures = Object.entries(averagedFigures).flatMap(([name, figure]) => [
     ofPool(`llm_d_epp_average_${name}`, 'Mean over ready endpoints.', (ready) => mean(ready.map(figure))),
@@ -37,23 +49,17 @@ export function poolGauges({ snapshot, poolName }: PoolGaugesOptions): readonly 
       labelNames: ['inference_pool', 'stage'],
       read: () => [[[poolName, 'effective'], saturation(snapshot().filter(({ isReady }) => isReady))]],
     }),
-    ofEndpoints(
-      'llm_d_epp_per_endpoint_queue_size',
-      "Requests in the engine's queue.",
-      'model_server_endpoint',
-      ({ metrics }) => metrics.queuedRequests,
-    ),
-    ofEndpoints(
-      'llm_d_epp_inflight_requests',
-      'Requests sent and not yet finished.',
-      'endpoint_name',
-      ({ inFlight }) => inFlight.requests,
-    ),
-    ofEndpoints(
-      'llm_d_epp_inflight_tokens',
+    gauge({
+      name: 'llm_d_epp_per_endpoint_queue_size',
+      help: "Requests in the engine's queue.",
+      labelNames: ['name', 'model_server_endpoint'],
+      read: () => snapshot().map(({ name, metrics }) => [[poolName, name], metrics.queuedRequests] as const),
+    }),
+    inFlight('requests', 'Requests sent and not yet finished.', (each) => each.inFlight.requests),
+    inFlight(
+      'tokens',
       'Prompt tokens sent, not believed cached, and not yet computed.',
-      'endpoint_name',
-      ({ inFlight }) => inFlight.uncachedTokens,
+      (each) => each.inFlight.uncachedTokens,
     ),
     ofEndpoints('pointsman_endpoint_ready', '1 if the endpoint can be chosen.', 'endpoint', ({ isReady }) =>
       Number(isReady),

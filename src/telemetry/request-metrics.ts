@@ -1,11 +1,5 @@
-import type {
-  FinishedRequest,
-  PickerObserver,
-  RejectedRequest,
-} from '../endpoint-picker/finished-request.ts';
-import type { InferenceRequest } from '../scheduling/inference-request.ts';
+import type { FinishedRequest, PickerObserver } from '../endpoint-picker/finished-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
-import { otherName } from './bounded-names.ts';
 import { decidingReason } from './deciding-reason.ts';
 import type { MetricSeries } from './metric-definitions.ts';
 import type { RequestSeries, RequestSeriesTable } from './request-series.ts';
@@ -59,7 +53,7 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
     },
     onRejected: (rejected) => {
       const { code, record, waitedMs } = rejected;
-      const labels = table.labelsOf(withKnownModel(rejected));
+      const labels = table.labelsOf(table.withKnownModel(rejected.request, options.isServed));
       series.rejections.of(code).value++;
       series.errors.of(...labels, code).value++;
       if (record !== undefined) countDecision(record, labels[1]);
@@ -77,17 +71,6 @@ export function requestMetrics(options: RequestMetricsOptions): PickerObserver {
     onPluginTime: (kind, name, durationMs) =>
       series.pluginDuration.of(extensionPoints[kind], name, name).observe(durationMs / 1000),
   };
-
-  /** A client may invent models without end; those that nobody serves are one. */
-  function withKnownModel({ request }: RejectedRequest): InferenceRequest {
-    const { model, requestedModel } = request;
-    if (model === undefined || table.knowsModel(model) || options.isServed(model)) return request;
-    return {
-      ...request,
-      model: otherName,
-      requestedModel: requestedModel === undefined ? undefined : otherName,
-    };
-  }
 
   function countDecision(record: SchedulingResult, model: string): void {
     const { brief } = record;

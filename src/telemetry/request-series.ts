@@ -68,6 +68,17 @@ export class RequestSeriesTable {
     return this.#models.has(name);
   }
 
+  /** A client may invent models without end; those that nobody serves or has served are one. */
+  withKnownModel(request: InferenceRequest, isServed: (model: string) => boolean): InferenceRequest {
+    const { model, requestedModel } = request;
+    if (model === undefined || this.knowsModel(model) || isServed(model)) return request;
+    return {
+      ...request,
+      model: otherName,
+      requestedModel: requestedModel === undefined ? undefined : otherName,
+    };
+  }
+
   /** Of each set that a request has touched. */
   *labelSets(): Iterable<RequestSeries['labels']> {
     for (const { labels } of this.#sets.values()) yield labels;

@@ -43,8 +43,9 @@ describe('metrics', () => {
       expect.arrayContaining([
         'llm_d_epp_ready_endpoints{name="default"} 1',
         'llm_d_epp_average_kv_cache_utilization{name="default"} 0.5',
-        'llm_d_epp_per_endpoint_queue_size{model_server_endpoint="a"} 2',
-        'llm_d_epp_inflight_requests{endpoint_name="a"} 3',
+        'llm_d_epp_per_endpoint_queue_size{name="default",model_server_endpoint="a"} 2',
+        'llm_d_epp_inflight_requests{endpoint_name="a",namespace="",producer_name="inflight-load-producer"} 3',
+        'llm_d_epp_inflight_tokens{endpoint_name="a",namespace="",producer_name="inflight-load-producer"} 50',
         'pointsman_endpoint_ready{endpoint="b"} 0',
       ]),
     );
@@ -168,7 +169,7 @@ describe('metrics', () => {
     }
     expect(lines).toContain('# TYPE inference_objective_request_duration_seconds histogram');
     expect(lines).toContain('inference_pool_ready_pods{name="default"} 1');
-    expect(lines).toContain('inference_pool_per_pod_queue_size{model_server_pod="a"} 2');
+    expect(lines).toContain('inference_pool_per_pod_queue_size{name="default",model_server_pod="a"} 2');
     expect(new Set(lines.filter((line) => line.startsWith('# TYPE'))).size).toBe(
       lines.filter((line) => line.startsWith('# TYPE')).length,
     );
@@ -208,7 +209,12 @@ describe('metrics', () => {
       version: '1',
       openRequests: () => [request(), request(), request({ priority: 5 })],
       prefixIndex: () => ({ size: 12, lookups: 5, matchedBlocks: 40, admissions: 20, evictions: 8 }),
-      waiting: () => [{ priority: 5, requests: 2, bytes: 800 }],
+      waiting: () => [
+        request({ priority: 5, tenant: 't' }),
+        request({ priority: 5, tenant: 't', requestedModel: 'alias' }),
+        request({ priority: 5, tenant: 't', bodyBytes: 7 }),
+        request({ model: 'invented', requestedModel: 'invented' }),
+      ],
     });
     metrics.onLookup(0.004);
     metrics.observer.onFinished(finished({ queuedMs: 20 }));
@@ -230,8 +236,11 @@ describe('metrics', () => {
         'llm_d_epp_kv_cache_index_max_pod_hit_count_total 40',
         'llm_d_epp_kv_cache_index_lookup_latency_seconds_bucket{le="0.000002"} 0',
         'llm_d_epp_kv_cache_index_lookup_latency_seconds_bucket{le="0.000005"} 1',
-        'llm_d_epp_flow_control_queue_size{priority="5",inference_pool="default"} 2',
-        'llm_d_epp_flow_control_queue_bytes{priority="5",inference_pool="default"} 800',
+        `llm_d_epp_flow_control_queue_size{fairness_id="t",priority="5",${models}} 2`,
+        `llm_d_epp_flow_control_queue_bytes{fairness_id="t",priority="5",${models}} 407`,
+        `llm_d_epp_flow_control_queue_size{fairness_id="t",priority="5",${models.replace('mini', 'alias')}} 1`,
+        `llm_d_epp_flow_control_queue_size{${queued},${models.replaceAll('mini', 'other')}} 1`,
+        `llm_d_epp_flow_control_queue_size{${queued},${models}} 0`,
         `llm_d_epp_flow_control_request_queue_duration_seconds_sum{${queued},outcome="Dispatched",${models}} 0.02`,
         `llm_d_epp_flow_control_request_queue_duration_seconds_sum{${queued},outcome="EvictedTTL",${models}} 60`,
         'llm_d_epp_flow_control_requests_total{outcome="Dispatched",priority="0",inference_pool="default"} 1',
@@ -242,24 +251,26 @@ describe('metrics', () => {
 
   it('tell zero of what was there and is not now: a line that ends says nothing', async () => {
     const open = [request()];
-    const bands = [{ priority: 5, requests: 2, bytes: 800 }];
+    const waiting = [request({ priority: 5 })];
     const metrics = createMetrics({
       snapshot: two,
       version: '1',
       openRequests: () => open,
-      waiting: () => bands,
+      waiting: () => waiting,
     });
     await metrics.text();
     open.length = 0;
-    bands.length = 0;
+    waiting.length = 0;
     const lines = (await metrics.text()).body.split('\n');
     const labels = 'model_name="mini",target_model_name="mini",fairness_id="default-flow",priority="0"';
+    const models = 'inference_pool="default",model_name="mini",target_model_name="mini"';
+    const queued = (priority: string) => `fairness_id="default-flow",priority="${priority}",${models}`;
     expect(lines).toEqual(
       expect.arrayContaining([
         `llm_d_epp_request_running{${labels}} 0`,
-        'llm_d_epp_flow_control_queue_size{priority="5",inference_pool="default"} 0',
-        'llm_d_epp_flow_control_queue_bytes{priority="5",inference_pool="default"} 0',
-        'llm_d_epp_flow_control_queue_size{priority="0",inference_pool="default"} 0',
+        `llm_d_epp_flow_control_queue_size{${queued('5')}} 0`,
+        `llm_d_epp_flow_control_queue_bytes{${queued('5')}} 0`,
+        `llm_d_epp_flow_control_queue_size{${queued('0')}} 0`,
       ]),
     );
   });
