@@ -6,6 +6,7 @@ import { type Door, wantedPorts } from './doors.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
 import { prepareHeap } from './heap-settings.ts';
+import { environmentWarnings } from './llm-d/environment.ts';
 import { type LlmDOptions, mergeLoadOptions } from './llm-d/read-flags.ts';
 import { type PickerService, startPickerService } from './picker-service.ts';
 import { runServers } from './run-servers.ts';
@@ -28,6 +29,7 @@ export async function serveCommand(
   await checkPorts(wantedPorts(loaded, doors));
   const log = createLog(loaded.configuration.log);
   for (const warning of llmD?.warnings ?? []) log.warn({}, warning);
+  for (const warning of llmD?.isLlmD ? environmentWarnings(process.env) : []) log.warn({}, warning);
   for (const warning of loaded.importation?.warnings ?? []) log.warn({}, formatProblem(warning));
   const { POD_NAME: pod, NAMESPACE } = process.env;
   const { poolName, poolNamespace: namespace = NAMESPACE } = textOptions(llmD);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { environmentWarnings } from '../../src/commands/llm-d/environment.ts';
 import { llmDFlagsHelp, mergeLoadOptions, readLlmDFlags } from '../../src/commands/llm-d/read-flags.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { chartDefaults } from '../configuration/llm-d/documents.ts';
@@ -164,5 +165,25 @@ describe("llm-d's flags", () => {
     const help = llmDFlagsHelp();
     for (const flag of ['--pool-name', '--cert-path', '--config-text', '-v '])
       expect(help).toContain(`  ${flag}`);
+  });
+});
+
+describe("variables that llm-d's charts set", () => {
+  it('are named with the reason why they have no effect, once each kind', () => {
+    const environment = {
+      POD_NAME: 'epp-1',
+      NAMESPACE: 'models',
+      OTEL_SERVICE_NAME: 'epp',
+      OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4317',
+      PREDICTION_SERVER_URL: 'http://localhost:8001',
+      LATENCY_MAX_SAMPLE_SIZE: '1000',
+      SSL_CERT_DIR: '/tls',
+    };
+    expect(environmentWarnings(environment)).toEqual([
+      'OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME: no effect: no traces are written',
+      'LATENCY_MAX_SAMPLE_SIZE, PREDICTION_SERVER_URL: no effect: there is no latency predictor',
+      expect.stringMatching(/^SSL_CERT_DIR: no effect: NODE_EXTRA_CA_CERTS names/),
+    ]);
+    expect(environmentWarnings({ POD_NAME: 'epp-1', NAMESPACE: 'models' })).toEqual([]);
   });
 });
