@@ -22,6 +22,17 @@ describe('what reaches the engine', () => {
     },
   );
 
+  it.each([
+    ...['/v1/chat/completions/render', '/v1/completions/render', '/pooling', '/classify'],
+    ...['/score', '/v1/score', '/rerank', '/v1/rerank', '/v2/rerank'],
+  ])('goes by its model on %s, which vLLM has, too', async (path) => {
+    const { url, engine, picker } = await startGateway();
+    engine.behave(answerWith(200, '{}'));
+    expect((await post(`${url}${path}`, '{"model":"fake-model"}')).status).toBe(200);
+    expect(engine.requests[0]?.path).toBe(path);
+    expect(picker.requests[0]?.model).toBe('fake-model');
+  });
+
   it.each(['/tokenize', '/detokenize'])('is anything JSON-like on %s', async (path) => {
     const { url, engine, picker } = await startGateway();
     engine.behave(answerWith(200, '{"count":1}'));
