@@ -3,6 +3,7 @@ import { countCharacters } from '../../tokenizer/index.ts';
 import type { ChatOutput } from './chat-output.ts';
 import { readChatOutput } from './chat-output.ts';
 import { readChatLogprobs, readEcho, renderChat } from './chat-request.ts';
+import { inWordsOf } from './field-names.ts';
 import type { GenerationOptions } from './generation-options.ts';
 import { readGenerationOptions } from './generation-options.ts';
 import type { LengthRequest } from './prompt-length.ts';
@@ -42,16 +43,29 @@ export interface ChatClient {
 export interface ChatDialect {
   readonly idPrefix: string;
   readonly promptField: LengthRequest['promptField'];
-  /** Absent: the chat field that gave the number. */
-  readonly maxTokensField?: string;
+  /** What it calls fields of `/v1/chat/completions`, parts of them first; absent: as they are. */
+  readonly fieldNames?: Readonly<Record<string, string>>;
 }
 
 /** Starts a chat from the fields of `/v1/chat/completions`. Rejects with a `ServiceError` if one is wrong. */
 export async function startChat(
   context: ServerContext,
   body: RequestBody,
+  client: ChatClient,
+  dialect: ChatDialect,
+): Promise<ChatRun> {
+  try {
+    return await startRun(context, body, client, dialect);
+  } catch (error) {
+    throw inWordsOf(dialect.fieldNames ?? {}, error);
+  }
+}
+
+async function startRun(
+  context: ServerContext,
+  body: RequestBody,
   { request, stop }: ChatClient,
-  { idPrefix, promptField, maxTokensField }: ChatDialect,
+  { idPrefix, promptField }: ChatDialect,
 ): Promise<ChatRun> {
   const { engine, tokenizer, limits } = context;
   const model = resolveModel(context, body);
@@ -79,7 +93,7 @@ export async function startChat(
     promptTokens: tokenIds.length,
     requested: options.maxTokens,
     promptField,
-    maxTokensField: maxTokensField ?? options.maxTokensField,
+    maxTokensField: options.maxTokensField,
     maxModelLen,
     fallback: limits.defaults.maxTokens,
   });

@@ -15,6 +15,13 @@ import { namedStream, streamEvents } from './stream-events.ts';
 
 type MessagesEvent = Readonly<Record<string, unknown>> & { readonly type: string };
 
+const fieldNames = {
+  stop: 'stop_sequences',
+  reasoning_effort: 'output_config.effort',
+  'response_format.json_schema': 'output_config.format',
+  response_format: 'output_config.format',
+};
+
 /** `POST /v1/messages`, as Anthropic's API: https://docs.anthropic.com/en/api/messages */
 export async function messages(
   context: ServerContext,
@@ -28,7 +35,7 @@ export async function messages(
     context,
     chatBodyOfMessages(body),
     { request, stop: clientGone(reply) },
-    { idPrefix: 'msg_', promptField: 'messages' },
+    { idPrefix: 'msg_', promptField: 'messages', fieldNames },
   );
   if (run.options.isStream) return streamEvents(reply, run.signal, streamed(run), namedStream('anthropic'));
   const last = await lastUpdate(blockUpdates(run));

@@ -14,6 +14,13 @@ import type { StoredResponse, StoredResponses } from './stored-responses.ts';
 import { messageOfBlocks } from './stored-responses.ts';
 import { namedStream, streamEvents } from './stream-events.ts';
 
+const fieldNames = {
+  max_completion_tokens: 'max_output_tokens',
+  reasoning_effort: 'reasoning.effort',
+  'response_format.json_schema': 'text.format',
+  response_format: 'text.format',
+};
+
 /** `POST /v1/responses`, as OpenAI's API: https://platform.openai.com/docs/api-reference/responses */
 export async function responses(
   context: ServerContext,
@@ -29,7 +36,7 @@ export async function responses(
     context,
     chatBodyOfResponses(body, earlier),
     { request, stop },
-    { idPrefix: 'resp_', promptField: 'input', maxTokensField: 'max_output_tokens' },
+    { idPrefix: 'resp_', promptField: 'input', fieldNames },
   );
   const state = new ResponseState(run, body, {
     isStored: store !== undefined,

@@ -75,7 +75,10 @@ describe("Anthropic's client", () => {
     const wrong = client.messages.create({ ...request, stop_sequences: [''] });
     await expect(wrong).rejects.toMatchObject({
       status: 400,
-      error: { type: 'error', error: { type: 'invalid_request_error' } },
+      error: {
+        type: 'error',
+        error: { type: 'invalid_request_error', message: 'stop_sequences cannot contain an empty string.' },
+      },
     });
   });
 });

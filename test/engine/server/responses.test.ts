@@ -90,6 +90,21 @@ describe('the Responses API', () => {
       [{ input: 'x'.repeat(600) }, { param: 'input' }],
       [{ input: 'x', previous_response_id: 'resp_1' }, { param: 'previous_response_id' }],
       [{ input: 'x', background: true }, { param: 'background' }],
+      [
+        { input: 'x', max_output_tokens: 0 },
+        { param: 'max_output_tokens', message: '400 max_output_tokens must be at least 1, got 0.' },
+      ],
+      [
+        { input: 'x', reasoning: { effort: 'lots' as 'low' } },
+        {
+          param: 'reasoning.effort',
+          message: expect.stringMatching(/^400 reasoning\.effort must be one of/),
+        },
+      ],
+      [
+        { input: 'x', text: { format: { type: 'json_schema', name: 'x' } as never } },
+        { param: 'text.format', message: '400 text.format.schema is required.' },
+      ],
     ] as const;
     for (const [fields, expected] of cases) {
       const refused = client.responses.create({ model: 'fake', ...fields });
