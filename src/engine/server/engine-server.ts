@@ -51,9 +51,15 @@ export function createEngineServer({
     genReqId: () => randomUUID().replaceAll('-', ''),
     logger: false,
     routerOptions: { ignoreTrailingSlash: true },
+    frameworkErrors: (_, { url }, reply: FastifyReply) => {
+      const answer = new ServiceError('invalid_request', 'The path is not a valid URL path.');
+      void reply.code(400).type('application/json').send(errorBodyFor(url, answer));
+    },
     // Routes see no difference, and neither do types then.
     ...(tls && { https: tls as unknown as null }),
   });
+  // Among the usual ones is one for plain text, which would make a text of the body.
+  app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>(
     'application/json',
     { parseAs: 'string' },
@@ -78,6 +84,14 @@ export function createEngineServer({
     });
   allowOrigins(app, allowedOrigins);
   if (apiKeys.length > 0) app.addHook('onRequest', requireKey(apiKeys));
+  app.addHook('onRequest', async ({ headers }) => {
+    const coding = headers['content-encoding'] ?? 'identity';
+    if (coding.trim().toLowerCase() !== 'identity')
+      throw new ServiceError(
+        'unsupported_media_type',
+        `Send the body without compression; it has "content-encoding: ${coding}".`,
+      );
+  });
   app.setErrorHandler((error, request, reply) => {
     const known = clientError(error);
     if (known === undefined) log.error({ err: error, url: request.url }, 'a request failed');
@@ -87,9 +101,16 @@ export function createEngineServer({
     return reply.code(answer.kind.status).type('application/json').send(errorBodyFor(request.url, answer));
   });
   app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0];
-    const answer = new ServiceError('not_found', `There is no ${request.method} ${path} here.`);
-    return reply.code(404).type('application/json').send(errorBodyFor(request.url, answer));
+    const { method } = request;
+    const path = request.url.split('?')[0]!;
+    const allowed = methodsOf(app, path).join(', ');
+    // Pages that may not call are told of nothing.
+    const isKnown = allowed !== '' && method !== 'OPTIONS';
+    const answer = isKnown
+      ? new ServiceError('method_not_allowed', `Expected ${allowed} for ${path}, found ${method}.`)
+      : new ServiceError('not_found', `There is no ${method} ${path} here.`);
+    if (isKnown) reply.header('allow', allowed);
+    return reply.code(answer.kind.status).type('application/json').send(errorBodyFor(request.url, answer));
   });
 
   const generating = (handler: Handler) => async (request: FastifyRequest, reply: FastifyReply) => {
@@ -134,6 +155,10 @@ export function createEngineServer({
   addSleepRoutes(app, context);
   addResponseRoutes(app, context);
   return app;
+}
+
+function methodsOf(app: FastifyInstance, url: string): readonly string[] {
+  return (['GET', 'HEAD', 'POST'] as const).filter((method) => app.hasRoute({ method, url }));
 }
 
 const invocations: Handler = (context, request, reply) => {

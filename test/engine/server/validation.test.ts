@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Answer, FakeEngine } from '../support/fake-engine.ts';
 import { startFakeEngine } from '../support/fake-engine.ts';
@@ -135,6 +136,34 @@ describe('requests that never reach a field', () => {
       'content-type': 'application/x-www-form-urlencoded',
     });
     expect(form.status).toBe(415);
+    const text = await engine.post('/v1/completions', '{"prompt":"x"}', { 'content-type': 'text/plain' });
+    expect(text.status).toBe(415);
+  });
+
+  test('a compressed body', async () => {
+    const response = await fetch(`${engine.url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      body: gzipSync('{"prompt":"x"}'),
+    });
+    expect(response.status).toBe(415);
+    expect(await response.text()).toMatch(/without compression; it has \\"content-encoding: gzip\\"/);
+  });
+
+  test.each([
+    ['GET', '/v1/chat/completions', 'POST'],
+    ['DELETE', '/v1/completions', 'POST'],
+    ['PUT', '/v1/models', 'GET, HEAD'],
+  ])('%s %s is answered with the methods that are there', async (method, path, allowed) => {
+    const response = await fetch(engine.url + path, { method });
+    expect([response.status, response.headers.get('allow')]).toEqual([405, allowed]);
+    expect(await response.json()).toMatchObject({ error: { type: 'MethodNotAllowedError', code: 405 } });
+  });
+
+  test('a path that is no URL', async () => {
+    const response = await fetch(`${engine.url}/v1/models/%zz`);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { type: 'BadRequestError', code: 400 } });
   });
 
   test('values nested deeper than 128 levels, in the body or in JSON texts inside it', async () => {
