@@ -11,6 +11,7 @@ import type { PluginTimes, SchedulingContext } from '../scheduling/scheduling-co
 import type { PluginFailure, SchedulingResult } from '../scheduling/scheduling-result.ts';
 import { seededRandom } from '../scheduling/seeded-random.ts';
 import type { PickOptions } from './assignment.ts';
+import type { MadeDecision } from './decision-record.ts';
 import { degradedDecision } from './degraded-decision.ts';
 import type { PickerObserver } from './finished-request.ts';
 import { GuardedIndex } from './guarded-index.ts';
@@ -23,14 +24,6 @@ import { ServedRequest } from './served-request.ts';
 import { selectSubset } from './subset.ts';
 
 export type DecideOptions = Omit<PickOptions, 'signal'>;
-
-/** What a decision leaves for those who keep records. */
-export interface MadeDecision {
-  readonly seed: number;
-  readonly context: SchedulingContext;
-  readonly endpoints: EndpointList;
-  readonly result: SchedulingResult;
-}
 
 /** What decisions are made from, and who is told. */
 export interface DecisionParts {
@@ -127,8 +120,7 @@ export class DecisionMaker {
     const best = choiceOf(result);
     const burden = best === undefined || round === undefined ? noBurden : this.#burdenOn(best, context);
     const { ownMs, uncachedTokens: tokens, neededTokens } = burden;
-    const found = { ownMs, tokens, neededTokens };
-    if (best === undefined && isRest) return { kind: 'no-room', ...found };
+    if (best === undefined && isRest) return { kind: 'no-room', ownMs, tokens, neededTokens };
     if (best !== undefined && round !== undefined) {
       const isKept = round.keeper.isKeptFrom(best, pending);
       if (isKept || !round.hasRoomAt(best, burden, isOverShare)) {
@@ -138,10 +130,11 @@ export class DecisionMaker {
         if (!isOverShare) round.keepForOthers(best);
         const isShort = !isKept && round.isRoomForLess(best, burden);
         if (startedMs - arrivedAtMs > overdueOwn * ownMs + overdueMs) round.close(best);
-        if (!isShort) return { kind: 'no-room', ...found };
+        if (!isShort) return { kind: 'no-room', ownMs, tokens, neededTokens };
         const capacityTokens = best.learned.kvCapacityTokens ?? Number.POSITIVE_INFINITY;
         const keepPlace = () => this.#keepPlace(result.ranking, context, pending, round);
-        return { kind: 'no-room', ...found, shortage: { neededTokens, capacityTokens, keepPlace } };
+        const shortage = { neededTokens, capacityTokens, keepPlace };
+        return { kind: 'no-room', ownMs, tokens, neededTokens, shortage };
       }
     }
     if (best !== undefined && profile !== undefined) faults.push(...profile.confirm(context, best));
@@ -152,7 +145,7 @@ export class DecisionMaker {
     if (best === undefined) throw new RefusedDecision(noEndpoints(allowed.flat, record), record);
     const served = this.#serve(pending, record, index);
     round?.reserved(best, burden);
-    return { kind: 'placed', value: served, ...found };
+    return { kind: 'placed', value: served, ownMs, tokens, neededTokens };
   }
 
   /**

@@ -22,6 +22,14 @@ export interface DecisionRecord {
   readonly result: SchedulingResult;
 }
 
+/** What a decision leaves for those who keep records. */
+export interface MadeDecision {
+  readonly seed: number;
+  readonly context: SchedulingContext;
+  readonly endpoints: EndpointList;
+  readonly result: SchedulingResult;
+}
+
 /** What a decision leaves to be looked at. */
 export class KeptDecision implements DecisionRecord {
   readonly timeMs: number;
@@ -35,13 +43,7 @@ export class KeptDecision implements DecisionRecord {
   #cachedTokens: readonly number[] | undefined;
 
   /** To be made in the decision itself: later the prefix index knows more. */
-  constructor(
-    kept: Pick<DecisionRecord, 'timeMs' | 'seed' | 'result'> & {
-      readonly endpoints: EndpointList;
-      readonly context: SchedulingContext;
-    },
-  ) {
-    const { timeMs, seed, endpoints, result, context } = kept;
+  constructor(timeMs: number, { seed, endpoints, result, context }: MadeDecision) {
     this.timeMs = timeMs;
     this.nowMs = context.nowMs;
     this.seed = seed;

@@ -3,13 +3,8 @@ import { ServiceError, toServiceError } from '../protocol/errors.ts';
 import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import type { SchedulingResult } from '../scheduling/scheduling-result.ts';
 import type { Assignment, EndpointPicker, PickListener, PickOptions, SubmitOptions } from './assignment.ts';
-import {
-  type DecideOptions,
-  DecisionMaker,
-  type DecisionParts,
-  type MadeDecision,
-} from './decision-maker.ts';
-import { type DecisionRecord, KeptDecision } from './decision-record.ts';
+import { type DecideOptions, DecisionMaker, type DecisionParts } from './decision-maker.ts';
+import { type DecisionRecord, KeptDecision, type MadeDecision } from './decision-record.ts';
 import { type FlowControlSettings, startLateBinding } from './late-binding.ts';
 import { OpenRequests } from './open-requests.ts';
 import { RecentRecords } from './recent-records.ts';
@@ -69,7 +64,7 @@ export function createEndpointPicker(options: EndpointPickerOptions): Inspectabl
   const canWait = () => options.flowControl?.room() !== undefined;
   const flowControl = options.flowControl && startLateBinding(options.flowControl, { pool, clock });
   const keep = (made: MadeDecision): void => {
-    const decision = new KeptDecision({ timeMs: wallClock(), ...made });
+    const decision = new KeptDecision(wallClock(), made);
     records.push(decision);
     onDecision?.(decision);
   };

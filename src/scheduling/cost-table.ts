@@ -153,7 +153,7 @@ export class CostTable {
     holders: readonly number[],
   ): { readonly least: number; readonly rows: readonly number[] } | undefined {
     this.#begin(context, list, pressure);
-    this.#near.length = 0;
+    while (this.#near.length > 0) this.#near.pop();
     let least = Number.POSITIVE_INFINITY;
     for (const slot of holders) {
       const row = this.#rows.rowOf(slot);

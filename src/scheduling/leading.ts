@@ -56,7 +56,7 @@ export function leadingOf(options: ProfileOptions, stateOf: LedDecision['stateOf
       candidates,
       choice,
       tied: best.length,
-      lead,
+      scoreAll: lead.all,
       context,
       seed,
       stateOf,

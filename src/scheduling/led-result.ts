@@ -24,7 +24,8 @@ export interface LedDecision {
   readonly candidates: EndpointList;
   readonly choice: Endpoint;
   readonly tied: number;
-  readonly lead: Lead;
+  /** The scorer's, of all candidates. */
+  readonly scoreAll: Lead['all'];
   readonly context: SchedulingContext;
   /** Of the random numbers that the picker would have drawn. */
   readonly seed: number;
@@ -151,8 +152,8 @@ export class LedResult implements SchedulingResult {
   }
 
   #score(): ScoreStep {
-    const { scorer, weight, lead } = this.#decision;
-    const raw = lead.all();
+    const { scorer, weight, scoreAll } = this.#decision;
+    const raw = scoreAll();
     const scores: number[] = [];
     for (let i = 0; i < raw.length; i++) scores.push(clampScore(raw[i]));
     return raw.terms === undefined
