@@ -8,6 +8,7 @@ import {
   JsonSyntaxError,
   scanJson,
 } from '../protocol/json-scan.ts';
+import { KnownTexts } from '../protocol/known-texts.ts';
 
 /** Larger limits do not fit the 32-bit counters of engines. */
 const largestTokenLimit = 2 ** 31 - 1;
@@ -27,6 +28,9 @@ export function scanBody(body: Buffer | undefined, api: Api): JsonScan | undefin
   }
 }
 
+/** Models, of which a fleet serves few; each is a key of several tables. */
+const modelNames = new KnownTexts(64, (bytes, start, end) => decodeJsonString(bytes, { start, end }));
+
 /** Throws for a model that is no name; undefined if there is none. */
 export function readModelName(
   body: Buffer,
@@ -34,7 +38,7 @@ export function readModelName(
   api: Api,
 ): { readonly text: string; readonly range: JsonRange } | undefined {
   const range = scan.members.get('model');
-  const text = range?.type === 'string' ? decodeJsonString(body, range) : undefined;
+  const text = range?.type === 'string' ? modelNames.at(body, range.start, range.end) : undefined;
   if (range !== undefined && text !== undefined && text !== '') return { text, range };
   const mayBeAbsent = range === undefined || range.type === 'null';
   if (api.body === 'any' || mayBeAbsent) return undefined;

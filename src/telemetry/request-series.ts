@@ -23,6 +23,11 @@ export interface RequestSeries {
   predictedTpot?: Histogram;
 }
 
+/** What the series of a request follow from. */
+interface LabelledRequest extends Pick<InferenceRequest, 'model' | 'requestedModel' | 'tenant' | 'priority'> {
+  readonly series: RequestSeries;
+}
+
 export interface RequestLabelLimits {
   /** Different model names kept as labels. */
   readonly maxModels: number;
@@ -45,6 +50,8 @@ export class RequestSeriesTable {
   readonly #tenants: BoundedNames;
   readonly #maxSets: number;
   readonly #sets = new Map<string, RequestSeries>();
+  /** What the request before was, as the next is mostly like it: to write and hash its key takes longer than to count. */
+  #last: LabelledRequest | undefined;
 
   constructor(series: MetricSeries, { maxModels, maxTenants, maxSets }: RequestLabelLimits) {
     this.#series = series;
@@ -54,6 +61,22 @@ export class RequestSeriesTable {
   }
 
   of(request: InferenceRequest): RequestSeries {
+    const { model, requestedModel, tenant, priority } = request;
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.model === model &&
+      last.requestedModel === requestedModel &&
+      last.tenant === tenant &&
+      last.priority === priority
+    )
+      return last.series;
+    const series = this.#find(request);
+    this.#last = { model, requestedModel, tenant, priority, series };
+    return series;
+  }
+
+  #find(request: InferenceRequest): RequestSeries {
     const [model, target, tenant, priority] = this.labelsOf(request);
     const key = `${model}\0${target}\0${tenant}\0${priority}`;
     const known = this.#sets.get(key);
