@@ -40,8 +40,9 @@ export function pickReply(
   headers: Headers,
   { requestId, fallbacks, tellsScores, contentLength }: PickReplyOptions,
 ): PickReply {
-  const addresses = [placement.endpoint.address, ...placement.alternatives(fallbacks)];
-  const value = addresses.join(',');
+  const { address } = placement.endpoint;
+  const addresses = fallbacks === 0 ? [address] : [address, ...placement.alternatives(fallbacks)];
+  const value = addresses.length === 1 ? address : addresses.join(',');
   const set: [string, string][] = [[destinationHeader, value]];
   if (!headers.get(requestIdHeader)) set.push([requestIdHeader, requestId]);
   if (contentLength !== undefined) set.push(['content-length', String(contentLength)]);
@@ -49,10 +50,9 @@ export function pickReply(
     // The destination is overwritten, not removed: whether a data plane removes before it sets is its own affair.
     mutation: { set, remove: spoofedHeaders(headers).filter((name) => name !== destinationHeader) },
     metadata: {
-      [destinationNamespace]: {
-        [destinationHeader]: value,
-        ...(tellsScores ? { [scoresKey]: new Map(placement.scores()) } : {}),
-      },
+      [destinationNamespace]: tellsScores
+        ? { [destinationHeader]: value, [scoresKey]: new Map(placement.scores()) }
+        : { [destinationHeader]: value },
     },
     addresses,
   };

@@ -84,14 +84,16 @@ function writeMutation(writer: ProtoWriter, fieldNumber: number, { set, remove }
 /** `dynamic_metadata`: a Struct of Structs. */
 function writeMetadata(writer: ProtoWriter, metadata: DynamicMetadata): void {
   const mark = writer.mark();
-  for (const [namespace, values] of Object.entries(metadata)) {
-    writeEntry(writer, namespace, () => {
-      const struct = writer.mark();
-      for (const [key, text] of Object.entries(values)) {
-        writeEntry(writer, key, () => writeValue(writer, text));
-      }
-      writer.close(5, struct);
-    });
+  for (const namespace in metadata) {
+    const values = metadata[namespace]!;
+    const entry = writer.mark();
+    for (const key in values) {
+      const inner = writer.mark();
+      writeValue(writer, values[key]!);
+      closeEntry(writer, key, inner);
+    }
+    writer.close(5, entry);
+    closeEntry(writer, namespace, entry);
   }
   writer.close(8, mark);
 }
@@ -103,16 +105,17 @@ function writeValue(writer: ProtoWriter, value: string | ReadonlyMap<string, num
     return;
   }
   const struct = writer.mark();
-  for (const [name, number] of value) writeEntry(writer, name, () => writer.doubleField(2, number));
+  for (const [name, number] of value) {
+    const entry = writer.mark();
+    writer.doubleField(2, number);
+    closeEntry(writer, name, entry);
+  }
   writer.close(5, struct);
 }
 
-/** One entry of `Struct.fields`, whose value holds what `writeKind` writes. */
-function writeEntry(writer: ProtoWriter, key: string, writeKind: () => void): void {
-  const entry = writer.mark();
-  const value = writer.mark();
-  writeKind();
-  writer.close(2, value);
+/** Makes an entry of `Struct.fields` of the value that has been written since `mark`. */
+function closeEntry(writer: ProtoWriter, key: string, mark: number): void {
+  writer.close(2, mark);
   writer.textField(1, key);
-  writer.close(1, entry);
+  writer.close(1, mark);
 }
