@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
 
-const idsPerFill = 128;
+const idsPerFill = 1024;
 const hexDigits = Buffer.from('0123456789abcdef');
 
 /**

@@ -67,13 +67,11 @@ export function hashBlocks(
 /** Fewer blocks are hashed before SIMD code has been called. */
 const leastSimdBlocks = 4;
 
-function hashRunFast(
-  ...[bytes, from, blocks, blockWords, chain, low, high, first]: Parameters<typeof hashRun>
-): void {
+const hashRunFast: typeof hashRun = (bytes, from, blocks, blockWords, chain, low, high, first) => {
   const code = blocks < leastSimdBlocks ? undefined : simdCode();
   if (code?.hashBlocks(bytes, from, blocks, blockWords, chain, low, high, first) === true) return;
   hashRun(bytes, from, blocks, blockWords, chain, low, high, first);
-}
+};
 
 /** Room for the lanes of many prompts: memory of its own for each would cost as much as its hashes. */
 const slabLength = 4096;

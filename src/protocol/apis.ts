@@ -90,7 +90,21 @@ export interface ApiOfPath {
   readonly model: string | undefined;
 }
 
+/** Paths that were asked for, as nearly all requests have one of a few. Long ones are not kept. */
+const known = new Map<string, ApiOfPath>();
+const mostKnown = 64;
+const longestKnown = 64;
+
 export function apiOf(path: string): ApiOfPath {
+  const before = known.get(path);
+  if (before !== undefined) return before;
+  const found = findApi(path);
+  if (known.size >= mostKnown) known.clear();
+  if (path.length <= longestKnown) known.set(path, found);
+  return found;
+}
+
+function findApi(path: string): ApiOfPath {
   const query = path.indexOf('?');
   const plain = query === -1 ? path : path.slice(0, query);
   const [, model, verb] = plain.includes('/v2/models/') ? (kservePath.exec(plain) ?? []) : [];

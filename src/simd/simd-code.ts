@@ -56,6 +56,7 @@ export class SimdCode {
       Readonly<Record<keyof Addresses, WebAssembly.Global>>;
     this.#exports = exports;
     this.#at = Object.fromEntries(addresses.map((name) => [name, exports[name].value])) as Addresses;
+    this.#bytes = new Uint8Array(exports.memory.buffer);
     this.#reach(hashedAtOnce);
     this.#view();
   }
@@ -107,7 +108,7 @@ export class SimdCode {
   /** Makes room for a body of so many bytes. */
   #reach(bodyBytes: number): void {
     const { memory } = this.#exports;
-    const missing = this.#at.bodyAt + bodyBytes + this.#at.paddingBytes - memory.buffer.byteLength;
+    const missing = this.#at.bodyAt + bodyBytes + this.#at.paddingBytes - this.#bytes.length;
     if (missing <= 0) return;
     memory.grow(Math.ceil(missing / pageBytes));
     this.#view();
