@@ -7,7 +7,7 @@
 // Rows stand in tiles of equal height, filled up with rows that are thrown away. Steps are cut at multiples of 64
 // positions, and what a row does not see has probability 0, so a row's arithmetic depends on its position alone. Values
 // of tokens that are not there yet count as 0.
-#include "online-softmax.h"
+#include "page-walk.h"
 
 #include "amx.h"
 
@@ -40,17 +40,16 @@ PM_INLINE void fetch(const char* p, size_t stride) {
   PM_UNROLL for (int i = 0; i < Lines; i++) __builtin_prefetch(p + i * stride, 0, 2);
 }
 
-struct Walk {
-  const AttentionTask& t;
+struct Walk : PageWalk {
   size_t rows, height, tiles;  // real rows, and `tiles` tiles of `height` rows for them
   size_t channels, queryLength;  // of an accumulator, a multiple of 16; of a query, a multiple of 32
   float *scores, *acc, *most, *sum;
   Bits *queries, *weights;  // [tiles * height, queryLength], [tiles * height, 64]
   char* b;                  // tiles of B that do not lie in pages as they stand
-  size_t step = 0, firstPage = 0;  // of a head
+  size_t step = 0;
 
   Walk(const AttentionTask& task, char* b)
-      : t(task), rows(t.queries * t.group), tiles((rows + kTileRows - 1) / kTileRows), channels(t.pages.paddedHeadDim),
+      : PageWalk(task), rows(t.queries * t.group), tiles((rows + kTileRows - 1) / kTileRows), channels(t.pages.paddedHeadDim),
         queryLength((t.pages.headDim + kTileK - 1) / kTileK * kTileK), b(b) {
     height = (rows + tiles - 1) / tiles;
     const size_t all = tiles * kTileRows;
@@ -77,21 +76,6 @@ struct Walk {
     }
   }
 
-  size_t lastPage() const { return (t.firstPosition + t.queries - 1) / kLanes; }
-  char* keys(size_t page) const { return t.pages.keys + tileOf(page, 0) * kvTileBytes(Dtype::BF16, t.pages.headDim); }
-  char* values(size_t page) const { return t.pages.values + tileOf(page, 0) * kvTileBytes(Dtype::BF16, channels); }
-  size_t tileOf(size_t page, size_t laterHeads) const {
-    return (size_t)t.blockTable[page] * t.pages.kvHeads + t.kvHead + laterHeads;
-  }
-
-  // The tile that is read four pages after this one: of this head, or of the next one from its first page on.
-  size_t tileAhead(size_t page) const {
-    const size_t last = lastPage(), later = page + kPages;
-    if (later <= last || t.kvHead + 1 == t.pages.kvHeads) return tileOf(later <= last ? later : last, 0);
-    const size_t again = firstPage + later - last - 1;
-    return tileOf(again <= last ? again : last, 1);
-  }
-
   // Calls f<Page>() for those of the step's four pages that hold tokens [low, high).
   template <class F>
   static void forPages(int low, int high, const F& f) {
@@ -108,7 +92,6 @@ struct Walk {
   // Scores of the pages that hold tokens [low, high), 16 rows at a time.
   void score(int low, int high) const {
     const size_t lines = t.pages.headDim / 2, whole = lines / kTileRows, depth = queryLength / kTileK;
-    const size_t bytes = kvTileBytes(Dtype::BF16, t.pages.headDim);
     const char* from[kPages];
     forPages(low, high, [&]<int Page>() {
       from[Page] = keys(step * kPages + Page);
@@ -125,7 +108,7 @@ struct Walk {
         forPages(low, high, [&]<int Page>() {
           loadTile<6>(i < whole ? from[Page] + i * kTileBytes : b + Page * kTileBytes, 64);
           multiplyTiles<Page, 4, 6>();
-          if (tile == 0) fetch<kTileRows>(t.pages.keys + tileAhead(step * kPages + Page) * bytes + i * kTileBytes, 64);
+          if (tile == 0) fetch<kTileRows>(keysAhead(step * kPages + Page) + i * kTileBytes, 64);
         });
       }
       float* to = scores + tile * height * kAttentionTokens;
@@ -146,7 +129,6 @@ struct Walk {
   // acc += probabilities * values of tokens [low, high).
   void weigh(int low, int high) const {
     const size_t line = channels * 2 * sizeof(Bits), accBytes = channels * sizeof(float);
-    const size_t bytes = kvTileBytes(Dtype::BF16, channels);
     const char* from[kPages];
     forPages(low, high, [&]<int Page>() {
       const int there = high - Page * kLanes;
@@ -166,7 +148,7 @@ struct Walk {
           const auto add = [&]<int C>() {
             loadTile<7>(v + C * 64, line);
             multiplyTiles<C, 5, 7>();
-            if (tile == 0) fetch<kTileRows / 2>(t.pages.values + tileAhead(step * kPages + Page) * bytes + channel * 4 + C * 64, line);
+            if (tile == 0) fetch<kTileRows / 2>(valuesAhead(step * kPages + Page) + channel * 4 + C * 64, line);
           };
           add.template operator()<0>();
           if constexpr (N > 1) add.template operator()<1>();
@@ -213,10 +195,7 @@ void run(const AttentionTask& t) {
   Walk walk(t, b);
   walk.begin();
   shapeTiles(walk.height);
-  const size_t lastPosition = t.firstPosition + t.queries - 1;
-  const size_t firstSeen = t.window && t.firstPosition + 1 > t.window ? t.firstPosition + 1 - t.window : 0;
-  walk.firstPage = firstSeen / kAttentionTokens * kPages;
-  for (walk.step = firstSeen / kAttentionTokens; walk.step <= lastPosition / kAttentionTokens; walk.step++) walk.compute();
+  for (walk.step = walk.firstPage / kPages; walk.step <= walk.lastPage / kPages; walk.step++) walk.compute();
   releaseTiles();
   for (size_t row = 0; row < walk.rows; row++) finish(t, walk.rowOf(row), row, walk.sum[row]);
 }
