@@ -30,11 +30,15 @@ const SETS =
         { isa: 'avx512', flags: AVX512, without: 'gemm-int8.cc' },
         { isa: 'avx2_vnni', flags: [...AVX2, '-mavxvnni'], only: ['gemm-int8.cc'] },
         { isa: 'avx512_vnni', flags: [...AVX512, '-mavx512vnni'], only: ['gemm-int8.cc'] },
-        { isa: 'avx512_bf16', flags: [...AVX512, '-mavx512bf16'], only: ['gemm-bf16.cc'] },
+        {
+          isa: 'avx512_bf16',
+          flags: [...AVX512, '-mavx512bf16'],
+          only: ['gemm-bf16.cc', 'attention-bf16.cc'],
+        },
         { isa: 'amx', flags: AMX, only: ['gemm-amx.cc', 'attention-amx.cc'] },
       ]
     : [{ isa: 'portable', flags: [] }];
-const ONLY_PARTIAL = new Set(['gemm-bf16.cc', 'gemm-amx.cc', 'attention-amx.cc']);
+const ONLY_PARTIAL = new Set(['gemm-bf16.cc', 'attention-bf16.cc', 'gemm-amx.cc', 'attention-amx.cc']);
 /** Files of kernels/ that hold plain code: dispatch, sampling, reference twins. */
 const PLAIN_KERNEL_FILES = new Set(['kernels.cc', 'sample.cc', 'reference.cc']);
 

@@ -11,7 +11,7 @@ namespace pm {
 namespace amx { void gemmBf16(const GemmTask& task); void gemmInt8(const GemmTask& task); void attention(const AttentionTask& task); }
 #endif
 #if defined(PM_X86_SETS)
-namespace avx512_bf16 { void gemmBf16(const GemmTask& task); }
+namespace avx512_bf16 { void gemmBf16(const GemmTask& task); void attention(const AttentionTask& task); }
 namespace avx512_vnni { void gemmInt8(const GemmTask& task); }
 namespace avx2_vnni { void gemmInt8(const GemmTask& task); }
 namespace avx512 { extern const Kernels kernels; }
@@ -48,6 +48,8 @@ struct Found {
         Kernels widest = wide;
         widest.isa = "avx512_bf16";
         widest.gemmBf16 = avx512_bf16::gemmBf16;
+        widest.attention = avx512_bf16::attention;
+        widest.attendsInBf16 = true;
 #if defined(PM_AMX)
         if (__builtin_cpu_supports("avx512vbmi") && requestTiles()) {
           Kernels tiles = widest;
@@ -55,7 +57,6 @@ struct Found {
           tiles.gemmBf16 = amx::gemmBf16;
           tiles.gemmInt8 = amx::gemmInt8;
           tiles.attention = amx::attention;
-          tiles.attendsInBf16 = true;
           tiles.int8Input = Dtype::BF16;
           tiles.rowBlock = 512;  // bytes are widened once for each block
           tiles.attentionRows = 32;
