@@ -100,7 +100,7 @@ constexpr int kTileRows = kAccumulators >= 24 ? 6 : 2;
 constexpr int kTilePanels = kAccumulators >= 24 ? 2 : 1;
 
 struct Int8Tile {
-  static constexpr size_t kRows = kTileRows, kPanels = kTilePanels, kBlock = 16 * kSteps;
+  static constexpr size_t kRows = kTileRows, kPanels = kTilePanels, kBlock = 32 * kSteps;
 
   template <int MB, int NB, int Lines>
   static void compute(const TileTask& t) {

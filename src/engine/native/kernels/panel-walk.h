@@ -21,7 +21,7 @@ struct TileTask {
 };
 
 // Rows split as evenly as can be into tiles of at most `Tile::kRows`, for groups of `Tile::kPanels` panels. With
-// more than one tile the steps go in blocks of `Tile::kBlock` (8 KiB a panel), which stay in cache for all tiles; sums rest
+// more than one tile the steps go in blocks of `Tile::kBlock` (8 or 16 KiB a panel), which stay in cache for all tiles; sums rest
 // in y between blocks, which is exact. While a block is computed, the tiles together fetch the next one to L2.
 template <class Tile>
 void walk(const GemmTask& t, size_t steps) {
