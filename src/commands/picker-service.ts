@@ -95,6 +95,7 @@ export async function startPickerService(options: PickerServiceOptions): Promise
     hasLegacyNames: configuration.metrics.legacyNames,
     poolName: options.poolName ?? 'default',
     namespace: options.namespace ?? '',
+    fullEndpoint: configuration.metrics.fullEndpoint,
     openRequests: () => picker.openRequests(),
     prefixIndex: () => ({ size: prefixIndex.stats().residencies, ...prefixIndex.counts() }),
     waiting: () => (flow.isEnabled ? picker.waiting() : undefined),

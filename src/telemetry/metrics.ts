@@ -5,7 +5,7 @@ import type { InferenceRequest } from '../scheduling/inference-request.ts';
 import { withLegacyNames } from './legacy-names.ts';
 import { defineMetrics } from './metric-definitions.ts';
 import { type PoolCounters, poolCounters } from './pool-counters.ts';
-import { poolGauges } from './pool-gauges.ts';
+import { type FullEndpoint, poolGauges } from './pool-gauges.ts';
 import { type PrefixIndexFigures, prefixIndexFamilies } from './prefix-index-families.ts';
 import { queueGauges } from './queue-gauges.ts';
 import { requestMetrics } from './request-metrics.ts';
@@ -22,6 +22,8 @@ export interface MetricsOptions {
   readonly hasLegacyNames?: boolean;
   readonly poolName?: string;
   readonly namespace?: string;
+  /** Of the gauge of saturation. */
+  readonly fullEndpoint?: FullEndpoint;
   /** Requests that have an endpoint and are not finished. */
   readonly openRequests?: () => Iterable<InferenceRequest>;
   /** Of the prefix index. */
@@ -51,7 +53,7 @@ const defaultLimits: RequestLabelLimits = { maxModels: 1000, maxTenants: 100, ma
 
 /** Counts what happens, and makes Prometheus' text of it and of the pool as it is when it is asked for. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { snapshot, hasLegacyNames = false, poolName = 'default', namespace = '' } = options;
+  const { snapshot, hasLegacyNames = false, poolName = 'default', namespace = '', fullEndpoint } = options;
   const ofProcess = new Registry();
   collectDefaultMetrics({ register: ofProcess });
   const series = defineMetrics();
@@ -67,7 +69,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     ...ownGauges(options, table),
     ...queueGauges(options, table, isServed),
     ...series.families,
-    ...poolGauges({ snapshot, poolName, namespace }),
+    ...poolGauges({ snapshot, poolName, namespace, ...(fullEndpoint && { fullEndpoint }) }),
     streams.inFlight,
   ];
 

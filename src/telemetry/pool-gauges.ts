@@ -6,13 +6,29 @@ export interface PoolGaugesOptions {
   readonly poolName: string;
   /** Of the endpoints. */
   readonly namespace: string;
+  readonly fullEndpoint?: FullEndpoint;
 }
+
+/** Figures at which an endpoint counts as full; those that are not given do not count. */
+export interface FullEndpoint {
+  readonly waitingRequests?: number | undefined;
+  readonly kvCacheUsage?: number | undefined;
+  readonly inFlightRequests?: number | undefined;
+}
+
+/** Defaults of llm-d's `utilization-detector`. */
+const usualFull: FullEndpoint = { waitingRequests: 5, kvCacheUsage: 0.8 };
 
 /** The name that llm-d's producer has by itself; its guides for autoscalers ask for it. */
 const producerName = 'inflight-load-producer';
 
 /** Gauges of the pool, read from a snapshot whenever metrics are asked for: nothing to keep in step. */
-export function poolGauges({ snapshot, poolName, namespace }: PoolGaugesOptions): readonly Family[] {
+export function poolGauges({
+  snapshot,
+  poolName,
+  namespace,
+  fullEndpoint = usualFull,
+}: PoolGaugesOptions): readonly Family[] {
   const ofPool = (name: string, help: string, value: (ready: readonly Endpoint[]) => number) =>
     gauge({
       name,
@@ -45,9 +61,17 @@ export function poolGauges({ snapshot, poolName, namespace }: PoolGaugesOptions)
     ...figures,
     gauge({
       name: 'llm_d_epp_flow_control_pool_saturation',
-      help: `Load of the pool as llm-d's utilization detector counts it: mean of max(queue / ${fullQueue}, KV use / ${fullCache}); 1 if no endpoint is ready.`,
+      help: `Load of the pool as llm-d's detectors count it: mean of ${measureOf(fullEndpoint)} over ready endpoints; 1 if there is none.`,
       labelNames: ['inference_pool', 'stage'],
-      read: () => [[[poolName, 'effective'], saturation(snapshot().filter(({ isReady }) => isReady))]],
+      read: () => [
+        [
+          [poolName, 'effective'],
+          saturation(
+            snapshot().filter(({ isReady }) => isReady),
+            fullEndpoint,
+          ),
+        ],
+      ],
     }),
     gauge({
       name: 'llm_d_epp_per_endpoint_queue_size',
@@ -79,15 +103,28 @@ const averagedFigures: Readonly<Record<string, (endpoint: Endpoint) => number>> 
   running_requests: ({ metrics }) => metrics.runningRequests,
 };
 
-/** Defaults of llm-d's `utilization-detector`. */
-const fullQueue = 5;
-const fullCache = 0.8;
+const fullFigures: Readonly<Record<keyof FullEndpoint, (endpoint: Endpoint) => number>> = {
+  waitingRequests: ({ metrics }) => metrics.queuedRequests,
+  kvCacheUsage: ({ metrics }) => metrics.kvCacheUsage,
+  inFlightRequests: ({ inFlight }) => inFlight.requests,
+};
 
-function saturation(ready: readonly Endpoint[]): number {
+function limitsOf(full: FullEndpoint): [keyof FullEndpoint, number][] {
+  const figures = Object.keys(fullFigures) as (keyof FullEndpoint)[];
+  return figures.flatMap((figure) => (full[figure] === undefined ? [] : [[figure, full[figure]]]));
+}
+
+function measureOf(full: FullEndpoint): string {
+  const shares = limitsOf(full).map(([figure, limit]) => `${figure} / ${limit}`);
+  return shares.length === 1 ? shares[0]! : `max(${shares.join(', ')})`;
+}
+
+function saturation(ready: readonly Endpoint[], full: FullEndpoint): number {
   if (ready.length === 0) return 1;
+  const limits = limitsOf(full);
   return mean(
-    ready.map(({ metrics }) =>
-      Math.max(metrics.queuedRequests / fullQueue, metrics.kvCacheUsage / fullCache),
+    ready.map((endpoint) =>
+      Math.max(...limits.map(([figure, limit]) => fullFigures[figure](endpoint) / limit)),
     ),
   );
 }

@@ -282,6 +282,17 @@ describe('metrics', () => {
     expect(await saturation([{ ...endpoint('a'), isReady: false }])).toBe('1');
   });
 
+  it.each([
+    [{ inFlightRequests: 12 }, '0.25', 'inFlightRequests / 12'],
+    [{ waitingRequests: 4, kvCacheUsage: 1 }, '0.5', 'max(waitingRequests / 4, kvCacheUsage / 1)'],
+    [{ kvCacheUsage: 0.25, inFlightRequests: 12 }, '2', 'max(kvCacheUsage / 0.25, inFlightRequests / 12)'],
+  ])('tell saturation by the limits that are given: %j', async (fullEndpoint, value, measure) => {
+    const metrics = createMetrics({ snapshot: () => [endpoint('a')], version: '1', fullEndpoint });
+    const { body } = await metrics.text();
+    expect(/pool_saturation\{.*\} (.*)/.exec(body)?.[1]).toBe(value);
+    expect(body).toContain(`mean of ${measure} over ready endpoints`);
+  });
+
   it('count ejections, restorations and scrapes, until the endpoint is gone', async () => {
     let present: readonly Endpoint[] = two();
     const metrics = metricsOf(() => present);

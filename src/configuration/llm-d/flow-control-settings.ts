@@ -18,7 +18,8 @@ const withoutEffect: Readonly<Partial<Record<keyof FlowControl, string>>> = {
   noEndpointRequestTTL: 'is ignored: without a ready endpoint a request is refused at once',
   usageLimitPolicyPluginRef: 'is ignored: every priority may use all the room that there is',
   bandSelectionPolicyPluginRef: 'is ignored: higher priorities are always first',
-  saturationDetector: "is ignored: room is told by an engine's undone prefill and its KV memory",
+  saturationDetector:
+    "does not decide who waits: room is told by an engine's undone prefill and its KV memory",
 };
 
 /** llm-d's section as settings of ours. */

@@ -7,6 +7,7 @@ import { formatParameters, type MappingRow } from './mapping-table.ts';
 import type { Mapping, Setting } from './plugin-type.ts';
 import { pluginTypes } from './plugins/index.ts';
 import { discoveryReference, parserReferences, referenceProblems } from './references.ts';
+import { type SaturationDetector, saturationDetector } from './saturation.ts';
 import { schedulingProfile, type Use } from './scheduling-profile.ts';
 import { readSections } from './sections.ts';
 
@@ -41,12 +42,15 @@ export function importEndpointPickerConfig(document: unknown, gates: readonly st
   const { instances, problems } = readInstances(config.plugins);
   const { uses, problems: profileProblems } = schedulingProfile(config, instances);
   const sections = readSections(config);
+  const detector = saturationDetector(config, instances);
   const errors = [...problems, ...referenceProblems(config), ...profileProblems, ...sections.errors];
   const warnings = [...sections.warnings];
   const rows: MappingRow[] = [];
   for (const instance of instances) {
     const use = uses?.find((each) => each.instance === instance);
-    const row = rowOf(instance, use, config, uses === undefined ? 'no profile runs' : 'nothing refers to it');
+    const unused = uses === undefined ? 'no profile runs' : 'nothing refers to it';
+    const ofInstance = rowOf(instance, use, config, unused);
+    const row = detector?.instance === instance ? withDetector(ofInstance, detector) : ofInstance;
     rows.push(row);
     const path: Path = ['plugins', instance.at];
     if (row.verdict === 'refused') errors.push(problem(path, `${row.plugin} is refused: ${row.note}`));
@@ -61,7 +65,7 @@ export function importEndpointPickerConfig(document: unknown, gates: readonly st
   }
   errors.push(...secondIndexes(instances));
   return {
-    ...toConfiguration(instances, uses ?? [], config, sections.settings),
+    ...toConfiguration(instances, uses ?? [], config, sections.settings, detector),
     rows: [...rows, ...implicitRows(uses), ...sectionRows(sections.settings)],
     errors,
     warnings,
@@ -100,6 +104,18 @@ function rowOf(
   const weight = mapping.role === 'scorer' ? `${use.weight} x ` : '';
   const ours = `${mapping.role} ${weight}${mapping.name}${formatParameters(mapping.parameters)}`;
   return { plugin, verdict: 'mapped', ours, note: mapping.note ?? '' };
+}
+
+/** A detector may be a filter of the profile, too. */
+function withDetector(row: MappingRow, { setting }: SaturationDetector): MappingRow {
+  const asFilter = row.verdict === 'mapped' ? [row.ours] : [];
+  const note = 'for the metric flow_control_pool_saturation';
+  return {
+    ...row,
+    verdict: 'mapped',
+    ours: [...asFilter, settingsText([setting])].join(', '),
+    note: row.note === '' ? note : `${note}; ${row.note}`,
+  };
 }
 
 function settingsText(settings: readonly Setting[]): string {
@@ -158,6 +174,7 @@ function toConfiguration(
   uses: readonly Use[],
   config: EndpointPickerConfig,
   settings: readonly Setting[],
+  detector: SaturationDetector | undefined,
 ): Pick<Imported, 'value' | 'origins'> {
   const origins: Origin[] = [];
   const filters: unknown[] = [{ name: 'ready' }];
@@ -196,6 +213,11 @@ function toConfiguration(
       origins.push({ ours: setting.path, theirs: ['plugins', at, 'parameters'] });
       value = withSetting(value, setting.path, setting.value);
     }
+  }
+  if (detector !== undefined) {
+    const { instance, setting } = detector;
+    origins.push({ ours: setting.path, theirs: ['plugins', instance.at, 'parameters'] });
+    value = withSetting(value, setting.path, setting.value);
   }
   for (const { path, value: set } of settings) {
     origins.push({ ours: path, theirs: ['flowControl'] });

@@ -22,6 +22,8 @@ export type Mapping =
       readonly parameters: Parameters;
       /** Endpoints to name after the first, of a picker. */
       readonly fallbacks?: number;
+      /** `metrics.fullEndpoint` where it is the detector of saturation. */
+      readonly fullEndpoint?: Readonly<Record<string, number>>;
       readonly note?: string;
     }
   /** Values at paths of our configuration. */

@@ -90,6 +90,20 @@ export const health = z
   .prefault({})
   .describe('gRPC health, for probes.');
 
+const usualFull = { waitingRequests: 5, kvCacheUsage: 0.8 };
+
+const fullEndpoint = z
+  .strictObject({
+    waitingRequests: z.number().positive().optional().describe("In the engine's queue."),
+    kvCacheUsage: z.number().positive().max(1).optional().describe('0 to 1, as the engine tells it.'),
+    inFlightRequests: z.number().positive().optional().describe('Sent and not yet finished.'),
+  })
+  .refine((full) => Object.keys(full).length > 0, 'say at least one figure')
+  .default(usualFull)
+  .describe(
+    'At which figures the metric flow_control_pool_saturation counts an endpoint as full; of several the one nearest to its limit. Nothing else reads it.',
+  );
+
 export const metrics = z
   .strictObject({
     host: host('127.0.0.1'),
@@ -98,6 +112,7 @@ export const metrics = z
       .boolean()
       .default(false)
       .describe('Also under the names before llm_d_epp_: inference_objective_, _pool_ and _extension_.'),
+    fullEndpoint,
   })
   .prefault({})
   .describe('Prometheus metrics of this process.');

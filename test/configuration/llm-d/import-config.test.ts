@@ -97,7 +97,6 @@ describe("llm-d's EndpointPickerConfig", () => {
     expect(warnings.map((line) => line.split('  ')[1]!.split(':')[0])).toEqual([
       'plugins[1]',
       'plugins[10]',
-      'plugins[12]',
       'plugins[13]',
       'plugins[14]',
       'dataLayer.crossReplicaSyncInterval',

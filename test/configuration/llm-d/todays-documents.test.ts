@@ -114,6 +114,24 @@ flowControl:
     expect(warnings).toContain('max-saturation-detector is ignored');
   });
 
+  const detectors = `${v1}plugins:
+- type: queue-scorer
+- {type: utilization-detector, parameters: {queueDepthThreshold: 7}}
+- {name: cap, type: concurrency-detector, parameters: {maxConcurrency: 64}}
+schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer}]}]
+`;
+
+  it.each([
+    ['flowControl: {saturationDetector: {pluginRef: cap}}', { inFlightRequests: 64 }],
+    ['saturationDetector: {pluginRef: cap}', { inFlightRequests: 64 }],
+    ['saturationDetector: {pluginRef: ""}', { waitingRequests: 7, kvCacheUsage: 0.8 }],
+    ['', { waitingRequests: 7, kvCacheUsage: 0.8 }],
+  ])('show saturation as their detector counts it: %s', async (section, fullEndpoint) => {
+    const { configuration } = await outcomeOf(`${detectors}${section}\n`);
+    expect(configuration?.metrics.fullEndpoint).toEqual(fullEndpoint);
+    expect(configuration?.profile).toMatchObject({ filters: [{ name: 'ready' }] });
+  });
+
   it('have gates on the command line, over their own', async () => {
     expect((await outcomeOf(flow, ['flowControl'])).configuration?.flowControl.enabled).toBe(true);
     const on = `${flow}featureGates: [flowControl]\n`;

@@ -47,6 +47,7 @@ export const requestPlugins: Readonly<Record<string, PluginType>> = {
         ],
         fallsBackToAll: true,
       },
+      fullEndpoint: { waitingRequests: queueDepthThreshold, kvCacheUsage: kvCacheUtilThreshold },
       note: saturation,
     }),
   }),
@@ -63,6 +64,7 @@ export const requestPlugins: Readonly<Record<string, PluginType>> = {
               limits: [`active-requests<${Math.floor(maxConcurrency * (1 + headroom))}`],
               fallsBackToAll: false,
             },
+            fullEndpoint: { inFlightRequests: maxConcurrency },
             note: saturation,
           }
         : { kind: 'refused', note: 'tokens in flight are no limit here; set `concurrencyMode: requests`' },
