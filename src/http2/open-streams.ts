@@ -1,10 +1,11 @@
 import { initialWindow, maxWindow } from './frame.ts';
 import { ConnectionError, ErrorCode } from './http2-error.ts';
 import type { Http2Stream } from './http2-stream.ts';
+import { StreamTable } from './stream-table.ts';
 
 /** The streams of a connection that are not gone, and those of them that wait for a window or the socket. */
 export class OpenStreams {
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams = new StreamTable();
   readonly #waiting = new Set<Http2Stream>();
   #initialWindow = initialWindow;
 
@@ -18,16 +19,16 @@ export class OpenStreams {
   }
 
   find(id: number): Http2Stream | undefined {
-    return this.#streams.get(id);
+    return this.#streams.find(id);
   }
 
   add(stream: Http2Stream): void {
-    this.#streams.set(stream.id, stream);
+    this.#streams.add(stream);
   }
 
   remove(stream: Http2Stream): void {
-    this.#streams.delete(stream.id);
-    this.#waiting.delete(stream);
+    this.#streams.remove(stream.id);
+    if (this.#waiting.size > 0) this.#waiting.delete(stream);
   }
 
   wait(stream: Http2Stream): void {
@@ -53,7 +54,7 @@ export class OpenStreams {
       throw new ConnectionError(ErrorCode.FlowControlError, `INITIAL_WINDOW_SIZE ${value} passes 2^31 - 1.`);
     const change = value - this.#initialWindow;
     this.#initialWindow = value;
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams) {
       stream.sendWindow += change;
       if (stream.sendWindow > maxWindow)
         throw new ConnectionError(ErrorCode.FlowControlError, 'A stream window passes 2^31 - 1.');
@@ -63,7 +64,7 @@ export class OpenStreams {
 
   /** Tells all of them that they are gone; returns what one of them threw at it. */
   endAll(): ConnectionError | undefined {
-    const streams = [...this.#streams.values()];
+    const streams = [...this.#streams].sort((a, b) => a.id - b.id);
     this.#streams.clear();
     this.#waiting.clear();
     let failure: ConnectionError | undefined;
