@@ -181,6 +181,8 @@ const groups: readonly (readonly [name: string, faults: Faults, only: RegExp, fa
     ],
     ['replaces', { replaces: true }, /^reply.*full-duplex\]/, ['reply-continue']],
     ['removes the host', { removesHost: true }, /^reply.*full-duplex\]/, ['reply-pseudo-headers']],
+    ['none, on many connections', {}, /^ngf-connections/, []],
+    ['counts connections up only', { keepsConnections: true }, /^ngf-connections/, ['ngf-connections']],
     ['lists no health services', { listsNothing: true }, /^health-(list|watch)/, ['health-list']],
     [
       'none, with rewriting',

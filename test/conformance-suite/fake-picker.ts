@@ -46,6 +46,8 @@ export interface Faults {
   readonly replaces?: boolean;
   readonly removesHost?: boolean;
   readonly listsNothing?: boolean;
+  /** Counts connections, and forgets to count them down. */
+  readonly keepsConnections?: boolean;
   /** Of a model name that is given in both fields of a header. Rewrites by parsing. */
   readonly readsValueFirst?: boolean;
   /** Sets each header again that came in several lines. */
@@ -82,7 +84,10 @@ export async function serveFakePicker(
 ): Promise<RunningServer> {
   const server = createServer();
   const sessions = new Set<{ destroy(): void }>();
-  server.on('session', (session) => sessions.add(session));
+  server.on('session', (session) => {
+    sessions.add(session);
+    if (faults.keepsConnections && sessions.size > 100) session.destroy();
+  });
   const shared = { turn: 0, open: 0, hasShed: false };
   server.on('stream', (stream, headers) => {
     const method = /^\/grpc.health.v1.Health\/(\w+)$/.exec(headers[':path'] ?? '')?.[1];

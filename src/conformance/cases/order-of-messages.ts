@@ -18,6 +18,10 @@ import { requireBody, requireGoodEnd } from './requirements.ts';
 /** Envoy gives up on a reply after this time, unless it is told otherwise. */
 const messageTimeoutMs = 200;
 
+/** Of NGINX Gateway Fabric's shim, which opens one for each request: so many at once, so many times. */
+const connectionsAtOnce = 16;
+const connectionRounds = 8;
+
 /** Order and number of replies, by body mode (ext_proc, `external_processor.proto` and Envoy's filter). */
 export const orderCases: readonly ConformanceCase[] = [
   {
@@ -49,6 +53,22 @@ export const orderCases: readonly ConformanceCase[] = [
       require(value?.rawValue !==
         undefined, 'the lower-case header in the headers reply', exchange.describe());
       return exchange.describe();
+    },
+  },
+  {
+    id: 'ngf-connections',
+    clause: '4.2',
+    title: `4.2: ${connectionsAtOnce * connectionRounds} requests on as many connections, ${connectionsAtOnce} at once, are all picked for: NGINX Gateway Fabric keeps none`,
+    level: 'MUST',
+    dialects: [dialects.ngf],
+    async run(session, dialect) {
+      session.requirePool();
+      for (let round = 0; round < connectionRounds; round++) {
+        const runs = Array.from({ length: connectionsAtOnce }, () => onConnectionOfItsOwn(session, dialect));
+        const failed = (await Promise.allSettled(runs)).find(({ status }) => status === 'rejected');
+        if (failed?.status === 'rejected') throw inRound(round, failed.reason);
+      }
+      return `${connectionsAtOnce * connectionRounds} connections`;
     },
   },
   {
@@ -216,6 +236,21 @@ export const orderCases: readonly ConformanceCase[] = [
     },
   },
 ];
+
+async function onConnectionOfItsOwn(session: Session, dialect: Dialect): Promise<void> {
+  const connection = await session.connect();
+  try {
+    const exchange = await session.startOn(connection, dialect).request(session.chat());
+    await exchange.requirePicked().finish();
+    requireGoodEnd(exchange);
+  } finally {
+    connection.close();
+  }
+}
+
+function inRound(round: number, error: unknown): unknown {
+  return error instanceof Unmet ? new Unmet(error.expected, `in round ${round + 1}: ${error.found}`) : error;
+}
 
 /** What comes when the headers are sent and nothing else. */
 async function answerToHeaders(
