@@ -102,7 +102,7 @@ const configurationFlags = {
   },
   model: {
     flags: '--model <folder>',
-    description: 'model folder that the engines serve (the bundled small model)',
+    description: 'model folder or .gguf file that the engines serve (the bundled small model)',
     paths: [['up', 'model']],
     parse: resolvedPath,
   },

@@ -13,15 +13,18 @@ type UpConfiguration = Configuration['up'];
 
 const host = '127.0.0.1';
 
-/** The folder that the engines load; the bundled model unless another one is named. */
+/** The folder or file that the engines load; the bundled model unless another one is named. */
 export function modelFolder({ configuration, folder }: LoadedConfiguration): string {
   const { model } = configuration.up;
   const path =
     model === undefined
       ? join(packageFolder(), 'config', 'models', 'pointsman-mini')
       : resolve(folder, model);
-  if (existsSync(join(path, 'config.json'))) return path;
-  const flag = model === undefined ? 'name another with --model' : 'expected a model folder with config.json';
+  if (existsSync(join(path, 'config.json')) || (path.endsWith('.gguf') && existsSync(path))) return path;
+  const flag =
+    model === undefined
+      ? 'name another with --model'
+      : 'expected a model folder with config.json, or a .gguf file';
   throw new CommandError(`there is no model in ${path}; ${flag}`, exitCodes.usage);
 }
 

@@ -125,6 +125,14 @@ describe('pointsman', () => {
 });
 
 describe('pointsman up', () => {
+  it('serves a GGUF file', async () => {
+    const model = join(import.meta.dirname, '..', 'fixtures', 'gguf', 'llama-q8_0.gguf');
+    const program = new Pointsman(['up', '--pods=1', '--model', model, ...freePorts]);
+    expect(await program.printed(/is ready after[\s\S]* model +(.*)/)).toMatchObject({
+      1: 'llama-q8_0.gguf',
+    });
+  });
+
   it('ends with code 2 when its engine cannot serve the model', async () => {
     const folder = folderWith({ 'config.json': '{}', 'tokenizer.json': '{}' });
     const { code, stderr } = await pointsman(['up', '--pods=1', '--model', '.', ...freePorts], folder);
