@@ -66,6 +66,12 @@ export function createEngineServer({
     // An empty body is no body: `POST /reset_prefix_cache` needs none, whatever content type it claims.
     async (_: unknown, text: string) => (text === '' ? undefined : parseJson(text, 'The request body')),
   );
+  // `curl -X POST -d ''` claims a form.
+  app.addContentTypeParser('*', { parseAs: 'string' }, async (request: FastifyRequest, text: string) => {
+    if (text === '') return undefined;
+    const type = request.headers['content-type'];
+    throw new ServiceError('unsupported_media_type', `Send the body as application/json, not as ${type}.`);
+  });
   app.addHook('onResponse', async ({ method, routeOptions, headers }, reply) => {
     const { statusCode, elapsedTime } = reply;
     context.metrics.http.observe({

@@ -274,7 +274,8 @@ describe('sleep', () => {
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
     expect((await engine.get('/health')).status).toBe(200);
 
-    expect((await engine.post('/wake_up', '')).status).toBe(200);
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    expect((await engine.post('/wake_up', '', form)).status).toBe(200);
     expect(await sleeping()).toEqual({ is_sleeping: false });
     expect(await readText(engine)).toBe(before);
     engine.core.checkIntegrity();
