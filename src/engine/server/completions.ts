@@ -169,7 +169,7 @@ async function* chunks(
   const nameOf = tokenNames(context.tokenizer, options.namesTokensById);
   const showsTokens = logprobs !== undefined || options.returnsTokenIds;
   const usages = new Map<number, GenerationUsage>();
-  /** Characters sent per choice. */
+  /** Where the next token of a choice begins: after the tokens so far, though some of their text may be held back. */
   const offsets = new Map<number, number>();
   const scored = new Map<number, readonly ScoredToken[]>();
   for await (const [prompt, { deltas, usage, promptLogprobs }] of updates) {
@@ -182,7 +182,9 @@ async function* chunks(
       const echo = isEcho && isFirst ? prompts[prompt]!.text : '';
       const echoed = isEcho && isFirst ? (scored.get(prompt) ?? []) : [];
       const offset = offsets.get(index) ?? 0;
-      offsets.set(index, offset + echo.length + text.length);
+      const shown =
+        logprobs === undefined ? null : completionLogprobs(nameOf, [...echoed, ...outputs], offset);
+      offsets.set(index, offset + (shown?.tokens.join('').length ?? 0));
       if (echo + text === '' && finish === undefined && !showsTokens) continue;
       yield {
         ...head,
@@ -191,8 +193,7 @@ async function* chunks(
           {
             index,
             text: echo + text,
-            logprobs:
-              logprobs === undefined ? null : completionLogprobs(nameOf, [...echoed, ...outputs], offset),
+            logprobs: shown,
             finish_reason: finish?.reason ?? null,
             stop_reason: finish?.stopReason ?? null,
             ...(options.returnsTokenIds ? { token_ids: outputs.map(({ tokenId }) => tokenId) } : {}),

@@ -256,6 +256,15 @@ describe('log-probabilities of the prompt', () => {
     }
   });
 
+  test('have the offsets of their tokens where a stop string could begin and text is held back', async () => {
+    const [third] = (await complete({ max_tokens: 3 })).choices[0]!.text.slice(2);
+    const body = { ...base, logprobs: 1, stop: [`${third}#`], stream: true };
+    const events = await readEvents(await engine.post('/v1/completions', body));
+    expect(events.flatMap((event) => event.choices[0]!.logprobs.text_offset)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7,
+    ]);
+  });
+
   test('are refused in a stream, and beyond --max-logprobs', async () => {
     const refusal = async (body: object) =>
       (await (await engine.post('/v1/completions', { ...base, ...body })).json()) as Answer;
