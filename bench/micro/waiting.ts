@@ -7,7 +7,12 @@ const tenants = 100;
 /** Room for as many as `free` says, whoever they are. */
 function createDesk() {
   const pool = { free: 0 };
-  const round: Round = { hasRoom: () => pool.free > 0, hasGainedSince: () => true, readyEndpoints: 16 };
+  const round: Round = {
+    hasRoom: () => pool.free > 0,
+    hasGainedSince: () => true,
+    readyEndpoints: 16,
+    ownEndpoints: 16,
+  };
   const flow = new FlowControl({
     limits: () => ({ ...defaultLimits, maxQueuedRequests: 2 * waitingRequests }),
     beginRound: () => round,

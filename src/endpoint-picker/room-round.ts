@@ -46,6 +46,10 @@ export class RoomRound implements Round {
     return this.#before.flat.reduce((ready, { isReady }) => ready + (isReady ? 1 : 0), 0);
   }
 
+  get ownEndpoints(): number {
+    return this.#before.flat.reduce((own, endpoint) => own + (endpoint.isReady ? ownShare(endpoint) : 0), 0);
+  }
+
   /** The same list until something is sent. */
   get endpoints(): EndpointList {
     this.#showSent();
@@ -120,6 +124,12 @@ export class RoomRound implements Round {
     this.#had ??= this.#rooms.of(this.#before);
     return this.#had;
   }
+}
+
+/** Of the requests there, by gauges and what we have sent since. */
+function ownShare({ metrics, inFlight: { requests, sentSinceScrape } }: Endpoint): number {
+  const all = metrics.runningRequests + metrics.queuedRequests + sentSinceScrape;
+  return all > requests ? requests / all : 1;
 }
 
 function addOnce(slots: number[], slot: number): void {

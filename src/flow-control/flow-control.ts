@@ -35,6 +35,8 @@ export interface Round {
   /** Some endpoint that had no room when the earlier round began had room when this one did. */
   hasGainedSince(earlier: this): boolean;
   readonly readyEndpoints: number;
+  /** Of these, as many as our requests fill: those of other replicas fill the rest. */
+  readonly ownEndpoints: number;
 }
 
 /** What a decision found at the endpoint that would be best. */
@@ -299,9 +301,9 @@ export class FlowControl<R extends Round> {
   }
 
   /** True if a place is kept for it from now on. */
-  #keepPlace(waiting: Waiting<Held<R>>, shortage: Shortage, { readyEndpoints }: R): boolean {
+  #keepPlace(waiting: Waiting<Held<R>>, shortage: Shortage, { ownEndpoints }: R): boolean {
     const nowMs = this.#options.clock();
-    if (!this.#kept.isDue(waiting, shortage, readyEndpoints, nowMs)) return false;
+    if (!this.#kept.isDue(waiting, shortage, ownEndpoints, nowMs)) return false;
     if (this.#isOverShare(waiting)) return false;
     const place = shortage.keepPlace();
     if (place === undefined) return false;

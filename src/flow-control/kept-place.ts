@@ -69,8 +69,9 @@ export class KeptPlace<T> {
 
   /**
    * The request is short of room. True if others have passed it for too long: the less it needs, the likelier it is that
-   * chance makes room for it. One that needs a whole endpoint is passed by no more than fills all of them once, or for
-   * a quarter of its time to live.
+   * chance makes room for it. One that needs a whole endpoint is passed by no more than fills all `endpoints` once, or for
+   * a quarter of its time to live. We know what we have given alone: beside other replicas, `endpoints` are as many as
+   * are ours.
    */
   isDue(waiting: Waiting<T>, { neededTokens, capacityTokens }: Shortage, endpoints: number, nowMs: number) {
     waiting.passedFrom ??= this.#givenTokens;

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { EngineKeeper } from '../../src/endpoint-picker/engine-keeper.ts';
+import { RoomRound } from '../../src/endpoint-picker/room-round.ts';
 import { defaultRoomRule } from '../../src/endpoint-picker/room-rule.ts';
 import { hasGained, isOpenIn, RoomTable } from '../../src/endpoint-picker/room-table.ts';
 import { EndpointList } from '../../src/scheduling/endpoint-list.ts';
@@ -48,5 +50,36 @@ describe('which endpoints have room', () => {
     const rooms = table.of(EndpointList.of(endpoints.slice(1)));
     expect(rooms.count).toBe(1);
     expect(isOpenIn(rooms, 69)).toBe(true);
+  });
+});
+
+describe('the endpoints that our requests fill', () => {
+  const ownOf = (...parts: readonly EndpointParts[]) => {
+    const endpoints = EndpointList.of(parts.map((each, slot) => makeEndpoint({ ...each, slot })));
+    const keeper = new EngineKeeper({ pool: { find: (endpoint) => endpoints.at(endpoint.slot) } });
+    return new RoomRound(endpoints, new RoomTable(defaultRoomRule), keeper).ownEndpoints;
+  };
+
+  it.each([
+    { what: 'all of one where nobody else is', metrics: { runningRequests: 4 }, requests: 4, own: 1 },
+    { what: 'all of one that has told nothing yet', metrics: {}, requests: 4, own: 1 },
+    { what: 'all of an idle one', metrics: {}, requests: 0, own: 1 },
+    {
+      what: 'half of one where as many others are',
+      metrics: { runningRequests: 6, queuedRequests: 2 },
+      requests: 4,
+      own: 0.5,
+    },
+    { what: 'nothing of one that only others use', metrics: { runningRequests: 8 }, requests: 0, own: 0 },
+  ])('are $what', ({ metrics, requests, own }) => {
+    expect(ownOf({ metrics, inFlight: { requests } })).toBe(own);
+    expect(ownOf({ metrics, inFlight: { requests } }, {})).toBe(own + 1);
+    expect(ownOf({ metrics, inFlight: { requests }, isReady: false })).toBe(0);
+  });
+
+  it('count what was sent since the gauges were read', () => {
+    expect(ownOf({ metrics: { runningRequests: 6 }, inFlight: { requests: 4, sentSinceScrape: 2 } })).toBe(
+      0.5,
+    );
   });
 });

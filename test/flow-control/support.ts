@@ -10,12 +10,14 @@ import {
 /** Places of one kind: a round is how many are free, no request prefers any. */
 class FreePlaces implements Round {
   readonly readyEndpoints: number;
+  readonly ownEndpoints: number;
   readonly #pool: { free: number; ready: number };
   readonly #hadRoom: boolean;
 
   constructor(pool: { free: number; ready: number }) {
     this.#pool = pool;
     this.readyEndpoints = pool.ready;
+    this.ownEndpoints = pool.ready;
     this.#hadRoom = pool.free > 0;
   }
 
