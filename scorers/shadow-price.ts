@@ -5,9 +5,10 @@
  *
  *   queue + memory wait + kappa x own + own x (decodeDelay x decoding + freshDelay x fresh)
  *     + decodeTime x mean output x step / (1 - prefill share)
- *   kappa = min(maxPrice, 1 + congestion x (mean queue + mean waiting x busyness²) / mean own + eviction x phi)
+ *   kappa = min(maxPrice, 1 + congestion x (mean queue + mean waiting x busyness⁴) / mean own + eviction x phi)
  *   waiting  = own prefill of the requests that flow control holds, which wait for endpoints that are busy;
- *   busyness = requests there over the mean, at most 1: nobody waits for an endpoint that has time to spare
+ *   busyness = requests there or memory that they hold, whichever is more, over the mean, at most 1: nobody waits for an
+ *              endpoint that has time to spare, and few long prompts leave it none
  *   phi      = share of prompt blocks that were asked for before and are on no endpoint now
  *   fresh    = answers that have just begun, and those about to: many will be short, and one prefill between two of
  *              their few tokens is all that their readers see of the pace

@@ -60,6 +60,11 @@ export class CostTerms {
   }
 }
 
+/** At most 1. */
+function overMean(value: number, mean: number): number {
+  return mean > 0 ? Math.min(1, value / mean) : 0;
+}
+
 const column = (): Float64Array => new Float64Array(0);
 
 /**
@@ -94,8 +99,9 @@ export class CostTable {
   /** Of the last costing, of the rows that it has looked at. */
   total = column();
   ttftMs = column();
-  /** Sum of the pending prefill up to the end of each block, and the first block that it does not cover. */
+  /** Sums of the pending prefill and of the held memory up to the end of each block, and the first block that they do not cover. */
   #pendingThrough = column();
+  #heldThrough = column();
   #unsummed = 0;
   /** Of each block: sums and least values. */
   #blockRequests = column();
@@ -111,6 +117,7 @@ export class CostTable {
   #wholeWork = 0;
   #queueMs = 0;
   #meanRequests = 0;
+  #meanHeld = 0;
   #perMs = 0;
   #evicted = 0;
   #waitingMs = 0;
@@ -217,29 +224,36 @@ export class CostTable {
     this.#wholeWork = prefillWork(promptTokens, wholeTokens);
     this.#uncached.fill(wholeTokens, 0, rows);
     this.mostCachedTokens = 0;
-    const queueMs = this.#sumPending();
+    this.#sumThrough();
+    const last = list.blocks.length - 1;
+    const queueMs = last < 0 ? 0 : this.#pendingThrough[last]!;
     let requests = 0;
-    for (let b = 0; b < list.blocks.length; b++) requests += this.#blockRequests[b]!;
+    for (let b = 0; b <= last; b++) requests += this.#blockRequests[b]!;
     this.#queueMs = queueMs;
     this.#meanRequests = requests / list.length;
+    this.#meanHeld = last < 0 ? 0 : this.#heldThrough[last]! / list.length;
     this.#perMs = congestion / (list.length * pressure.meanOwnMs);
     this.#evicted = eviction * pressure.evictedShare;
     this.#waitingMs = pressure.waitingMs;
     this.#leastKappa = Math.min(maxPrice, 1 + queueMs * this.#perMs + this.#evicted);
   }
 
-  /** One after the other in the order of the list: the sum must not depend on where its blocks end. */
-  #sumPending(): number {
+  /** One after the other in the order of the list: the sums must not depend on where its blocks end. */
+  #sumThrough(): void {
     const { blocks } = this.#list!;
-    this.#unsummed = Math.min(this.#unsummed, blocks.length);
-    let sum = this.#unsummed === 0 ? 0 : this.#pendingThrough[this.#unsummed - 1]!;
-    for (let b = this.#unsummed; b < blocks.length; b++) {
+    const first = Math.min(this.#unsummed, blocks.length);
+    let pending = first === 0 ? 0 : this.#pendingThrough[first - 1]!;
+    let held = first === 0 ? 0 : this.#heldThrough[first - 1]!;
+    for (let b = first; b < blocks.length; b++) {
       const end = b * blockSize + blocks[b]!.length;
-      for (let row = b * blockSize; row < end; row++) sum += this.#pending[row]!;
-      this.#pendingThrough[b] = sum;
+      for (let row = b * blockSize; row < end; row++) {
+        pending += this.#pending[row]!;
+        held += this.#held[row]!;
+      }
+      this.#pendingThrough[b] = pending;
+      this.#heldThrough[b] = held;
     }
     this.#unsummed = blocks.length;
-    return sum;
   }
 
   #noteCached(context: SchedulingContext, endpoint: Endpoint, row: number): void {
@@ -287,8 +301,11 @@ export class CostTable {
 
   #kappa(row: number): number {
     if (!(this.#waitingMs > 0)) return this.#leastKappa;
-    const busyness = this.#meanRequests > 0 ? Math.min(1, this.#requests[row]! / this.#meanRequests) : 0;
-    const queueMs = this.#queueMs + this.#waitingMs * busyness ** 2;
+    const busyness = Math.max(
+      overMean(this.#requests[row]!, this.#meanRequests),
+      overMean(this.#held[row]!, this.#meanHeld),
+    );
+    const queueMs = this.#queueMs + this.#waitingMs * busyness ** 4;
     return Math.min(this.#weights.maxPrice, 1 + queueMs * this.#perMs + this.#evicted);
   }
 
@@ -356,6 +373,7 @@ export class CostTable {
     this.total = longer(this.total);
     this.ttftMs = longer(this.ttftMs);
     this.#pendingThrough = longer(this.#pendingThrough, blocks);
+    this.#heldThrough = longer(this.#heldThrough, blocks);
     this.#blockRequests = longer(this.#blockRequests, blocks);
     this.#blockBase = longer(this.#blockBase, blocks);
     this.#blockPrefill = longer(this.#blockPrefill, blocks);

@@ -56,6 +56,19 @@ describe('shadow-price', () => {
     expect(busyPrice).toBeGreaterThan(100);
   });
 
+  it('asks the price of those who wait where requests are many or hold much, not where there is time to spare', () => {
+    const few = { requests: 4 };
+    const endpoints = [
+      makeEndpoint({ slot: 0, inFlight: few, learned: { heldTokens: 120_000 } }),
+      makeEndpoint({ slot: 1, inFlight: { requests: 40 }, learned: { heldTokens: 30_000 } }),
+      makeEndpoint({ slot: 2, inFlight: few, learned: { heldTokens: 10_000 } }),
+    ];
+    const context = { ...makeContext({ cached: [0, 0, 0] }), waitingMs: 10_000 };
+    const [fewLong, manyShort, idler] = termsOf(context, endpoints)['price of own prefill']!;
+    expect(fewLong).toBe(manyShort);
+    expect(fewLong).toBeGreaterThan(5 * idler!);
+  });
+
   it('keeps long prompts from engines whose answers have just begun', () => {
     const endpoints = [
       makeEndpoint({ slot: 0, inFlight: { requests: 6 } }),

@@ -91,6 +91,17 @@ describe('the default policy', () => {
     expect(ours!.ttftMeanMs / llmD!.ttftMeanMs).toBeLessThan(1.1);
   });
 
+  // Goal 6: few long prompts fill an engine as many short ones do, and are not cheaper to add to.
+  it('keeps its lead over an index and gauges when conversations come faster than these can bear', () => {
+    const [ours, llmD] = ['default', 'llm-d-3-2-2'].map(
+      (policy) =>
+        runPolicy(policy, { workload: 'trace-conversation', load: 1.1, share: 0.5 }).policies[0]!.runs[0]!,
+    );
+    expect(ours!.ttftMeanMs / llmD!.ttftMeanMs).toBeLessThan(0.4);
+    expect(ours!.sloShare).toBeGreaterThan(0.9);
+    expect(ours!.e2eMeanMs).toBeLessThan(llmD!.e2eMeanMs);
+  });
+
   it('keeps nobody longer than first come, first served would, and ten times the own prefill', () => {
     const workload = findWorkload('trace-conversation');
     const model = enginePresets[workload.preset];
