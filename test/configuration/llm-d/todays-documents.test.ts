@@ -178,6 +178,11 @@ schedulingProfiles: [{name: default, plugins: [{pluginRef: queue-scorer}]}]
       'hashBlockSize, lruCapacityPerServer: the index is a plugin of its own',
     ],
     [
+      'parameters that the scorer had while it could follow KV events',
+      one('{type: prefix-cache-scorer, parameters: {mode: cache_tracking, indexerConfig: {}, blockSize: 5}}'),
+      /is refused: mode, indexerConfig: KV events[^;]*; remove them[^;]*; blockSize: the index/,
+    ],
+    [
       'an exact index, once',
       one(
         '{type: precise-prefix-cache-scorer, parameters: {kvEventsConfig: {topicFilter: kv@}}}, {type: endpoint-notification-source}',

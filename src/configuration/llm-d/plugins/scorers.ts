@@ -30,11 +30,15 @@ const movedParameters = {
   maxPrefixTokensToMatch: z.unknown().optional(),
 };
 
+/** Of the time when this scorer could follow KV events, too (`mode: cache_tracking`). */
+const eventParameters = { mode: z.unknown().optional(), indexerConfig: z.unknown().optional() };
+
 const prefix = z.strictObject({
   prefixMatchInfoProducerName: name,
   matchLengthWeight: z.number().min(0).max(1).default(0),
   matchLengthScaleTokens: z.int().positive().default(8192),
   ...movedParameters,
+  ...eventParameters,
 });
 
 export const scorers: Readonly<Record<string, PluginType>> = {
@@ -86,12 +90,8 @@ export const scorers: Readonly<Record<string, PluginType>> = {
     parameters: prefix,
     map: (given, context) => {
       const { matchLengthWeight, matchLengthScaleTokens, prefixMatchInfoProducerName } = given;
-      const moved = Object.keys(movedParameters).filter((key) => key in given);
-      if (moved.length > 0)
-        return {
-          kind: 'refused',
-          note: `${moved.join(', ')}: the index is a plugin of its own since llm-d-router 0.9; move them to a plugin of type approx-prefix-cache-producer, hashBlockSize as blockSizeTokens, in tokens`,
-        };
+      const old = oldParameters(given);
+      if (old.length > 0) return { kind: 'refused', note: old.join('; ') };
       const problem = context.prefixProblem(prefixMatchInfoProducerName);
       if (problem !== undefined) return { kind: 'refused', note: problem };
       const parameters =
@@ -200,3 +200,21 @@ export const scorers: Readonly<Record<string, PluginType>> = {
     'not there; write a scorer file over the label llm-d.ai/context-length-range',
   ),
 };
+
+/** What to do about parameters that the prefix scorer no longer has. */
+function oldParameters(given: Readonly<Record<string, unknown>>): string[] {
+  const advice = [
+    [
+      eventParameters,
+      'KV events of engines are not read; remove them, and matches are told from the prompts that were sent',
+    ],
+    [
+      movedParameters,
+      'the index is a plugin of its own since llm-d-router 0.9; move them to a plugin of type approx-prefix-cache-producer, hashBlockSize as blockSizeTokens, in tokens',
+    ],
+  ] as const;
+  return advice.flatMap(([parameters, what]) => {
+    const found = Object.keys(parameters).filter((key) => key in given);
+    return found.length === 0 ? [] : [`${found.join(', ')}: ${what}`];
+  });
+}
