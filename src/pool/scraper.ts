@@ -109,15 +109,21 @@ function recordReport(pool: InferencePool, endpoint: EndpointRef, report: Engine
     else pool.recordScrapeFailure(endpoint, report.reason);
     return;
   }
+  // It answers every request with 503 until somebody wakes it.
+  if (report.metrics?.isAsleep) {
+    pool.recordScrapeFailure(endpoint, 'it sleeps');
+    return;
+  }
   // Models first: once the endpoint is ready, its models decide which requests it gets.
   if (report.models !== undefined) pool.recordModels(endpoint, report.models);
   pool.recordScrape(endpoint, report.metrics);
 }
 
-/** Tells when an engine's process was replaced, which empties its cache. */
+/** Tells when an engine's process was replaced, or has slept, which empties its cache. */
 class RestartDetector {
   #startSeconds: number | undefined;
   #wasRefused = false;
+  #hasSlept = false;
 
   /** By the process's start time; of engines that do not tell it, by a port that was closed in between. */
   isRestarted(report: EngineReport): boolean {
@@ -125,13 +131,15 @@ class RestartDetector {
       this.#wasRefused ||= report.failure === 'refused';
       return false;
     }
-    const startSeconds = report.metrics?.processStartSeconds;
-    const isRestarted =
+    const { processStartSeconds: startSeconds, isAsleep } = report.metrics ?? {};
+    const isReplaced =
       startSeconds === undefined || this.#startSeconds === undefined
         ? this.#wasRefused
         : startSeconds !== this.#startSeconds;
+    const isWoken = this.#hasSlept && isAsleep === undefined;
     this.#startSeconds = startSeconds;
     this.#wasRefused = false;
-    return isRestarted;
+    this.#hasSlept = isAsleep === true;
+    return isReplaced || isWoken;
   }
 }

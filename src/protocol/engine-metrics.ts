@@ -9,6 +9,7 @@
  * | KV usage      | vllm:kv_cache_usage_perc    | sglang:token_usage         | trtllm_kv_cache_utilization      | nv_trt_llm_kv_cache_block_metrics fraction  |
  * | block, blocks | vllm:cache_config_info      | sglang:cache_config_info   | trtllm_kv_cache_tokens_per_block | ... tokens_per, max                         |
  * | LoRA          | vllm:lora_requests_info     |                            |                                  |                                             |
+ * | asleep        | vllm:engine_sleep_state     |                            |                                  |                                             |
  *
  * Triton without TensorRT-LLM tells its queue alone, nv_inference_pending_request_count: nv_inference_exec_count,
  * which llm-d reads as the running requests, counts all executions since the start.
@@ -27,6 +28,8 @@ export interface EngineMetrics {
   readonly runningAdapters: readonly string[];
   readonly waitingAdapters: readonly string[];
   readonly maxAdapters: number | undefined;
+  /** It answers, but serves nothing until it is woken. Absent: it is awake. */
+  readonly isAsleep?: true;
   /** Unix time at which the engine's process started, seconds; another value means another process. */
   readonly processStartSeconds: number | undefined;
 }
@@ -44,6 +47,7 @@ interface Tally {
   runningAdapters: readonly string[];
   waitingAdapters: readonly string[];
   maxAdapters: number | undefined;
+  isAsleep: boolean;
   processStartSeconds: number | undefined;
 }
 
@@ -92,6 +96,10 @@ const byLabel =
   (tally, value, labels) =>
     readers[labels.get(label) ?? '']?.(tally, value, labels);
 
+const asleep: Reader = (tally, value) => {
+  tally.isAsleep ||= value > 0;
+};
+
 /** Metric names of one kind of engine. A metric of several readers is told apart by a label. */
 type Family = Readonly<Record<string, Reader>>;
 
@@ -103,6 +111,7 @@ const families: Readonly<Record<string, Family>> = {
     'vllm:gpu_cache_usage_perc': add('oldKvUsage'),
     'vllm:cache_config_info': cacheConfig('block_size', 'num_gpu_blocks'),
     'vllm:lora_requests_info': loraInfo,
+    'vllm:engine_sleep_state': byLabel('sleep_state', { weights_offloaded: asleep, discard_all: asleep }),
   },
   sglang: {
     'sglang:num_queue_reqs': add('queued'),
@@ -250,6 +259,7 @@ function scan(text: Buffer, readers: ReadersByHash): EngineMetrics | undefined {
     runningAdapters: tally.runningAdapters,
     waitingAdapters: tally.waitingAdapters,
     maxAdapters: tally.maxAdapters,
+    ...(tally.isAsleep && { isAsleep: true }),
     processStartSeconds: tally.processStartSeconds,
   };
 }
@@ -267,6 +277,7 @@ function emptyTally(): Tally {
     runningAdapters: [],
     waitingAdapters: [],
     maxAdapters: undefined,
+    isAsleep: false,
     processStartSeconds: undefined,
   };
 }

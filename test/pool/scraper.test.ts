@@ -254,6 +254,25 @@ describe('the scraper', () => {
     expect(cleared).toEqual([0]);
   });
 
+  it('takes an engine that sleeps for not ready until it is woken, and its cache for empty then', async () => {
+    const engine = await startEngine();
+    const { pool, until, untilReady, cleared } = createPool();
+    pool.upsert({ name: 'e', address: engine.address });
+    scrape(pool);
+    await untilReady('e');
+    let asleep = 1;
+    const state = (name: string, value: number) =>
+      `vllm:engine_sleep_state{engine="0",sleep_state="${name}"} ${value}\n`;
+    const told = () => vllmMetrics() + state('awake', 1 - asleep) + state('weights_offloaded', asleep);
+    engine.answers.metrics = (_request, response) => response.end(told());
+    await untilReady('e', false);
+    expect(cleared).toEqual([]);
+    asleep = 0;
+    await untilReady('e');
+    await until(() => cleared.length > 0);
+    expect(cleared).toEqual([0]);
+  });
+
   it('asks twice before it takes an engine for hung', async () => {
     const engine = await startEngine();
     const { pool, endpoint, untilReady, until } = createPool();
