@@ -147,12 +147,16 @@ struct Walk {
       const size_t page = (size_t)token / kLanes;
       const int end = min(high, ((int)page + 1) * kLanes);
       const auto *from = values(page), *later = values(page + kPages);
-      while (token < end) {
-        const size_t at = valueIndex(S::kDtype, stride, (size_t)token % kLanes / together * together, channel);
-        fetch<C * kLanes * together>(later + at);
-        if (token % (int)together == 0) take.template operator()<0>(from + at, token++);
-        if (together == 2 && token % 2 == 1 && token < end) take.template operator()<1>(from + at, token++);
+      const auto lineOf = [&](int at) { return valueIndex(S::kDtype, stride, (size_t)at % kLanes / together * together, channel); };
+      // The second of a pair, whole pairs, the first of a pair.
+      if (token % (int)together == 1) take.template operator()<1>(from + lineOf(token), token), token++;
+      for (; token + (int)together <= end; token += (int)together) {
+        const size_t line = lineOf(token);
+        fetch<C * kLanes * together>(later + line);
+        take.template operator()<0>(from + line, token);
+        if constexpr (together == 2) take.template operator()<1>(from + line, token + 1);
       }
+      if (token < end) take.template operator()<0>(from + lineOf(token), token), token++;
     }
     PM_UNROLL for (int r = 0; r < R; r++)
       PM_UNROLL for (int c = 0; c < C; c++) store(o + r * stride + c * kLanes, sum[r][c]);
