@@ -11,7 +11,8 @@ export function createCallListParser(): OutputParser {
       scanner.push(text);
       return list.read();
     },
-    finish: () => list.calls.abandon(),
+    // The beginning of a call that has no name yet is no text for people.
+    finish: () => [],
   };
 }
 

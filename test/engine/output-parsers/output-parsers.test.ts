@@ -192,6 +192,18 @@ const cases: readonly (readonly [string, () => OutputParser, string, readonly Ou
     '[{"name": "f", "parameters": {"a": 1}}, {"name": "g", "parameters": {}}]',
     [...call(0, 'f', '{"a": 1}'), ...call(1, 'g', '{}')],
   ],
+  [
+    'required calls, cut off in arguments',
+    createCallListParser,
+    '[{"name": "f", "parameters": {"a',
+    call(0, 'f', '{"a'),
+  ],
+  [
+    'required calls, cut off before a name',
+    createCallListParser,
+    '[{"name": "f", "parameters": {"a": 1}}, {"name": "g',
+    call(0, 'f', '{"a": 1}'),
+  ],
   ['a named call', () => createNamedCallParser('f'), '{"a": 1}', call(0, 'f', '{"a": 1}')],
 ];
 
