@@ -36,7 +36,7 @@ USER node
 EXPOSE 8080 9002 9003 9090
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/health').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# The flag: src/commands/heap-settings.ts.
+# The flag: src/commands/v8-settings.ts.
 ENTRYPOINT ["node", "--max-semi-space-size=32", "dist/src/commands/main.js"]
 CMD ["gateway", "--host", "0.0.0.0"]
 

@@ -30,7 +30,7 @@ export interface ServerSettings {
   readonly flags: readonly string[];
 }
 
-/** As the product starts Node (src/commands/heap-settings.ts); flags that are asked for come behind these, and win. */
+/** As the product starts Node (src/commands/v8-settings.ts); flags that are asked for come behind these, and win. */
 const productFlags = ['--max-semi-space-size=32'];
 /** Of the server, its start included. */
 const warmUpCpuUs = 2.5e6;

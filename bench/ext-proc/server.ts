@@ -1,7 +1,7 @@
 import { Session } from 'node:inspector/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { prepareHeap } from '../../src/commands/heap-settings.ts';
+import { prepareV8 } from '../../src/commands/v8-settings.ts';
 import { loadConfiguration } from '../../src/configuration/index.ts';
 import { createEndpointPicker } from '../../src/endpoint-picker/endpoint-picker.ts';
 import { serveExtProc, serveExtProcByWorkers } from '../../src/ext-proc/index.ts';
@@ -72,7 +72,7 @@ function collectGarbage(): void {
   if (typeof collect === 'function') collect();
 }
 
-prepareHeap();
+prepareV8();
 const { port } = await serve();
 const session = new Session();
 const meter = new TurnMeter();

@@ -13,7 +13,7 @@
  */
 import { appendFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
-import { prepareHeap } from '../../src/commands/heap-settings.ts';
+import { prepareV8 } from '../../src/commands/v8-settings.ts';
 import {
   claimLines,
   type ExperimentResult,
@@ -63,7 +63,7 @@ function main(): void {
       goals: { type: 'boolean', default: false, help: 'Check the goals.' },
     },
   );
-  prepareHeap();
+  prepareV8();
   if (values.speed) {
     process.stdout.write(speedTable());
     return;

@@ -1,7 +1,7 @@
 #!/bin/sh
 //usr/bin/env true; exec node --max-semi-space-size=32 "$0" "$@"
 
-// A shell runs the line above, Node passes over it: the young generation (see heap-settings.ts) can be chosen on Node's
+// A shell runs the line above, Node passes over it: the young generation (see v8-settings.ts) can be chosen on Node's
 // command line only, and not every system's `env` splits a line into flags.
 
 import { runProgram } from './index.ts';

@@ -10,8 +10,8 @@ import type { EnginePod } from './engine-pod.ts';
 import { createEnginePods, enginePorts, modelFolder } from './engine-pods.ts';
 import { CommandError } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
-import { prepareHeap } from './heap-settings.ts';
 import { holdLines } from './held-lines.ts';
+import { prepareV8 } from './v8-settings.ts';
 
 /** Engines end within this time after SIGTERM, or are killed. */
 const engineStopMs = 5_000;
@@ -19,7 +19,7 @@ const readyTimeoutMs = 60_000;
 
 /** Engines first, then the doors, then the banner; in the other order on the way out. */
 export async function runUp(options: object): Promise<void> {
-  prepareHeap();
+  prepareV8();
   const startedMs = performance.now();
   const load = loadOptionsOf(options);
   const loaded = await loadConfiguration(load);

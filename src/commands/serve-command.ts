@@ -5,12 +5,12 @@ import { loadOptionsOf } from './configuration-flags.ts';
 import { type Door, wantedPorts } from './doors.ts';
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { checkPorts } from './free-ports.ts';
-import { prepareHeap } from './heap-settings.ts';
 import { environmentWarnings } from './llm-d/environment.ts';
 import { type LlmDOptions, mergeLoadOptions } from './llm-d/read-flags.ts';
 import { type PickerService, startPickerService } from './picker-service.ts';
 import { runServers } from './run-servers.ts';
 import { startServers } from './servers.ts';
+import { prepareV8 } from './v8-settings.ts';
 
 /**
  * What `epp` and `gateway` share: configuration, ports, service, doors, and serving until a signal. `llmD` is what
@@ -21,7 +21,7 @@ export async function serveCommand(
   doors: readonly Door[],
   llmD?: LlmDOptions,
 ): Promise<void> {
-  prepareHeap();
+  prepareV8();
   const own = loadOptionsOf(options);
   const load = llmD === undefined ? own : mergeLoadOptions(own, llmD);
   const loaded = await loadConfiguration(load);

@@ -22,7 +22,7 @@ import {
 import { CommandError, exitCodes } from './exit-codes.ts';
 import { collect, countingNumber, positiveNumber } from './flag-values.ts';
 import { flowOf } from './flow-settings.ts';
-import { prepareHeap } from './heap-settings.ts';
+import { prepareV8 } from './v8-settings.ts';
 import { checkWritable } from './writable-file.ts';
 
 interface SimulateFlags {
@@ -89,7 +89,7 @@ async function run(flags: SimulateFlags): Promise<void> {
   const compared = await chosenPolicies(flags);
   checkWritable('--json', flags.json);
   checkWritable('--svg', flags.svg);
-  prepareHeap();
+  prepareV8();
   const result = runExperiment({
     scenario: {
       workload,
