@@ -2,9 +2,11 @@ import { bufferView } from '../protocol/buffer-view.ts';
 import type { Headers, Metadata } from './messages.ts';
 import { subsetHint } from './metadata.ts';
 
+const noHeaders: Headers = new Map();
+
 /** The request as it comes in, held until the pick. */
 export class RequestGathering {
-  headers: Headers = new Map();
+  headers: Headers = noHeaders;
   /** Undefined = the data plane sends no hint. */
   subset: readonly string[] | undefined;
   chunks: Uint8Array[] = [];

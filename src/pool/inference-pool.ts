@@ -252,8 +252,9 @@ export class InferencePool {
 
   reportSuccess(endpoint: EndpointRef, sentAtMs = this.#clock()): void {
     this.#change(endpoint, (state) => {
-      state.servedAtMs = this.#clock();
-      state.health.requestSucceeded(sentAtMs, this.#clock());
+      const nowMs = this.#clock();
+      state.servedAtMs = nowMs;
+      state.health.requestSucceeded(sentAtMs, nowMs);
     });
   }
 

@@ -76,19 +76,19 @@ export class HeldReservation implements Reservation {
   release(outputTokens?: number | undefined): void {
     const owner = this.#owner;
     const state = this.#state;
-    this.#learn(outputTokens);
-    state.load.remove(this.#entry, owner.clock());
+    const nowMs = owner.clock();
+    this.#learn(outputTokens, nowMs);
+    state.load.remove(this.#entry, nowMs);
     if (this.#isProbe) state.health.returnProbe();
     if (state.load.requests === 0) owner.idle(state);
     owner.touch(state);
     owner.roomChanged(state);
   }
 
-  #learn(outputTokens: number | undefined): void {
+  #learn(outputTokens: number | undefined, endedAtMs: number): void {
     const { load, calibration } = this.#state;
     const { firstTokenAtMs } = this.#entry;
     if (outputTokens === undefined || firstTokenAtMs === undefined || !load.has(this.#entry)) return;
-    const endedAtMs = this.#owner.clock();
     calibration.ended({ firstTokenAtMs, endedAtMs, outputTokens }, this.#state.stepLoad(endedAtMs));
   }
 }
