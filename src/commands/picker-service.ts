@@ -1,6 +1,11 @@
 import { resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { Configuration, LoadedConfiguration, LoadedProfile } from '../configuration/index.ts';
+import {
+  apiKeysIn,
+  type Configuration,
+  type LoadedConfiguration,
+  type LoadedProfile,
+} from '../configuration/index.ts';
 import {
   createEndpointPicker,
   type InspectableEndpointPicker,
@@ -130,7 +135,9 @@ export async function startPickerService(options: PickerServiceOptions): Promise
   applyStaticEndpoints(pool, [...endpoints, ...configuration.pool.endpoints.map(specOf)]);
   const discovery = await discoverFromFile(loaded, pool, log);
   const scan = engineMetricsScanner(configuration.pool.engineMetrics);
-  const scraper = startScraper({ pool, clock, random: Math.random, scan, ...configuration.pool.scrape });
+  const { apiKeyEnv, ...scrape } = configuration.pool.scrape;
+  const headers = apiKeyEnv === undefined ? {} : { authorization: `Bearer ${apiKeysIn(apiKeyEnv)[0]}` };
+  const scraper = startScraper({ pool, clock, random: Math.random, scan, headers, ...scrape });
 
   return {
     picker,

@@ -49,16 +49,17 @@ function sameEndpoints({ pool }: Configuration): SchemaProblem[] {
   });
 }
 
-function missingKeys({ gateway }: Configuration): SchemaProblem[] {
-  const name = gateway.apiKeysEnv;
+function missingKeys({ gateway, pool }: Configuration): SchemaProblem[] {
+  return [
+    ...missingKey(['gateway', 'apiKeysEnv'], gateway.apiKeysEnv, 'the API keys'),
+    ...missingKey(['pool', 'scrape', 'apiKeyEnv'], pool.scrape.apiKeyEnv, "the engines' key"),
+  ];
+}
+
+function missingKey(path: readonly string[], name: string | undefined, what: string): SchemaProblem[] {
   if (name === undefined || apiKeysIn(name).length > 0) return [];
   const state = process.env[name] === undefined ? 'is not set' : 'holds none';
-  return [
-    problem(
-      ['gateway', 'apiKeysEnv'],
-      `the environment variable ${name} ${state}; it must hold the API keys`,
-    ),
-  ];
+  return [problem([...path], `the environment variable ${name} ${state}; it must hold ${what}`)];
 }
 
 function recordedSecrets({ decisions }: Configuration): SchemaProblem[] {

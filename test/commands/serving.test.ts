@@ -1,4 +1,6 @@
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { folderWith } from '../configuration/folder.ts';
@@ -112,6 +114,32 @@ describe('pointsman gateway', () => {
       (await fetch(`http://${gateway}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status;
     expect(await statusWith('second')).toBe(200);
     expect(await statusWith('third')).toBe(401);
+  });
+});
+
+describe('a key of the engines', () => {
+  it('is shown to them when their models are asked for', async () => {
+    const locked = createServer((request, response) => {
+      const isAllowed = request.url === '/metrics' || request.headers.authorization === 'Bearer of-engines';
+      response.statusCode = isAllowed ? 200 : 401;
+      const models = JSON.stringify({ object: 'list', data: [{ id: 'locked-model', object: 'model' }] });
+      response.end(request.url === '/metrics' ? 'vllm:num_requests_running 0\n' : models);
+    });
+    await new Promise<void>((listening) => locked.listen(0, '127.0.0.1', listening));
+    onTestFinished(() => void locked.close());
+    const address = `127.0.0.1:${(locked.address() as AddressInfo).port}`;
+    const folder = folderWith({
+      'pointsman.yaml': `pool: { scrape: { apiKeyEnv: ENGINE_KEY }, endpoints: [{ address: "${address}" }] }`,
+    });
+    const program = new Pointsman(['gateway', '-c', 'pointsman.yaml', '--port=0', ...anyPorts], {
+      cwd: folder,
+      env: { ENGINE_KEY: 'of-engines' },
+    });
+    const gateway = await addressOf(program, 'gateway');
+    await program.printed(/"msg":"endpoint ready"/);
+    const listed = await fetch(`http://${gateway}/v1/models`);
+    expect(await listed.json()).toMatchObject({ data: [{ id: 'locked-model' }] });
+    expect(program.stderr).not.toContain('of-engines');
   });
 });
 

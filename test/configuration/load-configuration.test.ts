@@ -90,6 +90,9 @@ describe('a configuration', () => {
     vi.stubEnv('POINTSMAN_TEST_KEYS', 'one,two');
     expect(await problemsOf(yaml)).toEqual([]);
     vi.unstubAllEnvs();
+    expect(await problemsOf('pool:\n  scrape: { apiKeyEnv: POINTSMAN_TEST_KEYS }')).toEqual([
+      "2:24 pool.scrape.apiKeyEnv: the environment variable POINTSMAN_TEST_KEYS is not set; it must hold the engines' key",
+    ]);
   });
 });
 

@@ -54,6 +54,13 @@ export const pool = z
           .boolean()
           .default(true)
           .describe('With https: take only certificates of known authorities, NODE_EXTRA_CA_CERTS included.'),
+        apiKeyEnv: z
+          .string()
+          .min(1)
+          .optional()
+          .describe(
+            'Environment variable with the key that engines ask for at /v1/models; requests carry their own.',
+          ),
       })
       .prefault({})
       .describe('Reading of the engines, milliseconds.'),
